@@ -1,0 +1,24 @@
+//! PostgreSQL backups set in stone.
+//!
+//! Streams pg_dump output through compression and authenticated encryption straight into Object-Locked S3 buckets and
+//! back into psql. The bucket is the only state. In reading order:
+//!
+//! - [`limits`]: every bound, with the memory budget.
+//! - [`format`]: the stored bytes; no I/O, no clock, no randomness.
+//! - [`keys`]: secrets, recipients, identities, writer keys; wrapping and unwrapping.
+//! - [`store`]: the bucket behind capability traits; the S3 client; the embedded server.
+//! - [`pipeline`]: stages and receipts; uploading and downloading streams.
+//! - [`postgres`]: connection settings, child processes, SQL, a disposable server.
+//! - [`catalog`]: opening a repository, discovering backups, committing manifests.
+//! - [`verify`]: the levels of verification and what they find.
+//! - [`commands`]: one use case per file, without printing.
+//! - [`config`]: file, environment and flags resolved into options.
+//! - [`cli`]: clap, output, exit codes: the only place that prints.
+//! - [`observe`]: logs, progress, the clock.
+
+pub mod format;
+pub mod keys;
+pub mod limits;
+pub mod pipeline;
+pub mod postgres;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `stonewal` binary: parse, run, exit code.
+
+fn main() {}

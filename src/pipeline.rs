@@ -1,0 +1,3 @@
+//! Streams in motion: frames cut, compressed and sealed on the way out; fetched, verified and opened on the way back.
+
+pub mod stage;

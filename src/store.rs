@@ -1,0 +1,56 @@
+//! The bucket: what may be read, appended, locked and pruned, each behind a trait of its own.
+//!
+//! Code that makes backups receives [`Append`] and [`Read`]; it cannot name a delete because [`Prune`] is not in its
+//! hands (invariant I3). [`Retain`] only sets locks.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+mod error;
+mod types;
+
+pub use error::{Error, Result};
+pub use types::{
+    BucketState, Entry, Head, ListQuery, Lock, LockMode, ObjectKey, Page, PageToken, Put, StoreClock, Stored, VersionId,
+};
+
+/// Reading objects, their versions and their locks.
+#[async_trait]
+pub trait Read: Send + Sync {
+    /// The bytes `range` of one version, all of them: a body that ends early is resumed at its offset, and an error if
+    /// it cannot be completed. An empty range makes no request.
+    async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes>;
+
+    /// Size, modification time, lock and stored checksum of one version.
+    async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head>;
+
+    /// One page of versions and delete markers (`ListObjectVersions`), in key order, newest version of a key first.
+    async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page>;
+
+    /// The store's idea of time: the host's clock corrected by the skew seen in `Date` headers.
+    fn clock(&self) -> &StoreClock;
+}
+
+/// Adding objects. There is no way to replace or remove one.
+#[async_trait]
+pub trait Append: Send + Sync {
+    /// One PUT with checksum and lock in its headers. Retrying is safe: the body is in memory and the key is fresh.
+    /// Returns only after the store has acknowledged the whole object.
+    async fn put(&self, put: Put) -> Result<Stored>;
+}
+
+/// Setting retention on versions that exist. The store refuses to shorten it.
+#[async_trait]
+pub trait Retain: Send + Sync {
+    /// `PutObjectRetention` without any bypass.
+    async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()>;
+}
+
+/// Removing versions: for the pruner role, and for proving that everyone else may not.
+#[async_trait]
+pub trait Prune: Send + Sync {
+    /// `DeleteObject` of exactly one version; `bypass` asks to override governance retention.
+    async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()>;
+}

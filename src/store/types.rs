@@ -1,0 +1,200 @@
+//! Words of the S3 API as types.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The full key of an object in its bucket, prefix included.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// Wraps a full key; the caller built it from the object-name grammar or read it from a listing.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key as S3 sees it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The opaque name that a store gave to one version of an object. Unversioned buckets call it `null`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VersionId(String);
+
+impl VersionId {
+    /// Wraps what the store returned.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The version of an object in a bucket without versioning.
+    pub fn null() -> Self {
+        Self("null".into())
+    }
+
+    /// The id as S3 sees it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Object Lock retention mode (S3 User Guide, "Locking objects with Object Lock").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Holds against everyone without `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Holds against everyone, the account's root user included, until it expires.
+    Compliance,
+}
+
+impl fmt::Display for LockMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Governance => "governance",
+            Self::Compliance => "compliance",
+        })
+    }
+}
+
+/// Retention of one object version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Who may still remove the version before `retain_until`.
+    pub mode: LockMode,
+    /// No earlier than this may the version be removed (store time).
+    pub retain_until: Timestamp,
+}
+
+/// One object to be written.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// A key that was never used before.
+    pub key: ObjectKey,
+    /// The whole object.
+    pub body: Bytes,
+    /// Retention set by the same request; `None` only in a repository that declares `immutability = "none"`.
+    pub lock: Option<Lock>,
+}
+
+/// What the store acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The version that now holds the body.
+    pub version: VersionId,
+}
+
+/// Metadata of one version.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// When the store received it (store time).
+    pub last_modified: Timestamp,
+    /// Retention, if any.
+    pub lock: Option<Lock>,
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// Keys must start with this.
+    pub prefix: String,
+    /// Group keys at the next `/` after the prefix into [`Page::prefixes`].
+    pub by_folder: bool,
+}
+
+/// Where the next page starts; opaque.
+#[derive(Clone, Debug)]
+pub struct PageToken {
+    /// `NextKeyMarker`.
+    pub key: String,
+    /// `NextVersionIdMarker`.
+    pub version: Option<String>,
+}
+
+/// One page of a version listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Versions and delete markers.
+    pub entries: Vec<Entry>,
+    /// Common prefixes, each with its trailing `/`, when asked [`ListQuery::by_folder`].
+    pub prefixes: Vec<String>,
+    /// `None` on the last page.
+    pub next: Option<PageToken>,
+}
+
+/// One version or delete marker in a listing.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its version.
+    pub version: VersionId,
+    /// When the store received it (store time): an attacker cannot choose it.
+    pub last_modified: Timestamp,
+    /// Length in bytes; zero for a delete marker.
+    pub bytes: u64,
+    /// A delete marker hides older versions from plain reads and is ignored by ours.
+    pub delete_marker: bool,
+    /// Whether a plain GET would see this one.
+    pub is_latest: bool,
+}
+
+/// What the bucket says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BucketState {
+    /// `GetBucketVersioning` says `Enabled`.
+    pub versioning: bool,
+    /// `GetObjectLockConfiguration` says `Enabled`.
+    pub object_lock: bool,
+}
+
+/// The store's time, derived from the host's clock and the skew last measured.
+#[derive(Debug, Default)]
+pub struct StoreClock {
+    skew_millis: AtomicI64,
+}
+
+impl StoreClock {
+    /// Store time now.
+    #[expect(clippy::disallowed_methods, reason = "the clock seam: the one place that reads the host's clock for the store")]
+    pub fn now(&self) -> Timestamp {
+        let host = Timestamp::now();
+        host.checked_add(self.skew()).unwrap_or(host)
+    }
+
+    /// How far the store is ahead of this host.
+    pub fn skew(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.skew_millis.load(Ordering::Relaxed))
+    }
+
+    /// Takes in the store's time as read from a `Date` header just received. The header has whole seconds, so
+    /// differences under two seconds are noise and count as none.
+    #[expect(clippy::disallowed_methods, reason = "the clock seam")]
+    pub fn observe(&self, store_now: Timestamp) {
+        let skew = Timestamp::now().duration_until(store_now);
+        let millis = if skew.abs() < SignedDuration::from_secs(2) { 0 } else { skew.as_millis() };
+        self.skew_millis.store(i64::try_from(millis).unwrap_or(0), Ordering::Relaxed);
+    }
+}
