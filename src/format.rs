@@ -1,5 +1,26 @@
-//! The stored bytes.
+//! The stored bytes: names, chunks, frames, manifests.
+//!
+//! Pure functions over bytes, without I/O, clock or randomness, so that everything a hostile bucket can feed us is
+//! decided here and can be tested by table. `docs/FORMAT.md` says the same in prose, byte-exact.
+//!
+//! A stream is cut into frames; a frame is compressed on its own ([`codec`]) and sealed ([`seal`]); consecutive frames
+//! make a chunk ([`chunk`]), which is one object named by [`names`]. A backup is what its [`manifest`] says.
 
-/// One stream of a backup as the manifest records it.
-#[derive(Debug)]
-pub struct StreamRecord;
+pub mod chunk;
+pub mod codec;
+mod error;
+mod header;
+mod ids;
+pub mod manifest;
+pub mod names;
+mod record;
+pub mod seal;
+pub mod signed;
+
+pub use codec::Codec;
+pub use error::{Error, Result};
+pub use header::ChunkHeader;
+pub use ids::{BackupId, ClusterName, KeyId, RepositoryId, StreamId, StreamName, Tag, WriterPublic};
+pub(crate) use ids::{hex, unhex};
+pub use record::{ChunkRecord, LockModeRecord, LockRecord, ObjectRecord, StreamRecord};
+pub use seal::DataKey;

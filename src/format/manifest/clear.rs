@@ -1,0 +1,109 @@
+//! The clear part: what a person without keys may know of a backup.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::format::{
+    BackupId, ClusterName, Error, KeyId, LockRecord, ObjectRecord, RepositoryId, Result, StreamName, StreamRecord,
+};
+
+/// What a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Logical: pg_dump of one database, with the cluster's globals.
+    Dump,
+}
+
+/// A data key of the backup and the wraps written with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRecord {
+    /// Id of the key.
+    pub id: KeyId,
+    /// The wrap written by the backup itself; later ones are found by listing.
+    pub wrap: ObjectRecord,
+}
+
+/// Clear part of a manifest. JSON; times are store time, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClearPart {
+    /// Id of the repository.
+    pub repository: RepositoryId,
+    /// Name of the cluster.
+    pub cluster: ClusterName,
+    /// PostgreSQL's system identifier of the cluster.
+    #[serde(with = "as_text")]
+    pub system_identifier: u64,
+    /// Id of the backup.
+    pub backup: BackupId,
+    /// What it is.
+    pub kind: Kind,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When its last chunk had been acknowledged.
+    pub finished_at: Timestamp,
+    /// Version of stonewal that made it.
+    pub stonewal: String,
+    /// Version of the PostgreSQL server, as it reports it.
+    pub server_version: String,
+    /// Timeline of the cluster.
+    pub timeline: u32,
+    /// Position in the WAL that the backup shows, as PostgreSQL writes it: `0/16B3748`.
+    pub lsn: String,
+    /// Retention set on every object of the backup; `None` where the repository declares no immutability.
+    pub lock: Option<LockRecord>,
+    /// Key of the streams.
+    pub payload_key: KeyRecord,
+    /// Key of the sealed part.
+    pub metadata_key: KeyRecord,
+    /// The streams.
+    pub streams: Vec<StreamRecord>,
+}
+
+impl ClearPart {
+    /// Length of all streams in bytes.
+    pub fn plain_bytes(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.plain_bytes).sum()
+    }
+
+    /// Bytes of all chunks.
+    pub fn stored_bytes(&self) -> u64 {
+        self.streams.iter().map(StreamRecord::stored_bytes).sum()
+    }
+
+    /// The stream called `name`.
+    pub fn stream(&self, name: &StreamName) -> Option<&StreamRecord> {
+        self.streams.iter().find(|stream| stream.name == *name)
+    }
+
+    /// Refuses a manifest that contradicts itself.
+    pub(super) fn check(&self) -> Result<()> {
+        let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
+        for (i, stream) in self.streams.iter().enumerate() {
+            let frames: u64 = stream.chunks.iter().map(|chunk| chunk.frames).sum();
+            if frames != stream.frames || stream.chunks.is_empty() {
+                return malformed(format!("the frames of stream {} do not add up", stream.name));
+            }
+            if self.streams[..i].iter().any(|other| other.name == stream.name || other.id == stream.id) {
+                return malformed(format!("stream {} appears twice", stream.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// 64-bit numbers as JSON text: many JSON readers keep 53 bits.
+mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference")]
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

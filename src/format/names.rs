@@ -1,0 +1,155 @@
+//! Object names: where everything lies under the prefix of a repository.
+
+use super::{BackupId, ClusterName, Error, KeyId, Result, StreamName, Tag};
+
+/// Builds and reads full object names below one prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// Names below `prefix`: empty, or path segments that end with one `/` (added when absent).
+    pub fn new(prefix: &str) -> Result<Self> {
+        if prefix.is_empty() {
+            return Ok(Self { prefix: String::new() });
+        }
+        let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);
+        let bad = |segment: &str| segment.is_empty() || segment == "." || segment == "..";
+        let control = prefix.chars().any(char::is_control);
+        if trimmed.split('/').any(bad) || control || trimmed.len() > 512 {
+            let why =
+                format!("{prefix:?} must be path segments of at most 512 bytes, without empty ones, \".\" or \"..\"");
+            return Err(Error::Malformed { what: "prefix", why });
+        }
+        Ok(Self { prefix: format!("{trimmed}/") })
+    }
+
+    /// The prefix, empty or with its final `/`.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The repository record.
+    pub fn repository(&self) -> String {
+        format!("{}repository", self.prefix)
+    }
+
+    /// Folder of identity bundles.
+    pub fn identities(&self) -> String {
+        format!("{}identities/", self.prefix)
+    }
+
+    /// One copy of the identity bundle with this fingerprint.
+    pub fn identity(&self, fingerprint: Tag, tag: Tag) -> String {
+        format!("{}{fingerprint}-{tag}.age", self.identities())
+    }
+
+    /// Folder of writer certificates.
+    pub fn writers(&self) -> String {
+        format!("{}writers/", self.prefix)
+    }
+
+    /// One copy of the certificate of the writer with this short id.
+    pub fn writer(&self, writer: &str, tag: Tag) -> String {
+        format!("{}{writer}-{tag}", self.writers())
+    }
+
+    /// Folder of the wraps of one data key.
+    pub fn wraps(&self, key: KeyId) -> String {
+        format!("{}keys/{key}/", self.prefix)
+    }
+
+    /// One wrap of a data key.
+    pub fn wrap(&self, key: KeyId, tag: Tag) -> String {
+        format!("{}{tag}.age", self.wraps(key))
+    }
+
+    /// Folder of the backups of one cluster.
+    pub fn backups(&self, cluster: &ClusterName) -> String {
+        format!("{}{cluster}/backups/", self.prefix)
+    }
+
+    /// Folder of one backup.
+    pub fn backup(&self, cluster: &ClusterName, backup: &BackupId) -> String {
+        format!("{}{backup}/", self.backups(cluster))
+    }
+
+    /// What the names of a backup's manifests begin with.
+    pub fn manifests(&self, cluster: &ClusterName, backup: &BackupId) -> String {
+        format!("{}manifest-", self.backup(cluster, backup))
+    }
+
+    /// The manifest of a backup.
+    pub fn manifest(&self, cluster: &ClusterName, backup: &BackupId, tag: Tag) -> String {
+        format!("{}{tag}", self.manifests(cluster, backup))
+    }
+
+    /// One chunk of a stream.
+    pub fn chunk(
+        &self,
+        cluster: &ClusterName,
+        backup: &BackupId,
+        stream: &StreamName,
+        number: u32,
+        tag: Tag,
+    ) -> String {
+        format!("{}{stream}/{number}-{tag}", self.backup(cluster, backup))
+    }
+
+    /// Where the repository probes what the store enforces.
+    pub fn canary(&self, tag: Tag) -> String {
+        format!("{}canary/{tag}", self.prefix)
+    }
+
+    /// Clusters named by the folders of a listing of the prefix; other folders are not clusters.
+    pub fn clusters(&self, folders: &[String]) -> Vec<ClusterName> {
+        let name = |folder: &String| folder.strip_prefix(&self.prefix)?.strip_suffix('/')?.parse().ok();
+        folders.iter().filter_map(name).collect()
+    }
+
+    /// The backup named by a folder of a listing of [`Names::backups`].
+    pub fn backup_of(&self, cluster: &ClusterName, folder: &str) -> Option<BackupId> {
+        folder.strip_prefix(&self.backups(cluster))?.strip_suffix('/')?.parse().ok()
+    }
+
+    /// Fingerprint of the identity bundle stored under `key`.
+    pub fn fingerprint_of(&self, key: &str) -> Option<Tag> {
+        let (fingerprint, tag) = key.strip_prefix(&self.identities())?.strip_suffix(".age")?.split_once('-')?;
+        tag.parse::<Tag>().ok()?;
+        fingerprint.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_segments() {
+        assert_eq!(Names::new("").unwrap().repository(), "repository");
+        assert_eq!(Names::new("a/b").unwrap(), Names::new("a/b/").unwrap());
+        assert_eq!(Names::new("a/b").unwrap().repository(), "a/b/repository");
+        for bad in ["/", "/a", "a//b", "..", "a/../b", "a\nb", "a//", &"a".repeat(600)] {
+            assert!(Names::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        let names = Names::new("p/").unwrap();
+        let cluster: ClusterName = "main".parse().unwrap();
+        let backup: BackupId = "20261124T031500Z-5b0c6f2e".parse().unwrap();
+        let folder = names.backup(&cluster, &backup);
+        assert_eq!(folder, "p/main/backups/20261124T031500Z-5b0c6f2e/");
+        assert_eq!(names.backup_of(&cluster, &folder), Some(backup));
+        assert_eq!(names.backup_of(&cluster, "p/main/backups/x/"), None);
+        assert_eq!(names.backup_of(&cluster, "q/main/backups/20261124T031500Z-5b0c6f2e/"), None);
+        let tag = Tag::new([1; 8]);
+        let print = Tag::new([2; 8]);
+        assert_eq!(names.fingerprint_of(&names.identity(print, tag)), Some(print));
+        assert_eq!(names.fingerprint_of("p/identities/x.age"), None);
+        let folders = ["p/main/".into(), "p/keys/".into(), "p/Bad/".into(), "p/canary/".into()];
+        assert_eq!(names.clusters(&folders), [cluster]);
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be wrong with keys, by what the operator can do about it.
+
+use crate::format::{self, KeyId};
+
+/// Result of a key operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed key operation. Never holds or prints a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No identity bundle opens under the passphrase.
+    #[error("the passphrase does not open the identity bundle")]
+    WrongPassphrase,
+    /// A stored bundle asks for more key-derivation work than any genuine one.
+    #[error("the identity bundle demands scrypt work factor 2^{log_n}, more than the limit of 2^{max}")]
+    ExcessiveWork {
+        /// Asked for.
+        log_n: u8,
+        /// Limit.
+        max: u8,
+    },
+    /// No identity at hand opens the wrap of a data key.
+    #[error("data key {key} is not wrapped to any identity at hand")]
+    NotARecipient {
+        /// The key.
+        key: KeyId,
+    },
+    /// A wrap opened, but what it holds is not the key it is named after.
+    #[error("a wrap of data key {key} holds another key")]
+    WrongKey {
+        /// The key named.
+        key: KeyId,
+    },
+    /// The bytes are not a whole age file.
+    #[error("{what} is not a readable age file: {why}")]
+    Age {
+        /// Which object.
+        what: &'static str,
+        /// What age said.
+        why: String,
+    },
+    /// A recipient is not an X25519 recipient.
+    #[error("{text:?} is not an age recipient")]
+    BadRecipient {
+        /// As configured; recipients are public.
+        text: String,
+    },
+    /// A key file cannot be used.
+    #[error("{what}: {why}")]
+    File {
+        /// Writer file, recovery file, or bundle.
+        what: &'static str,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// This process has no key for what was asked.
+    #[error("this needs {what}, which is not at hand")]
+    Missing {
+        /// The key, in words.
+        what: &'static str,
+    },
+    /// A stored structure around a key is malformed or not signed by whom it must be.
+    #[error(transparent)]
+    Format(#[from] format::Error),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random,
+}
+
+impl Error {
+    /// What the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::WrongPassphrase => {
+                "check BACKUP_PASSPHRASE (a trailing newline counts); the recovery file made by `stonewal init` opens every backup without it".into()
+            }
+            Self::ExcessiveWork { .. } => "the object was not written by stonewal; `stonewal doctor` reports who else writes to the bucket".into(),
+            Self::NotARecipient { .. } => "give the passphrase or the recovery file of the repository that made this backup; a writer file cannot read data".into(),
+            Self::WrongKey { .. } => "someone planted it; `stonewal verify` reports it".into(),
+            Self::BadRecipient { .. } => "recipients look like age1…; `age-keygen` prints one".into(),
+            Self::Missing { .. } => "set BACKUP_PASSPHRASE, or keys.passphrase_file, keys.writer_file or keys.identity_file in the configuration".into(),
+            Self::Age { .. } | Self::File { .. } | Self::Format(_) | Self::Random => return None,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! The writer file: what a host gets that backs up and must not decrypt.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
+
+use super::{Bundle, Certificate, Error, Identity, Recipient, Result, WriterKey};
+use crate::format::{RepositoryId, WriterPublic};
+
+const WHAT: &str = "writer file";
+
+/// Recipients, a writer key, and an identity for metadata keys.
+#[derive(Debug)]
+pub struct WriterFile {
+    /// Name of the host, for people.
+    pub name: String,
+    /// Id of the repository.
+    pub repository: RepositoryId,
+    /// The root writer, through which other writers are trusted.
+    pub root: WriterPublic,
+    /// Who can read what this host writes.
+    pub recipients: Vec<Recipient>,
+    /// Signs what this host publishes.
+    pub writer: WriterKey,
+    /// Opens metadata keys only.
+    pub metadata: Identity,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    name: String,
+    repository: RepositoryId,
+    root: WriterPublic,
+    recipients: Vec<String>,
+    writer_secret: String,
+    metadata_identity: String,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.writer_secret.zeroize();
+        self.metadata_identity.zeroize();
+    }
+}
+
+impl WriterFile {
+    /// Fresh keys for a new host, and the certificate that makes the repository trust them.
+    pub fn generate(bundle: &Bundle, name: &str) -> Result<(Self, Certificate)> {
+        let (writer, metadata) = (WriterKey::generate()?, Identity::generate());
+        let certificate = Certificate {
+            repository: bundle.repository,
+            name: name.to_owned(),
+            writer: *writer.public(),
+            metadata: metadata.recipient(),
+        };
+        let mut recipients = vec![bundle.identity.recipient()];
+        recipients.extend(bundle.recipients.iter().cloned());
+        let root = *bundle.writer.public();
+        let file = Self { name: name.to_owned(), repository: bundle.repository, root, recipients, writer, metadata };
+        Ok((file, certificate))
+    }
+
+    /// The file's text (TOML).
+    pub fn encode(&self) -> Result<SecretString> {
+        let record = Record {
+            format: 1,
+            name: self.name.clone(),
+            repository: self.repository,
+            root: self.root,
+            recipients: self.recipients.iter().map(ToString::to_string).collect(),
+            writer_secret: self.writer.secret().expose_secret().to_owned(),
+            metadata_identity: self.metadata.secret().expose_secret().to_owned(),
+        };
+        let toml = toml::to_string(&record).map_err(|e| Error::File { what: WHAT, why: e.to_string() })?;
+        let note =
+            "# stonewal writer file: lets a host publish backups, not read them. Keep it readable by its owner only.\n";
+        Ok(SecretString::from(format!("{note}{toml}")))
+    }
+
+    /// Reads [`WriterFile::encode`].
+    pub fn decode(text: &SecretString) -> Result<Self> {
+        // toml's message would quote the line; a line of this file may be a secret.
+        let record: Record = toml::from_str(text.expose_secret())
+            .map_err(|e| Error::File { what: WHAT, why: e.message().to_owned() })?;
+        if record.format != 1 {
+            return Err(Error::File { what: WHAT, why: format!("format {} is not known here", record.format) });
+        }
+        Ok(Self {
+            name: record.name.clone(),
+            repository: record.repository,
+            root: record.root,
+            recipients: record.recipients.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+            writer: WriterKey::parse(&SecretString::from(record.writer_secret.clone()))?,
+            metadata: Identity::parse(&SecretString::from(record.metadata_identity.clone()))?,
+        })
+    }
+}
