@@ -22,5 +22,5 @@ pub use error::{Error, Result};
 pub use header::ChunkHeader;
 pub use ids::{BackupId, ClusterName, KeyId, RepositoryId, StreamId, StreamName, Tag, WriterPublic};
 pub(crate) use ids::{hex, unhex};
-pub use record::{ChunkRecord, LockModeRecord, LockRecord, ObjectRecord, StreamRecord};
+pub use record::{ChunkRecord, Digest, LockModeRecord, LockRecord, ObjectRecord, StreamRecord};
 pub use seal::DataKey;

@@ -16,9 +16,12 @@
 //! - [`cli`]: clap, output, exit codes: the only place that prints.
 //! - [`observe`]: logs, progress, the clock.
 
+pub mod catalog;
 pub mod format;
 pub mod keys;
 pub mod limits;
+pub mod observe;
 pub mod pipeline;
 pub mod postgres;
 pub mod store;
+pub mod verify;

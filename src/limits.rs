@@ -65,3 +65,15 @@ const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDG
 const _: () = assert!((DOWNLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
+
+/// A manifest object: two parts and an envelope.
+pub const MANIFEST_BYTES_MAX: u64 = 2 * MANIFEST_PART_BYTES_MAX as u64 + 1024;
+
+/// Backup folders looked into at once.
+pub const DISCOVERIES: usize = 8;
+
+/// Findings told in full; all are counted.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// HEAD requests under way at once during a verification.
+pub const HEADS: usize = 16;

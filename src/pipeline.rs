@@ -1,3 +1,22 @@
 //! Streams in motion: frames cut, compressed and sealed on the way out; fetched, verified and opened on the way back.
+//!
+//! Upload: [`pump`] reads a source straight into a frame; frames are compressed in parallel and leave in order; the
+//! chunk being filled seals them where they lie; full chunks are PUT several at a time. Download is the mirror image.
+//! Every buffer is bounded by `limits` (invariant I12), and every end is a receipt (invariant I1).
 
+mod chunks;
+mod download;
+mod error;
+mod fetch;
+mod frames;
+mod place;
+mod pump;
 pub mod stage;
+mod upload;
+
+pub use download::StreamReader;
+pub use error::{Error, Result};
+pub use fetch::fetch_chunk;
+pub use place::Place;
+pub use pump::{PumpError, pump};
+pub use upload::{Encoding, StreamWriter, Target};

@@ -89,12 +89,13 @@ impl Codec {
 
     fn encode(self, plain: &[u8], level: Level) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(plain.len() / 2 + 128);
-        match self {
-            Self::None => out.extend_from_slice(plain),
-            Self::Gzip => drain(GzipEncoder::with_quality(plain, level), &mut out).map_err(|why| self.fault(0, why))?,
-            Self::Zstd => drain(ZstdEncoder::with_quality(plain, level), &mut out).map_err(|why| self.fault(0, why))?,
-            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, level), &mut out).map_err(|why| self.fault(0, why))?,
-        }
+        let coded = match self {
+            Self::None => drain(plain, &mut out),
+            Self::Gzip => drain(GzipEncoder::with_quality(plain, level), &mut out),
+            Self::Zstd => drain(ZstdEncoder::with_quality(plain, level), &mut out),
+            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, level), &mut out),
+        };
+        coded.map_err(|why| self.fault(0, why))?;
         Ok(out)
     }
 
@@ -106,16 +107,13 @@ impl Codec {
         }
         let mut out = Vec::with_capacity(plain_bytes + 1);
         let bound = plain_bytes as u64 + 1;
-        match self {
-            Self::None => out.extend_from_slice(packed),
-            Self::Gzip => {
-                drain(GzipDecoder::new(packed).take(bound), &mut out).map_err(|why| self.fault(frame, why))?
-            }
-            Self::Zstd => {
-                drain(ZstdDecoder::new(packed).take(bound), &mut out).map_err(|why| self.fault(frame, why))?
-            }
-            Self::Lz4 => drain(Lz4Decoder::new(packed).take(bound), &mut out).map_err(|why| self.fault(frame, why))?,
-        }
+        let coded = match self {
+            Self::None => drain(packed.take(bound), &mut out),
+            Self::Gzip => drain(GzipDecoder::new(packed).take(bound), &mut out),
+            Self::Zstd => drain(ZstdDecoder::new(packed).take(bound), &mut out),
+            Self::Lz4 => drain(Lz4Decoder::new(packed).take(bound), &mut out),
+        };
+        coded.map_err(|why| self.fault(frame, why))?;
         if out.len() != plain_bytes {
             return Err(self.fault(frame, format!("{} bytes came out where {plain_bytes} were recorded", out.len())));
         }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Recipient, Result, WriterKey};
+use super::{Error, Result, WriterKey};
 use crate::format::signed::{self, Purpose};
 use crate::format::{RepositoryId, WriterPublic};
 
@@ -18,8 +18,6 @@ pub struct Certificate {
     pub name: String,
     /// Its writer key.
     pub writer: WriterPublic,
-    /// Recipient of metadata keys: the host may read what it needs to plan, and no data.
-    pub metadata: Recipient,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,18 +26,12 @@ struct Record {
     repository: RepositoryId,
     name: String,
     writer: WriterPublic,
-    metadata: String,
 }
 
 impl Certificate {
     /// The stored bytes, signed by the root writer.
     pub fn encode(&self, root: &WriterKey) -> Result<Vec<u8>> {
-        let record = Record {
-            repository: self.repository,
-            name: self.name.clone(),
-            writer: self.writer,
-            metadata: self.metadata.to_string(),
-        };
+        let record = Record { repository: self.repository, name: self.name.clone(), writer: self.writer };
         let json = serde_json::to_vec(&record).map_err(|e| malformed(e.to_string()))?;
         Ok(signed::seal(Purpose::Writer, json, root.public(), |message| root.sign(message)))
     }
@@ -51,8 +43,7 @@ impl Certificate {
         if record.repository != repository {
             return Err(malformed(format!("it is for repository {}", record.repository)));
         }
-        let metadata = record.metadata.parse()?;
-        Ok(Self { repository, name: record.name, writer: record.writer, metadata })
+        Ok(Self { repository, name: record.name, writer: record.writer })
     }
 }
 

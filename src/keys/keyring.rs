@@ -69,10 +69,6 @@ impl Keyring {
         if !self.trusted.contains(&certificate.writer) {
             self.trusted.push(certificate.writer);
         }
-        // Only who publishes wraps keys; every certified host may read metadata, so that each can plan from the others'.
-        if self.writer.is_some() && !self.metadata_recipients.contains(&certificate.metadata) {
-            self.metadata_recipients.push(certificate.metadata.clone());
-        }
         Ok(certificate)
     }
 
@@ -140,15 +136,13 @@ mod tests {
         host.trust(&certificate).unwrap();
 
         let (payload, metadata) = (data_key().unwrap(), data_key().unwrap());
-        for publisher in [&host, &operator] {
-            let payload_wrap = wrap(&payload, publisher.recipients()).unwrap();
-            let metadata_wrap = wrap(&metadata, publisher.metadata_recipients()).unwrap();
-            assert!(matches!(host.unwrap_payload(&payload_wrap, payload.id()), Err(Error::NotARecipient { .. })));
-            assert!(matches!(host.unwrap_metadata(&payload_wrap, payload.id()), Err(Error::NotARecipient { .. })));
-            host.unwrap_metadata(&metadata_wrap, metadata.id()).unwrap();
-            operator.unwrap_payload(&payload_wrap, payload.id()).unwrap();
-            operator.unwrap_metadata(&metadata_wrap, metadata.id()).unwrap();
-        }
+        let payload_wrap = wrap(&payload, host.recipients()).unwrap();
+        let metadata_wrap = wrap(&metadata, host.metadata_recipients()).unwrap();
+        assert!(matches!(host.unwrap_payload(&payload_wrap, payload.id()), Err(Error::NotARecipient { .. })));
+        assert!(matches!(host.unwrap_metadata(&payload_wrap, payload.id()), Err(Error::NotARecipient { .. })));
+        host.unwrap_metadata(&metadata_wrap, metadata.id()).unwrap();
+        operator.unwrap_payload(&payload_wrap, payload.id()).unwrap();
+        operator.unwrap_metadata(&metadata_wrap, metadata.id()).unwrap();
         assert!(operator.trusted().contains(host.writer().unwrap().public()));
     }
 

@@ -49,12 +49,8 @@ impl WriterFile {
     /// Fresh keys for a new host, and the certificate that makes the repository trust them.
     pub fn generate(bundle: &Bundle, name: &str) -> Result<(Self, Certificate)> {
         let (writer, metadata) = (WriterKey::generate()?, Identity::generate());
-        let certificate = Certificate {
-            repository: bundle.repository,
-            name: name.to_owned(),
-            writer: *writer.public(),
-            metadata: metadata.recipient(),
-        };
+        let certificate =
+            Certificate { repository: bundle.repository, name: name.to_owned(), writer: *writer.public() };
         let mut recipients = vec![bundle.identity.recipient()];
         recipients.extend(bundle.recipients.iter().cloned());
         let root = *bundle.writer.public();

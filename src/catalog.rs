@@ -1,0 +1,21 @@
+//! What is in the repository: found by listing, believed by signature, made visible by one last object.
+//!
+//! The first version of an object wins (invariant I4): names are random and fresh, so whoever wrote a name first is the
+//! one who made it; later versions and delete markers are noise and are reported as [`Finding`]s.
+
+mod commit;
+mod discover;
+mod error;
+mod finding;
+mod foundation;
+mod keys;
+mod listing;
+mod open;
+
+pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
+pub use discover::Backup;
+pub use error::{Error, Result};
+pub use finding::{Finding, FindingKind};
+pub use foundation::{Founded, found, outlive, publish_certificate};
+pub use listing::each_entry;
+pub use open::{Access, Repository};

@@ -1,0 +1,125 @@
+//! What can go wrong with a repository as a whole.
+
+use crate::format::{self, BackupId, ClusterName, RepositoryId, StreamName};
+use crate::{keys, store};
+
+/// Result of a catalog call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A repository that cannot be opened, searched or added to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A key was missing or wrong.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// Stored bytes are not what they should be.
+    #[error(transparent)]
+    Format(#[from] format::Error),
+    /// Nothing of ours is there.
+    #[error("there is no stonewal repository at {location}")]
+    NoRepository {
+        /// Bucket and prefix.
+        location: String,
+    },
+    /// Another repository than the keys are for.
+    #[error("the keys are for repository {keys}, but the bucket holds another one: {found}")]
+    OtherRepository {
+        /// Repository of the keys.
+        keys: RepositoryId,
+        /// What its record says.
+        found: String,
+    },
+    /// The cluster has no backup.
+    #[error("cluster {cluster} has no backup")]
+    NoBackup {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// No backup has this id.
+    #[error("cluster {cluster} has no backup {backup}")]
+    UnknownBackup {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The id asked for.
+        backup: BackupId,
+    },
+    /// The store acknowledged an object with less protection than asked for.
+    #[error("the store acknowledged {key} but did not lock it: {why}")]
+    Unlocked {
+        /// The object.
+        key: String,
+        /// Asked and found.
+        why: String,
+    },
+    /// Receipts contradict each other: what was read, sealed and stored differ.
+    #[error(
+        "stream {stream}: the source delivered {source_bytes} bytes, {sealed_bytes} were sealed, {stored_bytes} stored"
+    )]
+    Receipts {
+        /// The stream.
+        stream: StreamName,
+        /// By the source's receipt.
+        source_bytes: u64,
+        /// By the seal's receipt.
+        sealed_bytes: u64,
+        /// By the store's receipt.
+        stored_bytes: u64,
+    },
+    /// A chunk that was acknowledged is not in the listing.
+    #[error("the store acknowledged {key} in version {version} but does not list it")]
+    Vanished {
+        /// The object.
+        key: String,
+        /// The version acknowledged.
+        version: String,
+    },
+    /// A worker of our own died; this is a bug.
+    #[error("a worker stopped unexpectedly")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// What the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Store(error) => return error.hint(),
+            Self::Keys(error) => return error.hint(),
+            Self::NoRepository { .. } => "check the repository URL, or run `stonewal init`".into(),
+            Self::OtherRepository { .. } => "use the keys of this repository, or another prefix".into(),
+            Self::NoBackup { .. } => "run `stonewal backup dump`; `stonewal list` shows every cluster".into(),
+            Self::UnknownBackup { .. } => "`stonewal list` shows the ids".into(),
+            Self::Unlocked { .. } => {
+                "this store does not enforce Object Lock as asked; `stonewal doctor` tells more. Nothing was published"
+                    .into()
+            }
+            Self::Vanished { .. } => {
+                "nothing was published; do not trust this store with backups before `stonewal doctor` passes".into()
+            }
+            Self::Format(_) | Self::Receipts { .. } | Self::Worker(_) => return None,
+        })
+    }
+
+    /// Whether stored data is at fault, rather than the store, the keys or this process.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Format(_) | Self::Vanished { .. } | Self::Receipts { .. } => true,
+            Self::Keys(error) => {
+                matches!(
+                    error,
+                    keys::Error::WrongKey { .. }
+                        | keys::Error::Format(_)
+                        | keys::Error::WrongPassphrase
+                        | keys::Error::NotARecipient { .. }
+                        | keys::Error::ExcessiveWork { .. }
+                        | keys::Error::Age { .. }
+                )
+            }
+            Self::Store(error) => matches!(error, store::Error::Corrupt { .. }),
+            _ => false,
+        }
+    }
+}

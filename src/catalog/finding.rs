@@ -1,0 +1,60 @@
+//! What does not belong in a repository, or is missing from it.
+
+use serde::Serialize;
+
+/// One thing found that should not be so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// The object it is about.
+    pub key: String,
+    /// Its version, where one is meant.
+    pub version: Option<String>,
+    /// In words.
+    pub detail: String,
+}
+
+/// Kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// An object that looks like a manifest and is not signed by a trusted writer, or belongs elsewhere.
+    ForgedManifest,
+    /// A version written over an object of ours.
+    LaterVersion,
+    /// A delete marker over an object of ours.
+    DeleteMarker,
+    /// An object among ours that no manifest knows. A backup that was interrupted leaves some, harmlessly.
+    Stray,
+    /// An identity bundle, key wrap, certificate or repository record that is not genuine.
+    ForgedKey,
+    /// An object that a backup needs is gone.
+    Missing,
+    /// An object that a backup needs holds other bytes.
+    Altered,
+    /// A frame does not authenticate or decompress.
+    Unreadable,
+    /// An object is not locked, or for less time than what needs it.
+    LockShort,
+}
+
+impl FindingKind {
+    /// Whether a backup cannot be restored because of it. Everything else is noise that a restore ignores.
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::Missing | Self::Altered | Self::Unreadable)
+    }
+
+    /// Whether someone must have done it on purpose.
+    pub fn is_tampering(self) -> bool {
+        matches!(self, Self::ForgedManifest | Self::LaterVersion | Self::DeleteMarker | Self::ForgedKey | Self::Altered)
+    }
+}
+
+impl Finding {
+    /// A finding about `key`.
+    pub fn new(kind: FindingKind, key: impl Into<String>, version: Option<&str>, detail: impl Into<String>) -> Self {
+        Self { kind, key: key.into(), version: version.map(str::to_owned), detail: detail.into() }
+    }
+}

@@ -1,0 +1,59 @@
+//! Finding a backup's data keys: the wraps its manifest pins first, then any added since.
+
+use super::listing::first_versions;
+use super::{Error, Repository, Result};
+use crate::format::DataKey;
+use crate::format::manifest::{KeyRecord, Manifest, SealedPart};
+use crate::keys::{self, Keyring};
+use crate::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::store::{self, ObjectKey, Read, VersionId};
+
+type Unwrap = fn(&Keyring, &[u8], crate::format::KeyId) -> keys::Result<DataKey>;
+
+impl Repository {
+    /// The key of a backup's streams.
+    pub async fn payload_key(&self, record: &KeyRecord) -> Result<DataKey> {
+        self.data_key(record, Keyring::unwrap_payload).await
+    }
+
+    /// The sealed part of a backup's manifest.
+    pub async fn sealed_part(&self, manifest: &Manifest) -> Result<SealedPart> {
+        let key = self.data_key(&manifest.clear().metadata_key, Keyring::unwrap_metadata).await?;
+        Ok(manifest.open(&key)?)
+    }
+
+    async fn data_key(&self, record: &KeyRecord, unwrap: Unwrap) -> Result<DataKey> {
+        let pinned = ObjectKey::new(self.names.wrap(record.id, record.wrap.tag));
+        let mut refusal =
+            match self.try_wrap(&pinned, &VersionId::new(record.wrap.version.clone()), record, unwrap).await {
+                Ok(key) => return Ok(key),
+                Err(error) => error,
+            };
+        let (entries, _) = first_versions(&*self.store, &self.names.wraps(record.id)).await?;
+        for entry in entries.iter().filter(|entry| entry.key != pinned && entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
+            match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
+                Ok(key) => return Ok(key),
+                // What was planted says nothing; a store failure does.
+                Err(error @ Error::Store(_)) => refusal = error,
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+
+    async fn try_wrap(
+        &self,
+        key: &ObjectKey,
+        version: &VersionId,
+        record: &KeyRecord,
+        unwrap: Unwrap,
+    ) -> Result<DataKey> {
+        let head = self.store.head(key, version).await?;
+        if head.bytes > SMALL_OBJECT_BYTES_MAX {
+            let (target, what) = (key.to_string(), "it is too long for a wrapped key".to_owned());
+            return Err(store::Error::Corrupt { target, what }.into());
+        }
+        let wrapped = Read::get(&*self.store, key, version, 0..head.bytes).await?;
+        Ok(self.with_keyring(|keyring| unwrap(keyring, &wrapped, record.id))?)
+    }
+}

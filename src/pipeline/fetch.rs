@@ -1,0 +1,95 @@
+//! Fetching chunks: ahead of the reader, pinned to their versions, compared with their digests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::{Error, Place, Result};
+use crate::format::{ChunkRecord, Digest, StreamName};
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::store::{self, Read, VersionId};
+
+/// Fetches one chunk in the version that the manifest pins, and checks its length and digest.
+pub async fn fetch_chunk(
+    store: &dyn Read,
+    place: &Place,
+    stream: &StreamName,
+    number: u32,
+    record: &ChunkRecord,
+) -> Result<Bytes> {
+    let key = place.chunk(stream, number, record.tag);
+    let altered = |why: String| Error::AlteredChunk { key: key.to_string(), why };
+    if record.bytes > CHUNK_BYTES_MAX as u64 {
+        return Err(altered(format!("its manifest claims {} bytes", record.bytes)));
+    }
+    let version = VersionId::new(record.version.clone());
+    let body = store.get(&key, &version, 0..record.bytes).await.map_err(|error| match error {
+        store::Error::NotFound { .. } => Error::MissingChunk { key: key.to_string(), version: record.version.clone() },
+        error => Error::Store(error),
+    })?;
+    let hashed = body.clone();
+    let digest = spawn_blocking(move || Digest::of(&hashed)).await.map_err(Error::Worker)?;
+    if digest != record.sha256 {
+        return Err(altered(format!("its SHA-256 is {digest}, recorded is {}", record.sha256)));
+    }
+    Ok(body)
+}
+
+/// The chunks of a stream in order, a bounded number of them fetched ahead.
+pub(super) struct Fetcher {
+    store: Arc<dyn Read>,
+    place: Arc<Place>,
+    stream: StreamName,
+    chunks: std::vec::IntoIter<ChunkRecord>,
+    asked: u32,
+    given: u32,
+    ahead: usize,
+    fetching: JoinSet<(u32, Result<Bytes>)>,
+    ready: BTreeMap<u32, Bytes>,
+}
+
+impl Fetcher {
+    pub(super) fn new(
+        store: Arc<dyn Read>,
+        place: Arc<Place>,
+        stream: StreamName,
+        chunks: Vec<ChunkRecord>,
+        ahead: usize,
+    ) -> Self {
+        let (fetching, ready) = (JoinSet::new(), BTreeMap::new());
+        Self { store, place, stream, chunks: chunks.into_iter(), asked: 0, given: 0, ahead, fetching, ready }
+    }
+
+    /// The next chunk; `None` after the last. On failure the others are stopped and waited for.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            self.ask();
+            if let Some(body) = self.ready.remove(&self.given) {
+                self.given += 1;
+                self.ask();
+                return Ok(Some(body));
+            }
+            let Some(done) = self.fetching.join_next().await else { return Ok(None) };
+            let fetched = done.map_err(Error::Worker).and_then(|(number, body)| Ok((number, body?)));
+            match fetched {
+                Ok((number, body)) => self.ready.insert(number, body),
+                Err(error) => {
+                    self.fetching.shutdown().await;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    fn ask(&mut self) {
+        while self.fetching.len() + self.ready.len() < self.ahead {
+            let Some(record) = self.chunks.next() else { return };
+            let (store, place, stream) = (self.store.clone(), self.place.clone(), self.stream.clone());
+            let number = self.asked;
+            self.asked += 1;
+            self.fetching.spawn(async move { (number, fetch_chunk(&*store, &place, &stream, number, &record).await) });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Level `list`: what the manifest pins is there and locked; what else lies there is reported.
+
+use std::collections::HashMap;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Error, Findings, place};
+use crate::catalog::{self, Backup, Finding, FindingKind, Repository, each_entry};
+use crate::format::LockRecord;
+use crate::limits::HEADS;
+use crate::store::{self, ObjectKey, VersionId};
+
+/// One pinned object while the listing passes.
+struct Pinned {
+    version: String,
+    bytes: Option<u64>,
+    seen: bool,
+    other_versions: u64,
+    markers: u64,
+}
+
+impl Pinned {
+    fn new(version: &str, bytes: Option<u64>) -> Self {
+        Self { version: version.to_owned(), bytes, seen: false, other_versions: 0, markers: 0 }
+    }
+}
+
+pub(super) async fn check(repository: &Repository, backup: &Backup, findings: &mut Findings) -> Result<(), Error> {
+    let mut pinned = pinned_objects(repository, backup);
+    for prefix in prefixes(repository, backup) {
+        let mut stray = Vec::new();
+        each_entry(&**repository.store(), &prefix, |entry| match pinned.get_mut(entry.key.as_str()) {
+            Some(object) if entry.delete_marker => object.markers += 1,
+            Some(object) if object.version == entry.version.as_str() => {
+                object.seen = object.bytes.is_none_or(|bytes| bytes == entry.bytes);
+            }
+            Some(object) => object.other_versions += 1,
+            None => stray.push(entry),
+        })
+        .await?;
+        let strays = stray.into_iter().map(|entry| {
+            let detail = "no manifest names it";
+            Finding::new(FindingKind::Stray, entry.key.as_str(), Some(entry.version.as_str()), detail)
+        });
+        findings.extend(strays);
+    }
+    for (key, object) in &pinned {
+        report(key, object, findings);
+    }
+    let seen = pinned.iter().filter(|(_, object)| object.seen);
+    let objects: Vec<_> = seen.map(|(key, object)| (key.clone(), object.version.clone())).collect();
+    check_locks(repository, backup.clear().lock, objects, findings).await
+}
+
+/// Every object that a restore of the backup reads.
+fn pinned_objects(repository: &Repository, backup: &Backup) -> HashMap<String, Pinned> {
+    let (names, clear) = (repository.names(), backup.clear());
+    let mut pinned = HashMap::new();
+    for stream in &clear.streams {
+        for (number, chunk) in (0..).zip(&stream.chunks) {
+            let key = names.chunk(&clear.cluster, &clear.backup, &stream.name, number, chunk.tag);
+            pinned.insert(key, Pinned::new(&chunk.version, Some(chunk.bytes)));
+        }
+    }
+    for record in [&clear.payload_key, &clear.metadata_key] {
+        pinned.insert(names.wrap(record.id, record.wrap.tag), Pinned::new(&record.wrap.version, None));
+    }
+    let entry = &backup.entry;
+    pinned.insert(entry.key.to_string(), Pinned::new(entry.version.as_str(), Some(entry.bytes)));
+    pinned
+}
+
+fn prefixes(repository: &Repository, backup: &Backup) -> [String; 3] {
+    let (names, clear) = (repository.names(), backup.clear());
+    [names.backup(&clear.cluster, &clear.backup), names.wraps(clear.payload_key.id), names.wraps(clear.metadata_key.id)]
+}
+
+fn report(key: &str, object: &Pinned, findings: &mut Findings) {
+    let version = Some(object.version.as_str());
+    if !object.seen {
+        let detail = "the manifest needs it and the bucket does not list it in this version and length";
+        findings.push(Finding::new(FindingKind::Missing, key, version, detail));
+    }
+    if object.other_versions > 0 {
+        let detail = format!("{} other versions lie over it; they are ignored", object.other_versions);
+        findings.push(Finding::new(FindingKind::LaterVersion, key, version, detail));
+    }
+    if object.markers > 0 {
+        let detail = format!("{} delete markers lie over it; they are ignored", object.markers);
+        findings.push(Finding::new(FindingKind::DeleteMarker, key, version, detail));
+    }
+}
+
+/// Compares every object's lock with what the manifest promises (invariant I11), while the promise lasts.
+async fn check_locks(
+    repository: &Repository,
+    promised: Option<LockRecord>,
+    objects: Vec<(String, String)>,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let store = repository.store();
+    let Some(promised) = promised.filter(|lock| lock.retain_until > store.clock().now()) else { return Ok(()) };
+    let heads = stream::iter(objects).map(|(key, version)| async move {
+        let (object, id) = (ObjectKey::new(key), VersionId::new(version));
+        let head = store.head(&object, &id).await?;
+        Ok::<_, store::Error>((object, id, head))
+    });
+    let mut heads = heads.buffer_unordered(HEADS);
+    while let Some((key, version, head)) = heads.try_next().await.map_err(catalog::Error::from)? {
+        let detail = match head.lock {
+            None => "it is not locked".to_owned(),
+            Some(lock) if lock.retain_until.as_second() < promised.retain_until.as_second() => {
+                format!("it is locked until {}, the manifest says {}", lock.retain_until, promised.retain_until)
+            }
+            Some(_) => continue,
+        };
+        findings.push(Finding::new(FindingKind::LockShort, key.as_str(), Some(version.as_str()), detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Levels `checksum` and `decrypt`: reading what the manifest pins.
+
+use futures::{StreamExt as _, stream};
+
+use super::{Error, Findings, Options, place};
+use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
+use crate::format::StreamRecord;
+use crate::pipeline::{self, Place, StreamReader, fetch_chunk};
+
+/// Reads every chunk and compares its digest; goes on after a bad one, to tell the whole extent.
+pub(super) async fn checksum(
+    repository: &Repository,
+    backup: &Backup,
+    options: &Options,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let (store, place) = (repository.store(), place(repository, backup));
+    let place = &place;
+    for record in &backup.clear().streams {
+        let fetches = stream::iter((0..).zip(&record.chunks))
+            .map(|(number, chunk)| async move { fetch_chunk(&**store, place, &record.name, number, chunk).await });
+        let mut fetches = fetches.buffer_unordered(options.downloads.max(1));
+        while let Some(fetched) = fetches.next().await {
+            match fetched {
+                Ok(body) => options.progress.add_chunk(body.len() as u64),
+                Err(error) => findings.push(found(error)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens every frame and throws it away.
+pub(super) async fn decrypt(
+    repository: &Repository,
+    backup: &Backup,
+    options: &Options,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let place = place(repository, backup);
+    for record in &backup.clear().streams {
+        if let Err(error) = drain(repository, &place, record, &key, options).await {
+            findings.push(found(error)?);
+        }
+    }
+    if let Err(error) = repository.sealed_part(&backup.manifest).await {
+        let (key, version) = (backup.entry.key.as_str(), Some(backup.entry.version.as_str()));
+        match error {
+            catalog::Error::Store(_) => return Err(error.into()),
+            error => findings.push(Finding::new(FindingKind::Unreadable, key, version, error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+async fn drain(
+    repository: &Repository,
+    place: &Place,
+    record: &StreamRecord,
+    key: &crate::format::DataKey,
+    options: &Options,
+) -> pipeline::Result<()> {
+    let (store, progress) = (repository.store().clone(), options.progress.clone());
+    let mut reader = StreamReader::new(store, place.clone(), record.clone(), key, options.downloads, progress)?;
+    while reader.next().await?.is_some() {}
+    let _receipt = reader.finish()?;
+    Ok(())
+}
+
+/// Faults of stored data are findings; anything else means that we could not look.
+fn found(error: pipeline::Error) -> Result<Finding, pipeline::Error> {
+    use pipeline::Error as E;
+    Ok(match error {
+        E::MissingChunk { key, version } => Finding::new(FindingKind::Missing, key, Some(&version), "it is gone"),
+        E::AlteredChunk { key, why } => Finding::new(FindingKind::Altered, key, None, why),
+        E::Format { stream, source } => {
+            Finding::new(FindingKind::Unreadable, stream.as_str(), None, source.to_string())
+        }
+        E::Incomplete { .. } => Finding::new(FindingKind::Unreadable, "", None, error.to_string()),
+        error => return Err(error),
+    })
+}
