@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Error, Findings, place};
+use super::{Error, Findings};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository, each_entry};
 use crate::format::LockRecord;
 use crate::limits::HEADS;
