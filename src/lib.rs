@@ -16,9 +16,11 @@
 //! - [`cli`]: clap, output, exit codes: the only place that prints.
 //! - [`observe`]: logs, progress, the clock.
 
+pub mod config;
 pub mod format;
 pub mod keys;
 pub mod limits;
+pub mod observe;
 pub mod pipeline;
 pub mod postgres;
 pub mod store;
