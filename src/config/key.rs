@@ -16,7 +16,7 @@ pub struct Key {
 macro_rules! keys {
     ($($name:ident = $path:literal, $variable:literal, $default:expr, $allowed:literal;)*) => {
         $(
-            #[doc = concat!("`", $path, "`: ", $allowed, ".")]
+            #[doc = concat!("The key `", $path, "`.")]
             pub static $name: Key = Key { path: $path, variable: $variable, default: $default, allowed: $allowed };
         )*
         /// All keys, in the order of the reference in README.md.

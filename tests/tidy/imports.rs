@@ -189,8 +189,11 @@ fn tokens(code: &str) -> Vec<String> {
 }
 
 fn module_list(lib: &str) -> Vec<Finding> {
-    let documented: Vec<&str> =
-        lib.lines().filter_map(|l| l.strip_prefix("//! - [`")?.split_once('`')).map(|(n, _)| n).collect();
+    let documented: Vec<&str> = lib
+        .lines()
+        .filter_map(|l| l.strip_prefix("//! - [`")?.split_once('`'))
+        .map(|(n, _)| n.trim_start_matches("mod@"))
+        .collect();
     let declared: Vec<&str> =
         lib.lines().filter_map(|l| l.trim().strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let mut findings = Vec::new();
