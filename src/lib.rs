@@ -4,7 +4,7 @@
 //! back into psql. The bucket is the only state. In reading order:
 //!
 //! - [`limits`]: every bound, with the memory budget.
-//! - [`format`]: the stored bytes; no I/O, no clock, no randomness.
+//! - [`mod@format`]: the stored bytes; no I/O, no clock, no randomness.
 //! - [`keys`]: secrets, recipients, identities, writer keys; wrapping and unwrapping.
 //! - [`store`]: the bucket behind capability traits; the S3 client; the embedded server.
 //! - [`pipeline`]: stages and receipts; uploading and downloading streams.
@@ -17,6 +17,7 @@
 //! - [`observe`]: logs, progress, the clock.
 
 pub mod catalog;
+pub mod config;
 pub mod format;
 pub mod keys;
 pub mod limits;

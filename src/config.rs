@@ -1,0 +1,46 @@
+//! File, environment and flags resolved into settings.
+//!
+//! A setting is a [`Key`](key::Key): one path in the file, one variable, one meaning. Flags win over the environment,
+//! the environment over files, files over defaults. Whatever is not a key is an error, never ignored: a misspelt key
+//! must not leave a protection off.
+
+use std::path::Path;
+
+mod environment;
+mod error;
+mod file;
+pub mod key;
+mod layers;
+mod resolve;
+mod secret_file;
+mod settings;
+mod values;
+
+pub use environment::Environment;
+pub use error::{Error, Origin, Result};
+pub use layers::Flags;
+pub use secret_file::SecretFile;
+pub use settings::{
+    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    PostgresSettings, RepositoryUrl, RestoreSettings, S3Settings, Settings,
+};
+
+/// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.
+pub const SYSTEM_FILE: &str = "/etc/stonewal/stonewal.toml";
+
+/// Reads and resolves everything. Secret files are read later, by whoever needs the secret.
+///
+/// # Errors
+/// The first thing that is wrong, with its place and what is allowed.
+pub fn load(flags: &Flags, environment: Environment) -> Result<Settings> {
+    load_with_system_file(flags, environment, Path::new(SYSTEM_FILE))
+}
+
+fn load_with_system_file(flags: &Flags, environment: Environment, system: &Path) -> Result<Settings> {
+    let files = file::layers(flags.config.as_deref(), &environment, system)?;
+    let variables = layers::environment_layer(&environment)?;
+    resolve::settings(layers::Layers::new(files, variables, flags.layer().clone()), environment)
+}
+
+#[cfg(test)]
+mod tests;

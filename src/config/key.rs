@@ -1,0 +1,117 @@
+//! Every key there is: its path in the file, its variable, what it may hold and what it holds by default.
+
+/// One setting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Dotted path in the configuration file.
+    pub path: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Value when nobody gives one; `None` = not set.
+    pub default: Option<&'static str>,
+    /// What is allowed, in words.
+    pub allowed: &'static str,
+}
+
+macro_rules! keys {
+    ($($name:ident = $path:literal, $variable:literal, $default:expr, $allowed:literal;)*) => {
+        $(
+            #[doc = concat!("The key `", $path, "`.")]
+            pub static $name: Key = Key { path: $path, variable: $variable, default: $default, allowed: $allowed };
+        )*
+        /// All keys, in the order of the reference in README.md.
+        pub static ALL: &[&Key] = &[$(&$name),*];
+    };
+}
+
+keys! {
+    REPOSITORY = "repository", "STONEWAL_REPOSITORY", None, "s3://BUCKET or s3://BUCKET/PREFIX";
+    CLUSTER = "cluster", "STONEWAL_CLUSTER", Some("main"), "1 to 63 of a-z, 0-9, '.', '_' and '-', first a letter or digit; not repository, identities or keys";
+    IMMUTABILITY = "immutability", "STONEWAL_IMMUTABILITY", Some("object-lock"), "\"object-lock\", or \"none\" for a bucket that protects nothing";
+    LOCK_MODE = "lock.mode", "STONEWAL_LOCK_MODE", Some("governance"), "\"governance\" or \"compliance\"";
+    LOCK_RETAIN = "lock.retain", "STONEWAL_LOCK_RETAIN", Some("35d"), "a duration from 1m to 10y, such as \"35d\", \"6w\" or \"1y\" (a year counts 366 days)";
+    S3_ENDPOINT = "s3.endpoint", "STONEWAL_S3_ENDPOINT", None, "http://HOST[:PORT] or https://HOST[:PORT]";
+    S3_REGION = "s3.region", "STONEWAL_S3_REGION", None, "a region name, such as \"eu-central-1\"";
+    S3_PROFILE = "s3.profile", "STONEWAL_S3_PROFILE", None, "a profile of the AWS configuration files";
+    S3_PATH_STYLE = "s3.path_style", "STONEWAL_S3_PATH_STYLE", None, "true or false";
+    S3_CA_FILE = "s3.ca_file", "STONEWAL_S3_CA_FILE", None, "a PEM file with the certificate authority of the endpoint";
+    S3_CHECKSUM = "s3.checksum", "STONEWAL_S3_CHECKSUM", Some("crc64nvme"), "\"crc64nvme\", \"sha256\", \"crc32c\" or \"md5\"";
+    S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("120s"), "a duration from 1s to 1h, for one request with all its retries";
+    S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("10"), "a number from 1 to 100";
+    KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
+    KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
+    KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
+    KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
+    DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
+    DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
+    DUMP_COUNTS = "dump.counts", "STONEWAL_DUMP_COUNTS", Some("exact"), "\"exact\" or \"off\"";
+    DUMP_GLOBALS = "dump.globals", "STONEWAL_DUMP_GLOBALS", Some("full"), "\"full\", \"no-passwords\" or \"off\"";
+    DUMP_NO_OWNER = "dump.no_owner", "STONEWAL_DUMP_NO_OWNER", Some("false"), "true or false";
+    DUMP_NO_PRIVILEGES = "dump.no_privileges", "STONEWAL_DUMP_NO_PRIVILEGES", Some("false"), "true or false";
+    DUMP_SCHEMAS = "dump.schemas", "STONEWAL_DUMP_SCHEMAS", None, "a list of patterns as pg_dump --schema takes them";
+    DUMP_EXCLUDE_TABLES = "dump.exclude_tables", "STONEWAL_DUMP_EXCLUDE_TABLES", None, "a list of patterns as pg_dump --exclude-table takes them";
+    DUMP_EXCLUDE_TABLE_DATA = "dump.exclude_table_data", "STONEWAL_DUMP_EXCLUDE_TABLE_DATA", None, "a list of patterns as pg_dump --exclude-table-data takes them";
+    LIMITS_CHUNK = "limits.chunk", "STONEWAL_LIMITS_CHUNK", Some("32MiB"), "a size from 8MiB to 512MiB";
+    LIMITS_UPLOADS = "limits.uploads", "STONEWAL_LIMITS_UPLOADS", Some("3"), "a number from 1 to 64";
+    LIMITS_DOWNLOADS = "limits.downloads", "STONEWAL_LIMITS_DOWNLOADS", Some("3"), "a number from 1 to 64";
+    LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
+    POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
+    POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
+    LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
+    LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
+}
+
+/// Variables of ours that are not settings.
+pub(super) const CONFIG_VARIABLE: &str = "STONEWAL_CONFIG";
+
+/// The key with exactly this path.
+pub(super) fn by_path(path: &str) -> Option<&'static Key> {
+    ALL.iter().copied().find(|key| key.path == path)
+}
+
+/// The known path that looks most like `path`, if any does: the same last word in another section counts most.
+pub(super) fn nearest_path(path: &str) -> Option<&'static str> {
+    let section = format!("{path}.");
+    if let Some(inside) = ALL.iter().map(|key| key.path).find(|known| known.starts_with(&section)) {
+        return Some(inside);
+    }
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let same_word = ALL.iter().map(|key| key.path).find(|known| known.rsplit('.').next() == Some(last));
+    same_word.or_else(|| nearest(path, ALL.iter().map(|key| key.path)))
+}
+
+/// The known variable that looks most like `name`, if any does.
+pub(super) fn nearest_variable(name: &str) -> Option<&'static str> {
+    nearest(name, ALL.iter().map(|key| key.variable).chain([CONFIG_VARIABLE]))
+}
+
+fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let allowed_edits = (word.len() / 3).max(2);
+    known.map(|k| (strsim::osa_distance(word, k), k)).filter(|(d, _)| *d <= allowed_edits).min().map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_variables_are_unique_and_follow_one_rule() {
+        for (i, key) in ALL.iter().enumerate() {
+            assert!(
+                ALL[..i].iter().all(|other| other.path != key.path && other.variable != key.variable),
+                "{}",
+                key.path
+            );
+            let by_rule = format!("STONEWAL_{}", key.path.to_uppercase().replace('.', "_"));
+            assert!(key.variable == by_rule || key.path == "log.filter", "{}", key.variable);
+        }
+    }
+
+    #[test]
+    fn suggestions() {
+        assert_eq!(nearest_path("lock.retian"), Some("lock.retain"));
+        assert_eq!(nearest_path("s3.retain"), Some("lock.retain"));
+        assert_eq!(nearest_path("encryption"), None);
+        assert_eq!(nearest_variable("STONEWAL_REPOSITRY"), Some("STONEWAL_REPOSITORY"));
+    }
+}

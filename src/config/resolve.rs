@@ -1,0 +1,215 @@
+//! Layers to settings: every value parsed by its key, then what must hold between values.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::limits;
+
+use super::environment::Environment;
+use super::error::{Error, Origin, Result};
+use super::key::{self, Key};
+use super::layers::{Given, Layers, Raw};
+use super::secret_file::SecretFile;
+use super::settings::{
+    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings,
+};
+use super::values::{self, Parsed};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const RETAIN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
+const LEVELS: [(Codec, u64); 3] = [(Codec::Gzip, 9), (Codec::Zstd, 19), (Codec::Lz4, 12)];
+
+pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Settings> {
+    let read = Reader { layers: &layers, home: environment.get("HOME").map(PathBuf::from) };
+    Ok(Settings {
+        repository: read.optional(&key::REPOSITORY, values::repository)?,
+        cluster: read.required(&key::CLUSTER, values::cluster)?,
+        immutability: immutability(&read)?,
+        s3: s3(&read)?,
+        keys: KeySettings {
+            passphrase: environment.secret("BACKUP_PASSPHRASE"),
+            passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
+            writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
+            identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
+            recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        dump: dump(&read)?,
+        limits: limits(&read)?,
+        postgres: PostgresSettings {
+            url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
+            bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
+        },
+        restore: restore(&environment)?,
+        log: LogSettings {
+            filter: read.optional(&key::LOG_FILTER, any)?,
+            format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,
+        },
+        environment,
+        layers,
+    })
+}
+
+fn immutability(read: &Reader<'_>) -> Result<Immutability> {
+    let mode =
+        read.choice(&key::LOCK_MODE, &[("governance", LockMode::Governance), ("compliance", LockMode::Compliance)])?;
+    let retain = read.required(&key::LOCK_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?;
+    if read.choice(&key::IMMUTABILITY, &[("object-lock", true), ("none", false)])? {
+        return Ok(Immutability::ObjectLock { mode, retain });
+    }
+    for lock in [&key::LOCK_MODE, &key::LOCK_RETAIN] {
+        let at = read.layers.get(lock).map_or(Origin::Default, |given| given.origin);
+        if at != Origin::Default {
+            let problem = format!("{} is set, but immutability is \"none\"", lock.path);
+            return Err(Error::Conflict { at, problem, way_out: "remove the one that is not meant".into() });
+        }
+    }
+    Ok(Immutability::None)
+}
+
+fn s3(read: &Reader<'_>) -> Result<S3Settings> {
+    let checksums = [
+        ("crc64nvme", Checksum::Crc64Nvme),
+        ("sha256", Checksum::Sha256),
+        ("crc32c", Checksum::Crc32c),
+        ("md5", Checksum::Md5),
+    ];
+    let attempts = read.required(&key::S3_ATTEMPTS, |text| values::number(text, 1, 100))?;
+    Ok(S3Settings {
+        endpoint: read.optional(&key::S3_ENDPOINT, values::endpoint)?,
+        region: read.optional(&key::S3_REGION, any)?,
+        profile: read.optional(&key::S3_PROFILE, any)?,
+        path_style: read.optional(&key::S3_PATH_STYLE, values::boolean)?,
+        ca_file: read.path(&key::S3_CA_FILE)?,
+        checksum: read.choice(&key::S3_CHECKSUM, &checksums)?,
+        deadline: read.required(&key::S3_DEADLINE, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+    })
+}
+
+fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
+    let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
+    let globals = [("full", Globals::Full), ("no-passwords", Globals::NoPasswords), ("off", Globals::Off)];
+    let codec = read.choice(&key::DUMP_CODEC, &codecs)?;
+    let level = read.optional(&key::DUMP_LEVEL, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
+        Some((_, max)) => values::number(text, 1, *max),
+        None => Err("codec \"none\" has no level".into()),
+    })?;
+    Ok(DumpSettings {
+        codec,
+        level: level.map(|level| u32::try_from(level).unwrap_or(u32::MAX)),
+        counts: read.choice(&key::DUMP_COUNTS, &[("exact", true), ("off", false)])?,
+        globals: read.choice(&key::DUMP_GLOBALS, &globals)?,
+        no_owner: read.required(&key::DUMP_NO_OWNER, values::boolean)?,
+        no_privileges: read.required(&key::DUMP_NO_PRIVILEGES, values::boolean)?,
+        schemas: read.list(&key::DUMP_SCHEMAS, any)?,
+        exclude_tables: read.list(&key::DUMP_EXCLUDE_TABLES, any)?,
+        exclude_table_data: read.list(&key::DUMP_EXCLUDE_TABLE_DATA, any)?,
+    })
+}
+
+/// Sizes within their bounds, and together within the memory budget (invariant I12): as many chunks as are in flight,
+/// and the one being filled or read.
+fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
+    let parallel_max = limits::UPLOADS_MAX as u64;
+    let (chunk_min, chunk_max) = (limits::CHUNK_BYTES_MIN as u64, limits::CHUNK_BYTES_MAX as u64);
+    let chunk = read.required(&key::LIMITS_CHUNK, |text| values::size(text, chunk_min, chunk_max))?;
+    let uploads = read.required(&key::LIMITS_UPLOADS, |text| values::number(text, 1, parallel_max))?;
+    let downloads = read.required(&key::LIMITS_DOWNLOADS, |text| values::number(text, 1, parallel_max))?;
+    let memory = read.required(&key::LIMITS_MEMORY, |text| values::size(text, 16 << 20, 64 << 30))?;
+    let (key, parallel) =
+        if uploads >= downloads { (&key::LIMITS_UPLOADS, uploads) } else { (&key::LIMITS_DOWNLOADS, downloads) };
+    let needed = chunk * (parallel + 1);
+    if needed > memory {
+        let at = [key, &key::LIMITS_CHUNK, &key::LIMITS_MEMORY].into_iter().filter_map(|key| read.layers.get(key));
+        let at = at.map(|given| given.origin).find(|origin| *origin != Origin::Default).unwrap_or(Origin::Default);
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let problem = format!(
+            "{} = {parallel} with limits.chunk = {} MiB needs {} MiB, but limits.memory is {} MiB",
+            key.path,
+            mib(chunk),
+            mib(needed),
+            mib(memory),
+        );
+        let way_out = format!("set limits.memory = \"{}MiB\", or make chunks smaller or fewer", mib(needed));
+        return Err(Error::Conflict { at, problem, way_out });
+    }
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(LimitSettings { chunk_bytes: size(chunk), uploads: size(uploads), downloads: size(downloads) })
+}
+
+/// Only the word `true` confirms: a restore is no place for guesses.
+fn restore(environment: &Environment) -> Result<RestoreSettings> {
+    const NAME: &str = "CONFIRM_RESTORE";
+    let confirmed = values::boolean(environment.get(NAME).unwrap_or("false")).map_err(|problem| Error::Value {
+        key: NAME,
+        at: Origin::Variable(NAME.into()),
+        problem,
+        allowed: "true or false",
+    })?;
+    Ok(RestoreSettings { url: environment.secret("RESTORE_DATABASE_URL"), confirmed })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the shape of a parser")]
+fn any(text: &str) -> Parsed<String> {
+    Ok(text.into())
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    home: Option<PathBuf>,
+}
+
+impl Reader<'_> {
+    fn optional<T>(&self, key: &'static Key, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<Option<T>> {
+        let Some(given) = self.layers.get(key) else { return Ok(None) };
+        let parsed = match &given.raw {
+            Raw::One(text) if text.trim().is_empty() => Err("is empty".into()),
+            Raw::One(text) => parse(text),
+            Raw::List(_) => Err("a list is not allowed here".into()),
+        };
+        parsed.map(Some).map_err(|problem| invalid(key, given, problem))
+    }
+
+    fn required<T>(&self, key: &'static Key, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T> {
+        self.optional(key, parse)?.ok_or(Error::Missing { what: key.path, ways: key.allowed })
+    }
+
+    fn choice<T: Copy>(&self, key: &'static Key, choices: &[(&str, T)]) -> Result<T> {
+        self.required(key, |text| values::choice(text, choices))
+    }
+
+    /// One value stands for a list of one; in the environment commas separate several.
+    fn list(&self, key: &'static Key, parse: impl Fn(&str) -> Parsed<String>) -> Result<Vec<String>> {
+        let Some(given) = self.layers.get(key) else { return Ok(Vec::new()) };
+        let texts: Vec<&str> = match (&given.raw, &given.origin) {
+            (Raw::One(text), Origin::Variable(_)) => text.split(',').map(str::trim).collect(),
+            (Raw::One(text), _) => vec![text],
+            (Raw::List(texts), _) => texts.iter().map(String::as_str).collect(),
+        };
+        let parsed = texts
+            .into_iter()
+            .map(|text| if text.is_empty() { Err("holds an empty entry".into()) } else { parse(text) });
+        parsed.collect::<Parsed<Vec<_>>>().map_err(|problem| invalid(key, given, problem))
+    }
+
+    /// A path: `~/` is the home directory; in a file, relative means relative to that file.
+    fn path(&self, key: &'static Key) -> Result<Option<PathBuf>> {
+        let Some(text) = self.optional(key, any)? else { return Ok(None) };
+        if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), &self.home) {
+            return Ok(Some(home.join(rest)));
+        }
+        let base = match self.layers.get(key).map(|given| given.origin) {
+            Some(Origin::File { path, .. }) => path.parent().map(Path::to_owned),
+            _ => None,
+        };
+        Ok(Some(base.unwrap_or_default().join(text)))
+    }
+}
+
+fn invalid(key: &'static Key, given: Given, problem: String) -> Error {
+    Error::Value { key: key.path, at: given.origin, problem, allowed: key.allowed }
+}

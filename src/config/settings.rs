@@ -1,0 +1,265 @@
+//! What a configuration comes to: validated, with defaults filled in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::environment::Environment;
+use super::error::{Error, Origin, Result};
+use super::key::Key;
+use super::layers::Layers;
+use super::secret_file::SecretFile;
+
+/// The whole configuration of one run. `Debug` shows no secret.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where backups live; see [`Settings::repository`].
+    pub repository: Option<RepositoryUrl>,
+    /// Name of the PostgreSQL cluster in the repository.
+    pub cluster: String,
+    /// Whether objects are locked, and how.
+    pub immutability: Immutability,
+    /// How to reach the store.
+    pub s3: S3Settings,
+    /// Where keys come from.
+    pub keys: KeySettings,
+    /// What a dump contains.
+    pub dump: DumpSettings,
+    /// Buffers and concurrency.
+    pub limits: LimitSettings,
+    /// The PostgreSQL to back up.
+    pub postgres: PostgresSettings,
+    /// The PostgreSQL to restore into.
+    pub restore: RestoreSettings,
+    /// Logging.
+    pub log: LogSettings,
+    /// The variables that concern us, for what resolves further settings by itself (libpq's variables).
+    pub environment: Environment,
+    pub(super) layers: Layers,
+}
+
+impl Settings {
+    /// The repository, for the commands that need one.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when none is set.
+    pub fn repository(&self) -> Result<&RepositoryUrl> {
+        self.repository.as_ref().ok_or(Error::Missing {
+            what: "repository",
+            ways: "give --repository s3://BUCKET/PREFIX, STONEWAL_REPOSITORY, or the key repository in the configuration file",
+        })
+    }
+
+    /// Where the value of a key was given.
+    pub fn origin(&self, key: &Key) -> Origin {
+        self.layers.get(key).map_or(Origin::Default, |given| given.origin)
+    }
+}
+
+/// A bucket and the prefix in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryUrl {
+    /// Bucket name.
+    pub bucket: String,
+    /// Without slashes at its ends; may be empty.
+    pub prefix: String,
+}
+
+impl fmt::Display for RepositoryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        write!(f, "s3://{}{slash}{}", self.bucket, self.prefix)
+    }
+}
+
+/// Whether what is stored can be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Immutability {
+    /// Every object is locked when it is written.
+    ObjectLock {
+        /// Who may still remove it.
+        mode: LockMode,
+        /// For how long, from the store's clock at the time of writing.
+        retain: Duration,
+    },
+    /// No locks: asked for in so many words.
+    None,
+}
+
+/// Object Lock retention mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Holds against all but those with `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Holds against everyone.
+    Compliance,
+}
+
+/// How to reach the store. What is `None` is left to the AWS configuration files and variables.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// Base URL of a store other than AWS.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Bucket in the path instead of the host name; `None` = path style with an endpoint, host style without.
+    pub path_style: Option<bool>,
+    /// Certificate authority besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Checksum sent with every object.
+    pub checksum: Checksum,
+    /// For one request, retries included.
+    pub deadline: Duration,
+    /// Most attempts for one request.
+    pub attempts: u32,
+}
+
+/// Checksum in the header of a PUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// CRC-64/NVME.
+    Crc64Nvme,
+    /// SHA-256, for stores that know no CRC-64.
+    Sha256,
+    /// CRC-32C.
+    Crc32c,
+    /// Content-MD5, for stores that know nothing else.
+    Md5,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub struct KeySettings {
+    pub(super) passphrase: Option<SecretString>,
+    /// File with the passphrase.
+    pub passphrase_file: Option<SecretFile>,
+    /// Writer file of a host that must not decrypt.
+    pub writer_file: Option<SecretFile>,
+    /// File with an age identity.
+    pub identity_file: Option<SecretFile>,
+    /// Further recipients (`age1…`) to which `init` wraps data keys.
+    pub recipients: Vec<String>,
+}
+
+impl KeySettings {
+    /// The passphrase: `BACKUP_PASSPHRASE`, else the file, else `None`. The variable is deliberately the only way to
+    /// pass the passphrase itself: a flag would show it to every user of the host.
+    ///
+    /// # Errors
+    /// When the file cannot be read or may be read by others.
+    pub fn passphrase(&self) -> Result<Option<SecretString>> {
+        match &self.passphrase {
+            Some(passphrase) => Ok(Some(passphrase.clone())),
+            None => self.passphrase_file.as_ref().map(SecretFile::read).transpose(),
+        }
+    }
+
+    /// The passphrase, for the commands that cannot do without.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and those of [`KeySettings::passphrase`].
+    pub fn require_passphrase(&self) -> Result<SecretString> {
+        self.passphrase()?.ok_or(Error::Missing {
+            what: "passphrase",
+            ways: "set BACKUP_PASSPHRASE, or keys.passphrase_file to a file that only you may read",
+        })
+    }
+}
+
+/// What a dump contains.
+#[derive(Clone, Debug)]
+pub struct DumpSettings {
+    /// Compression.
+    pub codec: Codec,
+    /// Compression level; `None` = the codec's own default here.
+    pub level: Option<u32>,
+    /// Count the rows of every table under the dump's snapshot.
+    pub counts: bool,
+    /// Roles, memberships and tablespaces.
+    pub globals: Globals,
+    /// As `pg_dump --no-owner`.
+    pub no_owner: bool,
+    /// As `pg_dump --no-privileges`.
+    pub no_privileges: bool,
+    /// As `pg_dump --schema`.
+    pub schemas: Vec<String>,
+    /// As `pg_dump --exclude-table`.
+    pub exclude_tables: Vec<String>,
+    /// As `pg_dump --exclude-table-data`.
+    pub exclude_table_data: Vec<String>,
+}
+
+/// Compression of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// The usual one: any tool reads it.
+    Gzip,
+    /// Faster and smaller.
+    Zstd,
+    /// For slow processors.
+    Lz4,
+    /// For data that is compressed already.
+    None,
+}
+
+/// Which global objects a dump includes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Globals {
+    /// With password hashes; needs the right to read `pg_authid`.
+    Full,
+    /// Without password hashes.
+    NoPasswords,
+    /// Nothing.
+    Off,
+}
+
+/// Buffers and concurrency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Bytes of one chunk.
+    pub chunk_bytes: usize,
+    /// Chunks being sent at once.
+    pub uploads: usize,
+    /// Chunks fetched ahead.
+    pub downloads: usize,
+}
+
+/// The PostgreSQL to back up.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// Connection string; `None` = libpq's variables and defaults.
+    pub url: Option<SecretString>,
+    /// Where pg_dump and psql are; `None` = found by themselves.
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// The PostgreSQL to restore into. No file sets this: a target is named anew each time.
+#[derive(Clone, Debug)]
+pub struct RestoreSettings {
+    /// `RESTORE_DATABASE_URL`.
+    pub url: Option<SecretString>,
+    /// `CONFIRM_RESTORE=true`.
+    pub confirmed: bool,
+}
+
+/// Logging.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// Levels by module.
+    pub filter: Option<String>,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line.
+    Human,
+    /// One JSON object.
+    Json,
+}

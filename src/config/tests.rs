@@ -1,0 +1,235 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::limits;
+
+/// A system file, a home with a user file, variables and flags: everything a run can see.
+struct World {
+    dir: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    flags: Flags,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home").to_str().unwrap().to_owned();
+        Self { dir, variables: vec![("HOME".into(), home)], flags: Flags::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn system(self, text: &str) -> Self {
+        self.write("etc.toml", text);
+        self
+    }
+
+    fn user(self, text: &str) -> Self {
+        self.write("home/.config/stonewal/stonewal.toml", text);
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    fn flag(mut self, key: &'static key::Key, value: &str) -> Self {
+        self.flags.set(key, "--flag", value);
+        self
+    }
+
+    fn load(&self) -> Result<Settings> {
+        let environment = Environment::from_pairs(self.variables.clone()).unwrap();
+        load_with_system_file(&self.flags, environment, &self.path("etc.toml"))
+    }
+
+    /// Error and hint in one text.
+    fn error(&self) -> String {
+        let error = self.load().unwrap_err();
+        format!("{error} | {}", error.hint().unwrap_or_default())
+    }
+}
+
+#[test]
+fn precedence_is_flags_environment_user_file_system_file_default() {
+    let all = [true; 4];
+    for (given, expected) in [
+        (all, "flag"),
+        ([false, true, true, true], "variable"),
+        ([false, false, true, true], "user"),
+        ([false, false, false, true], "system"),
+        ([false; 4], "main"),
+        ([true, false, false, true], "flag"),
+        ([false, true, false, false], "variable"),
+    ] {
+        let mut world = World::new();
+        let [flag, variable, user, system] = given;
+        if system {
+            world = world.system("cluster = \"system\"");
+        }
+        if user {
+            world = world.user("cluster = \"user\"");
+        }
+        if variable {
+            world = world.variable("STONEWAL_CLUSTER", "variable");
+        }
+        if flag {
+            world = world.flag(&key::CLUSTER, "flag");
+        }
+        assert_eq!(world.load().unwrap().cluster, expected, "{given:?}");
+    }
+}
+
+#[test]
+fn a_named_file_is_the_only_one_and_must_exist() {
+    let mut world =
+        World::new().system("cluster = \"system\"").variable("STONEWAL_CONFIG", "/nonexistent/from-variable.toml");
+    assert!(world.error().starts_with("configuration file /nonexistent/from-variable.toml cannot be read"));
+    world.flags.config = Some(world.write("named.toml", "repository = \"s3://bucket/pg\""));
+    let settings = world.load().unwrap();
+    assert_eq!(settings.cluster, "main", "the system file is not read");
+    assert_eq!(settings.repository().unwrap().to_string(), "s3://bucket/pg");
+    assert!(matches!(settings.origin(&key::REPOSITORY), Origin::File { line: 1, .. }));
+}
+
+#[test]
+fn defaults_hold_and_agree_with_the_limits() {
+    let settings = World::new().load().unwrap();
+    assert!(matches!(settings.repository(), Err(Error::Missing { .. })));
+    assert_eq!(
+        settings.immutability,
+        Immutability::ObjectLock { mode: LockMode::Governance, retain: Duration::from_hours(35 * 24) }
+    );
+    assert_eq!(settings.limits.chunk_bytes, limits::CHUNK_BYTES_DEFAULT);
+    assert_eq!(settings.limits.uploads, limits::UPLOADS_DEFAULT);
+    assert_eq!(settings.limits.downloads, limits::DOWNLOADS_DEFAULT);
+    let memory = values::size(key::LIMITS_MEMORY.default.unwrap(), 0, u64::MAX).unwrap();
+    assert_eq!(memory, limits::MEMORY_BUDGET_DEFAULT as u64);
+    assert_eq!(limits::UPLOADS_MAX, 64, "the key's text says so");
+    assert_eq!((settings.dump.codec, settings.dump.counts), (Codec::Gzip, true));
+    assert!(settings.keys.passphrase().unwrap().is_none());
+    assert!(settings.keys.require_passphrase().unwrap_err().hint().unwrap().contains("BACKUP_PASSPHRASE"));
+}
+
+#[test]
+fn bad_values_name_place_key_problem_and_what_is_allowed() {
+    let file = |text: &str| World::new().system(text).error();
+    for (text, parts) in [
+        ("\n[lock]\nretain = \"35x\"", &["etc.toml:3: lock.retain: \"35x\" is not a duration", "1m to 10y"][..]),
+        ("lock.retain = \"59s\"", &["lock.retain: \"59s\" is too small"]),
+        ("lock.retain = \"11y\"", &["lock.retain: \"11y\" is too large"]),
+        (
+            "lock.mode = \"Governance\"",
+            &["lock.mode: \"Governance\" is not allowed", "\"governance\" or \"compliance\""],
+        ),
+        ("immutability = \"off\"", &["immutability: \"off\" is not allowed", "\"none\""]),
+        ("immutability = false", &["immutability: \"false\" is not allowed"]),
+        ("cluster = \"keys\"", &["cluster: \"keys\" is reserved"]),
+        ("cluster = [\"a\"]", &["cluster: a list is not allowed here"]),
+        ("repository = \"\"", &["repository: is empty"]),
+        ("dump.level = 10", &["dump.level: \"10\" is too large"]),
+        ("dump = { codec = \"none\", level = 1 }", &["dump.level: codec \"none\" has no level"]),
+        ("dump.no_owner = \"yes\"", &["dump.no_owner: \"yes\" is not allowed"]),
+        ("dump.schemas = [\"a\", \"\"]", &["dump.schemas: holds an empty entry"]),
+        ("s3.checksum = \"crc32\"", &["s3.checksum: \"crc32\" is not allowed", "crc64nvme"]),
+        ("limits.chunk = \"1MiB\"", &["limits.chunk: \"1MiB\" is too small", "8MiB"]),
+        ("limits.uploads = 65", &["limits.uploads: \"65\" is too large"]),
+        ("keys.recipients = [\"ssh-ed25519\"]", &["keys.recipients: \"ssh-ed25519\" is not an age recipient"]),
+    ] {
+        let error = file(text);
+        assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+    }
+    let variable = World::new().variable("STONEWAL_S3_DEADLINE", "2h").error();
+    assert!(variable.starts_with("STONEWAL_S3_DEADLINE: s3.deadline: \"2h\" is too large"), "{variable}");
+    let flag = World::new().flag(&key::DUMP_CODEC, "bzip2").error();
+    assert!(flag.starts_with("--flag: dump.codec: \"bzip2\" is not allowed"), "{flag}");
+}
+
+#[test]
+fn i12_buffers_beyond_the_memory_budget_are_refused_with_the_sum() {
+    let error = World::new().system("limits.chunk = \"512MiB\"").error();
+    assert!(error.contains("etc.toml:1: limits.uploads = 3 with limits.chunk = 512 MiB needs 2048 MiB"), "{error}");
+    assert!(error.contains("limits.memory = \"2048MiB\""), "{error}");
+    assert!(World::new().system("limits = { chunk = \"512MiB\", memory = \"2GiB\" }").load().is_ok());
+    assert!(
+        World::new().system("limits = { chunk = \"8MiB\", downloads = 64 }").error().contains("limits.downloads = 64")
+    );
+}
+
+#[test]
+fn locks_and_their_absence_do_not_mix() {
+    assert_eq!(World::new().system("immutability = \"none\"").load().unwrap().immutability, Immutability::None);
+    let error = World::new().system("immutability = \"none\"\nlock.retain = \"1y\"").error();
+    assert!(error.contains("etc.toml:2: lock.retain is set, but immutability is \"none\""), "{error}");
+}
+
+#[test]
+fn the_names_of_the_scripts_are_honoured() {
+    let settings = World::new()
+        .system("keys.passphrase_file = \"pass\"")
+        .variable("DATABASE_URL", "postgres://u@source/d")
+        .variable("RESTORE_DATABASE_URL", "postgres://u@target/d")
+        .variable("BACKUP_PASSPHRASE", "from variable")
+        .variable("CONFIRM_RESTORE", "true")
+        .load()
+        .unwrap();
+    assert_eq!(settings.postgres.url.as_ref().unwrap().expose_secret(), "postgres://u@source/d");
+    assert_eq!(settings.restore.url.as_ref().unwrap().expose_secret(), "postgres://u@target/d");
+    assert!(settings.restore.confirmed);
+    assert_eq!(settings.keys.require_passphrase().unwrap().expose_secret(), "from variable");
+    for text in ["yes", "1", "TRUE", "ja"] {
+        assert!(
+            World::new().variable("CONFIRM_RESTORE", text).error().starts_with("CONFIRM_RESTORE: CONFIRM_RESTORE: ")
+        );
+    }
+    assert!(!World::new().variable("CONFIRM_RESTORE", "").load().unwrap().restore.confirmed);
+}
+
+#[test]
+fn paths_start_at_the_file_that_names_them_or_at_home() {
+    let world = World::new()
+        .system("keys.passphrase_file = \"pass\"\nkeys.writer_file = \"~/writer\"\ns3.ca_file = \"/ca.pem\"");
+    let settings = world.load().unwrap();
+    assert_eq!(settings.keys.passphrase_file.unwrap().path(), world.path("pass"));
+    assert_eq!(settings.keys.writer_file.unwrap().path(), world.path("home/writer"));
+    assert_eq!(settings.s3.ca_file.unwrap(), PathBuf::from("/ca.pem"));
+    let settings = World::new().variable("STONEWAL_S3_CA_FILE", "ca.pem").load().unwrap();
+    assert_eq!(settings.s3.ca_file.unwrap(), PathBuf::from("ca.pem"), "relative to where the command runs");
+}
+
+#[test]
+fn i13_a_file_with_a_password_must_be_private_and_nothing_shows_it() {
+    let world = World::new();
+    let path = world.write("etc.toml", "postgres.url = \"postgres://u:sentinel@h/d\"");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = world.error();
+    assert!(error.contains("may be read by others") && error.contains("chmod 600"), "{error}");
+    assert!(!error.contains("sentinel"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let settings = world.variable("BACKUP_PASSPHRASE", "sentinel").load().unwrap();
+    assert!(!format!("{settings:?}").contains("sentinel"));
+}
+
+#[test]
+fn lists_come_from_arrays_and_from_commas() {
+    let settings =
+        World::new().system("dump.schemas = [\"a,b\", \"c\"]").variable("STONEWAL_DUMP_EXCLUDE_TABLES", "x, y");
+    let dump = settings.load().unwrap().dump;
+    assert_eq!(dump.schemas, ["a,b", "c"]);
+    assert_eq!(dump.exclude_tables, ["x", "y"]);
+}

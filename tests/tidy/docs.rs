@@ -1,0 +1,141 @@
+//! What documents must say, and that it is so.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::source::line;
+use crate::{Finding, check, files, read, root, rust};
+
+/// Exit codes of the command line; `wal fetch` has its own.
+const EXIT_CODES: [u8; 7] = [0, 1, 2, 3, 4, 5, 130];
+
+/// Documents that carry the table of exit codes.
+const EXIT_CODE_TABLES: [&str; 2] = ["README.md", "docs/RUNBOOK.md"];
+
+/// The commands that README.md gives.
+const COMMANDS: [&str; 2] = ["scripts/demo", "scripts/test"];
+
+const INVARIANTS: u8 = 13;
+
+/// Invariants that no code can break yet. An entry goes when its first test comes.
+const NOT_APPLICABLE_YET: &[(u8, &str)] = &[
+    (1, "no publishing yet"),
+    (2, "no manifests yet"),
+    (3, "no backups yet"),
+    (4, "no discovery yet"),
+    (5, "no frames yet"),
+    (6, "no signatures yet"),
+    (7, "no keys yet"),
+    (8, "no WAL yet"),
+    (9, "no WAL yet"),
+    (10, "no WAL yet"),
+    (11, "no locks yet"),
+];
+
+#[test]
+fn exit_codes_are_documented() {
+    check(&EXIT_CODE_TABLES.iter().flat_map(|path| missing_codes(path, &read(path))).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_two_commands_exist_and_run() {
+    let readme = read("README.md");
+    for command in COMMANDS {
+        assert!(readme.contains(command), "README.md:1: does not name {command}");
+        let mode = std::fs::metadata(root().join(command))
+            .unwrap_or_else(|error| panic!("{command}:1: {error}"))
+            .permissions();
+        assert!(mode.mode() & 0o111 == 0o111, "{command}:1: is not executable");
+    }
+}
+
+#[test]
+fn every_invariant_has_a_test_of_its_name() {
+    let files = files();
+    let sources: Vec<_> = ["src/", "tests/"].iter().flat_map(|folder| rust(&files, folder)).collect();
+    let code: Vec<&str> = sources.iter().filter(|s| s.path != "tests/tidy/docs.rs").map(|s| s.code.as_str()).collect();
+    check(&untested_invariants(&code, NOT_APPLICABLE_YET));
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    let table = read("src/config/key.rs");
+    let paths: Vec<&str> = table.lines().filter_map(key_path).collect();
+    assert!(paths.len() > 30, "src/config/key.rs:1: the table was not understood, {} keys found", paths.len());
+    let readme = read("README.md");
+    let findings = paths.iter().filter(|path| !readme.contains(&format!("`{path}`")));
+    check(
+        &findings
+            .map(|path| Finding::new("README.md", 1, format!("does not explain the key {path}")))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn the_changelog_has_an_unreleased_section() {
+    assert!(
+        read("CHANGELOG.md").lines().any(|text| text == "## [Unreleased]"),
+        "CHANGELOG.md:1: no section Unreleased"
+    );
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let files = files();
+    let documents = files.iter().filter(|file| crate::has_extension(&file.path, "md"));
+    check(&documents.flat_map(|file| dead_links(&file.path, &file.text)).collect::<Vec<_>>());
+}
+
+fn key_path(text: &str) -> Option<&str> {
+    let (name, rest) = text.trim().split_once(" = \"")?;
+    let screaming = !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_');
+    if screaming && rest.contains("\"STONEWAL_") { rest.split_once('"').map(|(path, _)| path) } else { None }
+}
+
+fn missing_codes(path: &str, text: &str) -> Vec<Finding> {
+    let missing = EXIT_CODES.iter().filter(|code| !text.lines().any(|row| row.starts_with(&format!("| {code} |"))));
+    missing.map(|code| Finding::new(path, 1, format!("exit code {code} is not in the table"))).collect()
+}
+
+fn untested_invariants(code: &[&str], excused: &[(u8, &str)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for invariant in 1..=INVARIANTS {
+        let tested = code.iter().any(|code| code.contains(&format!("fn i{invariant:02}_")));
+        let excuse = excused.iter().find(|(number, _)| *number == invariant);
+        let reason = match (tested, excuse) {
+            (false, None) => format!("invariant {invariant} has no test named i{invariant:02}_…"),
+            (true, Some(_)) => format!("invariant {invariant} is tested: take it out of NOT_APPLICABLE_YET"),
+            _ => continue,
+        };
+        findings.push(Finding::new("tests/tidy/docs.rs", 1, reason));
+    }
+    findings
+}
+
+/// Relative links of Markdown whose file does not exist.
+fn dead_links(path: &str, text: &str) -> Vec<Finding> {
+    let folder = root().join(path).parent().map(std::path::Path::to_owned).unwrap_or_default();
+    let mut findings = Vec::new();
+    for (at, _) in text.match_indices("](") {
+        let target = text[at + 2..].split([')', '#', ' ']).next().unwrap_or_default();
+        if target.is_empty() || target.contains("://") || target.starts_with("mailto:") || folder.join(target).exists()
+        {
+            continue;
+        }
+        findings.push(Finding::new(path, line(text, at), format!("{target} does not exist")));
+    }
+    findings
+}
+
+#[test]
+fn each_document_rule_can_fail() {
+    let row = "| 0 | a |\n| 1 | b |\n| 2 | c |\n| 3 | d |\n| 4 | e |\n| 13 | f |\n| 130 | g |\n";
+    assert_eq!(missing_codes("x.md", row), [Finding::new("x.md", 1, "exit code 5 is not in the table")]);
+    let all: Vec<String> = (1..=INVARIANTS).map(|n| format!("fn i{n:02}_x() {{}}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    assert_eq!(untested_invariants(&all, &[]), []);
+    assert_eq!(untested_invariants(&all[1..], &[]).len(), 1);
+    assert_eq!(untested_invariants(&all[1..], &[(1, "")]), []);
+    assert_eq!(untested_invariants(&all, &[(1, "")]).len(), 1);
+    assert_eq!(dead_links("docs/x.md", "[a](../README.md#x) [b](https://a.b/c)\n[c](no-such.md)")[0].line, 2);
+    assert_eq!(key_path("    A_B = \"a.b\", \"STONEWAL_A_B\", None, \"x\";"), Some("a.b"));
+}
