@@ -56,6 +56,16 @@ pub const LIST_PAGE_MAX: i32 = 1000;
 /// Last bytes of standard error kept from a child process.
 pub const STDERR_BYTES_MAX: usize = 16 << 10;
 
+/// A connection attempt that has not reached a ready session by then is given up, unless `connect_timeout` says
+/// otherwise; seconds. libpq would wait for ever.
+pub const CONNECT_SECONDS_DEFAULT: u64 = 30;
+
+/// A backend that lost its client must be gone from `pg_stat_activity` by then; seconds.
+pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
+
+/// How long a child may take to end after SIGTERM before it gets SIGKILL; seconds.
+pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
+
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 

@@ -1,1 +1,33 @@
-//! postgres
+//! PostgreSQL, as seen from a backup: connection settings the way libpq resolves them, sessions over TLS, pg_dump and
+//! psql as children whose end of file means exit status 0, and a disposable server. In reading order:
+//!
+//! - [`conninfo`]: URI, key=value, `PG*`, service file and password file resolved into one [`ConnInfo`].
+//! - [`connect`], `tls`: a [`Session`] with libpq's `sslmode` semantics, pinned to the server that answered.
+//! - [`programs`]: which pg_dump, pg_dumpall and psql to run, and whether they are new enough.
+//! - [`child`]: a child process that never passes off a failure as an end of file.
+//! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
+//! - [`dump`], [`globals`]: the two streams of a logical backup.
+//! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
+//! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
+
+pub mod child;
+pub mod connect;
+pub mod conninfo;
+pub mod counts;
+pub mod dump;
+pub mod error;
+pub mod facts;
+pub mod globals;
+pub mod load;
+mod pattern;
+pub mod programs;
+pub mod server;
+mod sql;
+pub mod target;
+mod tls;
+mod token;
+mod users;
+
+pub use connect::Session;
+pub use conninfo::{ConnInfo, Environment};
+pub use error::{Error, Result};

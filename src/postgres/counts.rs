@@ -1,0 +1,81 @@
+//! Exact row counts of what is dumped, under the dump's own view of the data.
+
+use super::dump::DumpOptions;
+use super::pattern::{self, Pattern};
+use super::sql::quote_identifier;
+use super::{Error, Result};
+
+/// Rows of one table (or leaf partition, or materialised view) at the moment of the dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCount {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// Exact number of rows.
+    pub rows: u64,
+}
+
+/// The relations whose rows the dump holds: plain tables, leaf partitions and materialised views outside the system
+/// schemas that are not members of an extension.
+const RELATIONS: &str = "
+    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(temp|toast_temp)_'
+      AND (c.relkind <> 'm' OR c.relispopulated)
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+      AND (CASE WHEN $1::pg_catalog.bool THEN
+             EXISTS (SELECT FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.text[]) p(s, t)
+                     WHERE c.relname OPERATOR(pg_catalog.~) p.t
+                       AND CASE WHEN p.s IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
+                           ELSE n.nspname OPERATOR(pg_catalog.~) p.s END)
+           ELSE (pg_catalog.cardinality($4::pg_catalog.text[]) = 0
+                 OR EXISTS (SELECT FROM pg_catalog.unnest($4) p(s) WHERE n.nspname OPERATOR(pg_catalog.~) p.s))
+             AND NOT EXISTS (SELECT FROM pg_catalog.unnest($5::pg_catalog.text[]) p(s)
+                             WHERE n.nspname OPERATOR(pg_catalog.~) p.s) END)
+      AND NOT EXISTS (SELECT FROM pg_catalog.unnest($6::pg_catalog.text[], $7::pg_catalog.text[]) p(s, t)
+                      WHERE c.relname OPERATOR(pg_catalog.~) p.t
+                        AND CASE WHEN p.s IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
+                            ELSE n.nspname OPERATOR(pg_catalog.~) p.s END)
+    ORDER BY 1, 2";
+
+/// Lists what the options select. The session is inside its transaction; its `search_path` must be the role's own for
+/// patterns without a schema, as it is for pg_dump.
+pub(super) async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Vec<(String, String)>> {
+    let failed = |e| Error::sql("list the tables", e);
+    let schemas = options.schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
+    let not_schemas = options.exclude_schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
+    let (in_s, in_t) = tables(&[&options.tables])?;
+    let (out_s, out_t) = tables(&[&options.exclude_tables, &options.exclude_table_data])?;
+    let chosen = !options.tables.is_empty();
+    client.batch_execute("RESET search_path").await.map_err(failed)?;
+    let rows = client.query(RELATIONS, &[&chosen, &in_s, &in_t, &schemas, &not_schemas, &out_s, &out_t]).await;
+    client.batch_execute("SET search_path = ''").await.map_err(failed)?;
+    Ok(rows.map_err(failed)?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+fn tables(lists: &[&Vec<String>]) -> Result<(Vec<Option<String>>, Vec<String>)> {
+    let all = lists.iter().flat_map(|list| list.iter());
+    let patterns = all.map(|text| pattern::table(text)).collect::<Result<Vec<Pattern>>>()?;
+    Ok(patterns.into_iter().map(|p| (p.schema, p.name)).unzip())
+}
+
+/// Counts every relation in turn.
+pub(super) async fn count(
+    client: &tokio_postgres::Client,
+    relations: Vec<(String, String)>,
+) -> Result<Vec<TableCount>> {
+    let mut counts = Vec::with_capacity(relations.len());
+    for (schema, name) in relations {
+        let sql =
+            format!("SELECT pg_catalog.count(*) FROM ONLY {}.{}", quote_identifier(&schema), quote_identifier(&name));
+        let row = client
+            .query_one(&sql, &[])
+            .await
+            .map_err(|e| Error::sql(&format!("count the rows of {schema}.{name}"), e))?;
+        counts.push(TableCount { schema, name, rows: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default() });
+    }
+    Ok(counts)
+}

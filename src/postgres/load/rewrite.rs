@@ -1,0 +1,190 @@
+//! Takes the transaction control out of a plain dump.
+//!
+//! pg_dump wraps the data of large objects in `BEGIN; … COMMIT;` (`StartRestoreLOs` in pg_backup_archiver.c), which
+//! would commit our own transaction half-way. Those two statements are left out wherever they stand alone between
+//! statements; the same words in COPY data, function bodies and strings are data and pass untouched.
+
+use super::super::sql::{Lexer, Seen};
+
+/// Streaming; holds back no more than the first few bytes of a statement.
+#[derive(Debug, Default)]
+pub(super) struct Rewriter {
+    lexer: Lexer,
+    mode: Mode,
+    /// Bytes of the current statement not yet passed on: it may still turn out to be `BEGIN` or `COMMIT`.
+    held: Vec<u8>,
+    /// First and last bytes of the current statement, without comments and leading space.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mode {
+    #[default]
+    Sql,
+    /// After `COPY … FROM stdin;`, up to the end of that line.
+    CopyLine,
+    /// COPY data; how many bytes of `\.` the current line consists of so far, `None` if it is another line.
+    Copy(Option<u8>),
+}
+
+const DROPPED: [&[u8]; 2] = [b"BEGIN", b"COMMIT"];
+const COPY_BEGINS: &[u8] = b"COPY ";
+const COPY_ENDS: &[u8] = b" FROM stdin";
+
+impl Rewriter {
+    /// Takes a part of the stream, cut anywhere, and appends what psql shall get.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.mode {
+                Mode::Copy(matched) => at += self.copy(&bytes[at..], matched, out),
+                Mode::CopyLine => {
+                    out.push(bytes[at]);
+                    if bytes[at] == b'\n' {
+                        self.mode = Mode::Copy(Some(0));
+                    }
+                    at += 1;
+                }
+                Mode::Sql => {
+                    self.sql(bytes[at], out);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Passes on what was held. False if the stream ends inside a statement, a string or COPY data.
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> bool {
+        out.append(&mut self.held);
+        self.mode == Mode::Sql && self.lexer.is_plain() && self.head.is_empty()
+    }
+
+    /// COPY data up to the end of a line, or of the input.
+    fn copy(&mut self, bytes: &[u8], matched: Option<u8>, out: &mut Vec<u8>) -> usize {
+        let Some(matched) = matched else {
+            let end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+            out.extend_from_slice(&bytes[..end]);
+            if bytes[end - 1] == b'\n' {
+                self.mode = Mode::Copy(Some(0));
+            }
+            return end;
+        };
+        out.push(bytes[0]);
+        self.mode = match (matched, bytes[0]) {
+            (0, b'\\') => Mode::Copy(Some(1)),
+            (1, b'.') => Mode::Copy(Some(2)),
+            (2, b'\r') => Mode::Copy(Some(2)),
+            (2, b'\n') => Mode::Sql,
+            (_, b'\n') => Mode::Copy(Some(0)),
+            _ => Mode::Copy(None),
+        };
+        1
+    }
+
+    fn sql(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match self.lexer.step(byte) {
+            Seen::Text if self.head.is_empty() && byte.is_ascii_whitespace() => out.push(byte),
+            Seen::Text | Seen::Quoted => {
+                if self.head.len() < 8 {
+                    self.head.push(byte);
+                }
+                if self.tail.len() == COPY_ENDS.len() {
+                    self.tail.remove(0);
+                }
+                self.tail.push(byte);
+                self.pass(byte, out);
+            }
+            Seen::CommentStart => {
+                self.head.pop();
+                self.tail.pop();
+                self.pass(byte, out);
+            }
+            Seen::Comment | Seen::Meta => self.pass(byte, out),
+            Seen::End => self.end(out),
+        }
+    }
+
+    /// Holds the byte back while the statement may still be one of the dropped ones.
+    fn pass(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.held.push(byte);
+        let open = !self.head.is_empty() && DROPPED.iter().any(|word| word.starts_with(&self.head));
+        if !open {
+            out.append(&mut self.held);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if DROPPED.contains(&self.head.as_slice()) {
+            self.held.clear();
+        } else {
+            out.append(&mut self.held);
+            out.push(b';');
+        }
+        if self.head.starts_with(COPY_BEGINS) && self.tail == COPY_ENDS {
+            self.mode = Mode::CopyLine;
+        }
+        self.head.clear();
+        self.tail.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewrite(text: &str, step: usize) -> (String, bool) {
+        let (mut rewriter, mut out) = (Rewriter::default(), Vec::new());
+        text.as_bytes().chunks(step).for_each(|part| rewriter.push(part, &mut out));
+        let whole = rewriter.finish(&mut out);
+        (String::from_utf8(out).unwrap(), whole)
+    }
+
+    #[test]
+    fn transaction_control_goes_and_data_stays() {
+        let cases = [
+            ("BEGIN;\n\nSELECT lo_open('1', 2);\nCOMMIT;\n", "\n\nSELECT lo_open('1', 2);\n\n"),
+            ("-- c\nBEGIN;\n-- BEGIN;\nA;", "-- c\n\n-- BEGIN;\nA;"),
+            ("BEGIN\n;BEGINNING;COMMITTED x;", "BEGIN\n;BEGINNING;COMMITTED x;"),
+            (
+                "COPY t (a) FROM stdin;\nBEGIN;\nCOMMIT;\n\\.x\n\\.\nBEGIN;\nZ;",
+                "COPY t (a) FROM stdin;\nBEGIN;\nCOMMIT;\n\\.x\n\\.\n\nZ;",
+            ),
+            ("COPY t FROM stdin;\n\\.\n\nCOMMIT;", "COPY t FROM stdin;\n\\.\n\n"),
+            ("COPY t FROM stdin;\n'open\n$$\n\\.\nCOMMIT;A;", "COPY t FROM stdin;\n'open\n$$\n\\.\nA;"),
+            ("F $$\nBEGIN;\nCOMMIT;\n$$;\nBEGIN;", "F $$\nBEGIN;\nCOMMIT;\n$$;\n"),
+            ("F 'x;\nCOMMIT;\n';", "F 'x;\nCOMMIT;\n';"),
+            ("\\restrict k\nBEGIN;\\restrict k\n", "\\restrict k\n\\restrict k\n"),
+            ("SELECT 'COPY t FROM stdin';\nBEGIN;", "SELECT 'COPY t FROM stdin';\n"),
+        ];
+        for (text, want) in cases {
+            for step in [1, 2, 3, 5, 1000] {
+                // A backslash command only counts at the start of a line.
+                let (got, _) = rewrite(text, step);
+                assert_eq!(got, want, "{text:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a02_a_stream_that_ends_inside_something_is_not_whole() {
+        let whole = "SET a;\nCOPY t (a) FROM stdin;\n1\n2\n\\.\nSELECT 'x';\n\n--\n-- end\n--\n\n";
+        assert!(rewrite(whole, 7).1);
+        for cut in [
+            "SET",
+            "COPY t (a) FROM stdin;",
+            "COPY t (a) FROM stdin;\n1\n2\n",
+            "COPY t (a) FROM stdin;\n1\n\\.",
+            "SELECT 'x",
+        ] {
+            assert!(!rewrite(cut, 3).1, "{cut:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_cut_does_not_matter(text in "(BEGIN;|COMMIT;|\n|COPY t FROM stdin;\n|\\\\\\.\n|'|\\$\\$|x|;|--| ){0,20}", step in 1_usize..9) {
+            proptest::prop_assert_eq!(rewrite(&text, step), rewrite(&text, 1000));
+        }
+    }
+}

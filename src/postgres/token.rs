@@ -1,0 +1,14 @@
+//! Names that nobody else uses: markers and application names.
+
+use ring::rand::SecureRandom as _;
+
+use super::{Error, Result};
+
+/// 16 random hexadecimal digits.
+pub(super) fn random() -> Result<String> {
+    let mut bytes = [0_u8; 8];
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::Unsupported { what: "the system has no random numbers".into() })?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
