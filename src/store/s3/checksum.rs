@@ -26,6 +26,16 @@ pub enum Checksum {
 }
 
 impl Checksum {
+    /// Name of the request header.
+    pub(super) fn header(self) -> &'static str {
+        match self {
+            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Crc32c => "x-amz-checksum-crc32c",
+            Self::Md5 => "content-md5",
+        }
+    }
+
     /// The header value for `body`: base64 of the checksum, big-endian where it is a number.
     pub(super) fn of(self, body: &[u8]) -> String {
         match self {

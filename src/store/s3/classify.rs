@@ -46,7 +46,10 @@ impl Answer {
 
     /// Code and message as shown to people.
     fn words(&self) -> String {
-        let code = self.code.clone().unwrap_or_else(|| format!("HTTP {}", self.status));
+        let code = self.code.clone().unwrap_or_else(|| match self.status {
+            200..=299 => format!("an unreadable answer (HTTP {})", self.status),
+            _ => format!("HTTP {}", self.status),
+        });
         match &self.message {
             Some(message) if !message.is_empty() => format!("{code}: {}", message.trim_end_matches('.')),
             _ => code,
@@ -179,6 +182,8 @@ fn kind(answer: &Answer, about_object: bool) -> Kind {
 /// Answers without a code (HEAD has no body) or with one we do not know.
 fn kind_by_status(answer: &Answer) -> Kind {
     match answer.status {
+        // A success whose document cannot be parsed.
+        200..=299 => Kind::Busy,
         301 | 307 | 308 => Kind::Region,
         401 | 403 => Kind::Denied,
         429 | 503 => Kind::SlowDown,

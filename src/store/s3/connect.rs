@@ -52,11 +52,9 @@ impl S3 {
             .region(Region::new(region.clone()))
             .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
             .interceptor(wire::Observer { clock: clock.clone(), contact: contact.clone() })
-            .interceptor(wire::ErrorInSuccess);
+            .interceptor(wire::ErrorInSuccess)
+            .interceptor(wire::DocumentChecksum(options.checksum));
         config.set_endpoint_url(endpoint.clone());
-        if options.checksum == super::Checksum::Md5 {
-            config = config.interceptor(wire::Md5Only);
-        }
         Ok(Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),
             bucket: options.bucket,

@@ -95,15 +95,34 @@ impl Intercept for ErrorInSuccess {
     }
 }
 
-/// For stores that know only `Content-MD5`: the checksum that the SDK adds to requests with an XML body (retention,
-/// versioning) is replaced.
+/// Requests with an XML document (retention, versioning) need a checksum too (S3 API Reference, PutObjectRetention). The
+/// SDK would choose CRC32, which older stores do not know; they get the one configured for objects.
 #[derive(Debug)]
-pub(super) struct Md5Only;
+pub(super) struct DocumentChecksum(pub(super) Checksum);
+
+/// Any header of this family keeps the SDK from adding its own; this one is taken out again before signing.
+const PLACEHOLDER: &str = "x-amz-checksum-placeholder";
 
 #[dyn_dispatch_hint]
-impl Intercept for Md5Only {
+impl Intercept for DocumentChecksum {
     fn name(&self) -> &'static str {
-        "Md5Only"
+        "DocumentChecksum"
+    }
+
+    fn modify_before_retry_loop(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        if request.headers().get("content-type") == Some("application/xml")
+            && let Some(sum) = request.body().bytes().filter(|body| !body.is_empty()).map(|body| self.0.of(body))
+        {
+            request.headers_mut().insert(self.0.header(), sum);
+            request.headers_mut().insert(PLACEHOLDER, "x");
+        }
+        Ok(())
     }
 
     fn modify_before_signing(
@@ -112,13 +131,7 @@ impl Intercept for Md5Only {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let request = context.request_mut();
-        let added = ["x-amz-checksum-crc32", "x-amz-checksum-crc64nvme", "x-amz-sdk-checksum-algorithm"];
-        if added.map(|name| request.headers_mut().remove(name)).iter().any(Option::is_some)
-            && let Some(sum) = request.body().bytes().map(|body| Checksum::Md5.of(body))
-        {
-            request.headers_mut().insert("content-md5", sum);
-        }
+        context.request_mut().headers_mut().remove(PLACEHOLDER);
         Ok(())
     }
 }
