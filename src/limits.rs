@@ -53,6 +53,23 @@ pub const IDENTITY_BUNDLES_MAX: usize = 8;
 /// Objects and versions asked for in one listing page; S3 allows no more.
 pub const LIST_PAGE_MAX: i32 = 1000;
 
+/// How long a connection to the store may take to open, in seconds.
+pub const STORE_CONNECT_SECONDS: u64 = 10;
+/// How long a request may make no progress (no byte taken, no answer, no byte received) before it is sent again.
+pub const STORE_STALL_SECONDS: u64 = 60;
+/// Deadline of one store request, its retries included, in seconds, unless configured.
+pub const STORE_DEADLINE_SECONDS_DEFAULT: u64 = 900;
+/// Tries of one store request unless configured; a download that makes progress starts counting anew.
+pub const STORE_ATTEMPTS_DEFAULT: u32 = 20;
+/// Tries while the store has never answered at all: a mistyped endpoint should be reported soon.
+pub const STORE_FIRST_CONTACT_ATTEMPTS: u32 = 4;
+/// Pause before the first retry of a store request (before jitter), in milliseconds; it doubles up to the cap.
+pub const STORE_BACKOFF_MILLIS: u64 = 100;
+/// The longest pause between two tries, in milliseconds.
+pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
+/// Uploads are handed to the connection in frames of this size, so that progress can be watched.
+pub const STORE_UPLOAD_FRAME_BYTES: usize = 64 << 10;
+
 /// Last bytes of standard error kept from a child process.
 pub const STDERR_BYTES_MAX: usize = 16 << 10;
 
@@ -73,6 +90,10 @@ const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!((DOWNLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
+const _: () =
+    assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);
+const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
+const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 

@@ -9,9 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 mod error;
+#[doc(hidden)]
+pub mod faulty;
+mod s3;
 mod types;
 
 pub use error::{Error, Result};
+pub use s3::{Checksum, DefaultRetention, Probe, S3, S3Options, StaticCredentials};
 pub use types::{
     BucketState, Entry, Head, ListQuery, Lock, LockMode, ObjectKey, Page, PageToken, Put, StoreClock, Stored, VersionId,
 };

@@ -67,7 +67,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The deadline for the whole request, retries included, has passed.
-    #[error("{action} on {target} did not finish within {seconds} s")]
+    #[error("{action} on {target} did not finish within {seconds} s{}", code_suffix(last))]
     Deadline {
         /// S3 action.
         action: &'static str,
@@ -75,6 +75,8 @@ pub enum Error {
         target: String,
         /// The deadline.
         seconds: u64,
+        /// Tries made and what the last failed one met.
+        last: String,
     },
     /// The store keeps answering "slow down" or 5xx after every retry.
     #[error("{action} on {target}: the store is busy or failing{}", code_suffix(code))]

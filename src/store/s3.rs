@@ -1,0 +1,124 @@
+//! The S3 client: the traits of [`store`](super) on the AWS SDK.
+//!
+//! The SDK signs, resolves credentials and speaks HTTP. What a backup depends on is ours: checksums are computed here and
+//! sent in a header with a plain body, retries run under one deadline per request, answers are checked against what was
+//! asked, and every failure is given a meaning in one place (`classify`).
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use bytes::Bytes;
+
+use super::{
+    Append, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain, StoreClock, Stored,
+    VersionId,
+};
+
+mod body;
+mod bucket;
+mod checksum;
+mod classify;
+mod connect;
+mod list;
+mod object;
+mod options;
+mod probe;
+mod retry;
+mod wire;
+
+pub use bucket::DefaultRetention;
+pub use checksum::Checksum;
+pub use options::{S3Options, StaticCredentials};
+pub use probe::Probe;
+
+/// A bucket at an S3 endpoint, with credentials.
+///
+/// Cloning is not offered on purpose: share it behind an `Arc`, so that its clock and connections are shared too.
+pub struct S3 {
+    client: Client,
+    bucket: String,
+    endpoint: String,
+    region: String,
+    checksum: Checksum,
+    deadline: Duration,
+    attempts: u32,
+    clock: Arc<StoreClock>,
+    contact: Arc<wire::Contact>,
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3")
+            .field("bucket", &self.bucket)
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("checksum", &self.checksum)
+            .finish_non_exhaustive()
+    }
+}
+
+impl S3 {
+    /// Name of the bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Where requests go: the custom endpoint, or `AWS S3 in <region>`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Region used for signing.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Checksum sent with every object.
+    pub fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+}
+
+#[async_trait]
+impl Read for S3 {
+    async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes> {
+        self.get_range(key, version, range).await
+    }
+
+    async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
+        self.head_version(key, version).await
+    }
+
+    async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page> {
+        self.list_versions(query, token).await
+    }
+
+    fn clock(&self) -> &StoreClock {
+        &self.clock
+    }
+}
+
+#[async_trait]
+impl Append for S3 {
+    async fn put(&self, put: Put) -> Result<Stored> {
+        self.put_object(&put, self.checksum).await
+    }
+}
+
+#[async_trait]
+impl Retain for S3 {
+    async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()> {
+        self.put_retention(key, version, lock).await
+    }
+}
+
+#[async_trait]
+impl Prune for S3 {
+    async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()> {
+        self.delete_one(key, version, bypass).await
+    }
+}

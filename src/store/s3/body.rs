@@ -1,0 +1,107 @@
+//! Upload bodies that show their progress.
+//!
+//! A body in memory would go to the connection in one piece, and a connection that died under it would look like one that
+//! is merely slow. So the body is handed out in small frames, just before sending and after signing, and whoever waits
+//! for the answer can tell "still moving" from "stalled" whatever the size of the object and the speed of the line.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, sleep_until};
+
+use crate::limits::STORE_UPLOAD_FRAME_BYTES;
+
+/// The body of one try of an upload and the count of bytes that the connection has taken of it.
+#[derive(Clone, Debug)]
+pub(super) struct Upload {
+    body: Bytes,
+    taken: Arc<AtomicU64>,
+}
+
+/// Nothing moved for this long.
+#[derive(Debug)]
+pub(super) struct Stalled;
+
+impl Upload {
+    /// Shares `body`, without copying it.
+    pub(super) fn new(body: Bytes) -> Self {
+        Self { body, taken: Arc::default() }
+    }
+
+    /// Waits for `request` as long as bytes keep moving, and `patience` (at most twice that) after the last one.
+    pub(super) async fn watch<F: Future>(&self, patience: Duration, request: F) -> Result<F::Output, Stalled> {
+        tokio::pin!(request);
+        let mut seen = 0;
+        let mut limit = Instant::now() + patience;
+        loop {
+            tokio::select! {
+                output = &mut request => return Ok(output),
+                () = sleep_until(limit) => {
+                    let now = self.taken.load(Ordering::Relaxed);
+                    if now == seen {
+                        return Err(Stalled);
+                    }
+                    seen = now;
+                    limit = Instant::now() + patience;
+                }
+            }
+        }
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Upload {
+    fn name(&self) -> &'static str {
+        "Upload"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let framed = Framed { rest: self.body.clone(), taken: self.taken.clone() };
+        *context.request_mut().body_mut() = SdkBody::from_body_1_x(framed);
+        Ok(())
+    }
+}
+
+struct Framed {
+    rest: Bytes,
+    taken: Arc<AtomicU64>,
+}
+
+impl Body for Framed {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let frame = this.rest.split_to(this.rest.len().min(STORE_UPLOAD_FRAME_BYTES));
+        this.taken.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}

@@ -1,0 +1,181 @@
+//! Building the client: where, as whom, and over which connections.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    AppName, Credentials, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+    SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::ExposeSecret as _;
+
+use super::super::{Error, Result, StoreClock};
+use super::{S3, S3Options, StaticCredentials, wire};
+use crate::limits::STORE_CONNECT_SECONDS;
+
+/// What the AWS tools sign with when a custom endpoint names no region.
+const REGION_FALLBACK: &str = "us-east-1";
+
+impl S3 {
+    /// Reads configuration and certificates; no request is made to the store yet. Looking for credentials happens at the
+    /// first request, so that a missing credential is reported for what it is.
+    pub async fn connect(options: S3Options) -> Result<Self> {
+        if options.bucket.is_empty() || options.attempts == 0 || options.deadline.is_zero() {
+            return Err(Error::Setup(
+                "the bucket name, the number of attempts and the deadline must not be empty".into(),
+            ));
+        }
+        let http = http_client(options.ca_file.as_deref(), options.endpoint.as_deref())?;
+        let shared = load(&options, http).await;
+        let clock = Arc::new(StoreClock::default());
+        let contact = Arc::new(wire::Contact::default());
+        let endpoint = effective_endpoint(&options, &shared);
+        let region = shared.region().map_or_else(
+            || endpoint.as_ref().map(|_| REGION_FALLBACK.to_owned()).ok_or_else(no_region),
+            |region| Ok(region.as_ref().to_owned()),
+        )?;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .region(Region::new(region.clone()))
+            .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
+            .interceptor(wire::Observer { clock: clock.clone(), contact: contact.clone() })
+            .interceptor(wire::ErrorInSuccess)
+            .interceptor(wire::DocumentChecksum(options.checksum));
+        config.set_endpoint_url(endpoint.clone());
+        Ok(Self {
+            client: aws_sdk_s3::Client::from_conf(config.build()),
+            bucket: options.bucket,
+            endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+            region,
+            checksum: options.checksum,
+            deadline: options.deadline,
+            attempts: options.attempts,
+            clock,
+            contact,
+        })
+    }
+}
+
+fn no_region() -> Error {
+    Error::Setup("no region is configured: set region, AWS_REGION or the profile's region".into())
+}
+
+/// The AWS chain of settings. Retries and stall watching are switched off here because `retry` and `body` do them;
+/// the SDK's checksum calculation is off because it would come as a trailer or not at all.
+async fn load(options: &S3Options, http: SharedHttpClient) -> SdkConfig {
+    let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(STORE_CONNECT_SECONDS)).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    if let Ok(name) = AppName::new("stonewal") {
+        loader = loader.app_name(name);
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    } else if options.endpoint.is_some() {
+        loader = loader.region(region_without_metadata(options.profile.as_deref()));
+    }
+    if let Some(fixed) = &options.credentials {
+        loader = loader.credentials_provider(fixed_credentials(fixed));
+    }
+    loader.load().await
+}
+
+/// Environment, profile, fallback: a store of one's own is no reason to ask the cloud's metadata service for a region.
+fn region_without_metadata(profile: Option<&str>) -> RegionProviderChain {
+    let mut from_profile = ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        from_profile = from_profile.profile_name(profile);
+    }
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(from_profile.build())
+        .or_else(Region::from_static(REGION_FALLBACK))
+}
+
+fn fixed_credentials(fixed: &StaticCredentials) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(
+        fixed.access_key.clone(),
+        fixed.secret_key.expose_secret(),
+        fixed.session_token.as_ref().map(|token| token.expose_secret().to_owned()),
+        None,
+        "stonewal",
+    ))
+}
+
+/// The SDK keeps the endpoint it resolved to itself; path style and error texts need it too.
+fn effective_endpoint(options: &S3Options, shared: &SdkConfig) -> Option<String> {
+    use aws_types::service_config::ServiceConfigKey;
+    if options.endpoint.is_some() {
+        return options.endpoint.clone();
+    }
+    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let specific = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
+    specific.or_else(|| shared.endpoint_url().map(str::to_owned))
+}
+
+/// One HTTP client for the store and for credential providers: rustls on ring, the system's roots plus our CA file, and
+/// the proxy of the environment, except towards the local host.
+fn http_client(ca_file: Option<&Path>, endpoint: Option<&str>) -> Result<SharedHttpClient> {
+    let mut trust = TrustStore::empty().with_native_roots(has_native_roots());
+    if let Some(path) = ca_file {
+        trust = trust.with_pem_certificate(read_certificates(path)?);
+    }
+    let tls = TlsContext::builder().with_trust_store(trust).build();
+    let tls = tls.map_err(|error| Error::Setup(format!("TLS settings: {error}")))?;
+    let local = endpoint.is_some_and(is_loopback);
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector =
+            Connector::builder().tls_provider(Provider::rustls(CryptoMode::Ring)).tls_context(tls.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(if local { ProxyConfig::disabled() } else { ProxyConfig::from_env() }));
+        connector.build()
+    }))
+}
+
+/// A slim container has no system roots; the HTTP client takes an empty set for a programming error.
+fn has_native_roots() -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 > 0
+}
+
+/// Reads and checks the CA file, because the HTTP client takes a bad one for a programming error.
+fn read_certificates(path: &Path) -> Result<Vec<u8>> {
+    let bad = |why: String| Error::Setup(format!("CA file {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| bad(format!("not PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("it holds no certificate".into()));
+    }
+    Ok(pem)
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}

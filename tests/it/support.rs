@@ -1,0 +1,37 @@
+//! What the integration tests stand on: servers, proxies, temporary things.
+
+pub(crate) mod proxy;
+pub(crate) mod scripted;
+pub(crate) mod servers;
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use stonewal::store::{S3Options, StaticCredentials};
+
+/// One variable of the environment of the test run.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers exist")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reports a test that cannot run here. Where everything must run, that is a failure.
+pub(crate) fn skip(what: &str, why: &str) {
+    assert!(variable("REQUIRE_ALL").is_none_or(|v| v != "1"), "{what} cannot run, and REQUIRE_ALL=1: {why}");
+    println!("skipped: {what}: {why}");
+}
+
+/// A client's options for a loopback server, patient for seconds only.
+pub(crate) fn options(endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> S3Options {
+    S3Options {
+        endpoint: Some(endpoint.to_owned()),
+        region: Some("us-east-1".to_owned()),
+        deadline: Duration::from_secs(60),
+        credentials: Some(StaticCredentials {
+            access_key: access_key.to_owned(),
+            secret_key: SecretString::from(secret_key),
+            session_token: None,
+        }),
+        ..S3Options::new(bucket)
+    }
+}
