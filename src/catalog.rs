@@ -16,6 +16,6 @@ pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};
-pub use foundation::{Founded, found, outlive, publish_certificate};
+pub use foundation::{found, outlive, publish_certificate, put_record};
 pub use listing::each_entry;
-pub use open::{Access, Repository};
+pub use open::{Access, Repository, open_bundle};

@@ -22,6 +22,7 @@ pub mod load;
 mod pattern;
 pub mod programs;
 pub mod server;
+mod source;
 mod sql;
 pub mod target;
 mod tls;

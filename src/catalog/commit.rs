@@ -113,15 +113,15 @@ pub struct Draft {
     /// What it is.
     pub kind: Kind,
     /// PostgreSQL's system identifier.
-    pub system_identifier: u64,
+    pub system_identifier: Option<u64>,
     /// When it began (store time).
     pub started_at: Timestamp,
     /// Version of the server.
     pub server_version: String,
     /// Timeline.
-    pub timeline: u32,
+    pub timeline: Option<u32>,
     /// Position in the WAL.
-    pub lsn: String,
+    pub lsn: Option<String>,
     /// Retention of every object.
     pub lock: Option<Lock>,
     /// What only key holders may read.

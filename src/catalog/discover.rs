@@ -74,7 +74,7 @@ impl Repository {
     }
 
     /// Looks into one folder: the oldest manifest that authenticates for this place is the backup.
-    async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
+    pub async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
         let (entries, mut findings) = first_versions(&*self.store, &self.names.manifests(cluster, id)).await?;
         for entry in entries {
             match self.read_manifest(&entry, cluster, id).await {

@@ -1,46 +1,44 @@
 //! What every backup stands on: the repository record, the identity bundle, writer certificates. They are made once and
 //! must stay locked for longer than anything that needs them (invariant I11).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
 use super::listing::first_versions;
 use super::{Repository, Result};
-use crate::format::RepositoryId;
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
-use crate::keys::{self, Bundle, Certificate, Recipient, tag};
+use crate::keys::{Bundle, Certificate, tag};
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::store::{Append, Lock, ObjectKey, Put, Read};
 
-/// A repository just made.
-#[derive(Debug)]
-pub struct Founded {
-    /// Its keys.
-    pub bundle: Bundle,
-    /// Object of the identity bundle.
-    pub bundle_key: ObjectKey,
-}
-
-/// Makes a repository below `names`, which must be empty of one: first the identity bundle, then the record.
+/// Makes a repository below `names`, which must be empty of one: first the identity bundle, then the record. Returns the
+/// bundle's object.
 pub async fn found<S: Read + Append>(
     store: &S,
     names: &Names,
+    bundle: &Arc<Bundle>,
     passphrase: SecretString,
-    recipients: Vec<Recipient>,
     lock: Option<Lock>,
-) -> Result<Founded> {
-    let created_at = store.clock().now();
-    let repository: RepositoryId = keys::repository_id()?;
-    let bundle = Bundle::generate(repository, recipients, created_at)?;
-    let (bundle, sealed) = spawn_blocking(move || bundle.seal(&passphrase).map(|sealed| (bundle, sealed))).await??;
-    let bundle_key = ObjectKey::new(names.identity(Bundle::fingerprint(&sealed), tag()?));
-    store.put(Put { key: bundle_key.clone(), body: sealed.into(), lock }).await?;
+) -> Result<ObjectKey> {
+    let sealing = bundle.clone();
+    let sealed = spawn_blocking(move || sealing.seal(&passphrase)).await??;
+    let key = ObjectKey::new(names.identity(Bundle::fingerprint(&sealed), tag()?));
+    store.put(Put { key: key.clone(), body: sealed.into(), lock }).await?;
+    put_record(store, names, bundle, lock).await?;
+    Ok(key)
+}
+
+/// Writes the repository record: the second half of [`found`], also on its own when that was interrupted.
+pub async fn put_record<S: Read + Append>(store: &S, names: &Names, bundle: &Bundle, lock: Option<Lock>) -> Result<()> {
+    let (repository, created_at) = (bundle.repository, bundle.created_at);
     let record = RepositoryRecord { format: RepositoryRecord::FORMAT, repository, created_at };
-    let record = record.encode(bundle.writer.public(), |message| bundle.writer.sign(message))?;
-    store.put(Put { key: ObjectKey::new(names.repository()), body: record.into(), lock }).await?;
-    Ok(Founded { bundle, bundle_key })
+    let body = record.encode(bundle.writer.public(), |message| bundle.writer.sign(message))?.into();
+    store.put(Put { key: ObjectKey::new(names.repository()), body, lock }).await?;
+    Ok(())
 }
 
 /// Stores the certificate by which the repository trusts a new host.

@@ -41,7 +41,8 @@ impl Repository {
         let publishes_only = matches!(access, Access::Writer(_));
         let keyring = match access {
             Access::Passphrase(passphrase) => {
-                let bundle = open_bundle(&*store, &names, passphrase, location, &mut findings).await?;
+                let (bundle, beside) = find_bundle(&*store, &names, passphrase, location).await?;
+                findings.extend(beside);
                 Keyring::from_bundle(bundle)
             }
             Access::Writer(file) => Keyring::from_writer_file(*file),
@@ -66,6 +67,11 @@ impl Repository {
     /// Id of the repository.
     pub fn id(&self) -> RepositoryId {
         self.with_keyring(Keyring::repository)
+    }
+
+    /// Whether the repository record is missing: an interrupted `init`, or worse.
+    pub fn lacks_record(&self) -> bool {
+        self.findings.iter().any(|finding| finding.kind == FindingKind::Missing)
     }
 
     /// What did not belong among the keys and records.
@@ -120,16 +126,20 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// The oldest identity bundle that opens under the passphrase. Copies of one bundle cost one attempt.
-async fn open_bundle(
+/// The identity bundle of a repository, for what only the root writer may do.
+pub async fn open_bundle(store: &dyn Read, names: &Names, passphrase: SecretString, location: &str) -> Result<Bundle> {
+    Ok(find_bundle(store, names, passphrase, location).await?.0)
+}
+
+/// The oldest identity bundle that opens under the passphrase, and what was found before it. Copies of one bundle cost
+/// one attempt.
+async fn find_bundle(
     store: &dyn Read,
     names: &Names,
     passphrase: SecretString,
     location: &str,
-    findings: &mut Vec<Finding>,
-) -> Result<Bundle> {
-    let (entries, overlays) = first_versions(store, &names.identities()).await?;
-    findings.extend(overlays);
+) -> Result<(Bundle, Vec<Finding>)> {
+    let (entries, mut findings) = first_versions(store, &names.identities()).await?;
     let (mut tried, mut refusal) = (Vec::new(), None);
     for entry in &entries {
         let genuine_name = names.fingerprint_of(entry.key.as_str()).filter(|_| entry.bytes <= SMALL_OBJECT_BYTES_MAX);
@@ -148,7 +158,7 @@ async fn open_bundle(
         tried.push(fingerprint);
         let passphrase = passphrase.clone();
         match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
-            Ok(bundle) => return Ok(bundle),
+            Ok(bundle) => return Ok((bundle, findings)),
             Err(error) => {
                 findings.push(forged(entry, "it does not open under the passphrase"));
                 // The oldest bundle is the genuine one, so its refusal is the one to tell.
@@ -171,7 +181,7 @@ async fn check_record(store: &dyn Read, names: &Names, keyring: &Keyring, locati
             return Err(Error::NoRepository { location: location.to_owned() });
         }
         let gone = "the repository record is gone";
-        return Ok(Some(Finding::new(FindingKind::ForgedKey, names.repository(), None, gone)));
+        return Ok(Some(Finding::new(FindingKind::Missing, names.repository(), None, gone)));
     };
     let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await?;
     match RepositoryRecord::decode(&bytes, keyring.trusted()) {

@@ -10,7 +10,7 @@ mod clear;
 mod sealed;
 
 pub use clear::{ClearPart, KeyRecord, Kind};
-pub use sealed::{CollationFact, DumpFacts, ExtensionFact, SealedPart, TableCount};
+pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, SealedPart, SettingFact, TableCount};
 
 use super::seal::{open_manifest, seal_manifest};
 use super::signed::{self, Purpose};

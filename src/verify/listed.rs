@@ -28,21 +28,20 @@ impl Pinned {
 pub(super) async fn check(repository: &Repository, backup: &Backup, findings: &mut Findings) -> Result<(), Error> {
     let mut pinned = pinned_objects(repository, backup);
     for prefix in prefixes(repository, backup) {
-        let mut stray = Vec::new();
+        let mut strays = Findings::default();
         each_entry(&**repository.store(), &prefix, |entry| match pinned.get_mut(entry.key.as_str()) {
             Some(object) if entry.delete_marker => object.markers += 1,
             Some(object) if object.version == entry.version.as_str() => {
                 object.seen = object.bytes.is_none_or(|bytes| bytes == entry.bytes);
             }
             Some(object) => object.other_versions += 1,
-            None => stray.push(entry),
+            None => {
+                let version = Some(entry.version.as_str());
+                strays.push(Finding::new(FindingKind::Stray, entry.key.as_str(), version, "no manifest names it"));
+            }
         })
         .await?;
-        let strays = stray.into_iter().map(|entry| {
-            let detail = "no manifest names it";
-            Finding::new(FindingKind::Stray, entry.key.as_str(), Some(entry.version.as_str()), detail)
-        });
-        findings.extend(strays);
+        findings.merge(strays);
     }
     for (key, object) in &pinned {
         report(key, object, findings);

@@ -33,9 +33,9 @@ pub struct ClearPart {
     pub repository: RepositoryId,
     /// Name of the cluster.
     pub cluster: ClusterName,
-    /// PostgreSQL's system identifier of the cluster.
+    /// PostgreSQL's system identifier of the cluster; `None` if the role that backed up may not read it.
     #[serde(with = "as_text")]
-    pub system_identifier: u64,
+    pub system_identifier: Option<u64>,
     /// Id of the backup.
     pub backup: BackupId,
     /// What it is.
@@ -48,10 +48,10 @@ pub struct ClearPart {
     pub stonewal: String,
     /// Version of the PostgreSQL server, as it reports it.
     pub server_version: String,
-    /// Timeline of the cluster.
-    pub timeline: u32,
-    /// Position in the WAL that the backup shows, as PostgreSQL writes it: `0/16B3748`.
-    pub lsn: String,
+    /// Timeline of the cluster, if it may be read.
+    pub timeline: Option<u32>,
+    /// Position in the WAL that the backup shows, as PostgreSQL writes it: `0/16B3748`; if it may be read.
+    pub lsn: Option<String>,
     /// Retention set on every object of the backup; `None` where the repository declares no immutability.
     pub lock: Option<LockRecord>,
     /// Key of the streams.
@@ -96,14 +96,15 @@ impl ClearPart {
 
 /// 64-bit numbers as JSON text: many JSON readers keep 53 bits.
 mod as_text {
-    use serde::{Deserialize as _, Deserializer, Serializer, de};
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference")]
-    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(number)
+    #[expect(clippy::ref_option, reason = "serde's `with` passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        number.map(|number| number.to_string()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        let text: Option<String> = Option::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
     }
 }

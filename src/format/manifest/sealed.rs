@@ -10,50 +10,72 @@ pub struct SealedPart {
     pub dump: Option<DumpFacts>,
 }
 
-/// What was true of a database in the snapshot that was dumped.
+/// What was true of a database in the snapshot that was dumped, and how it was dumped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DumpFacts {
-    /// Name of the database.
-    pub database: String,
-    /// Role that owns it.
-    pub owner: String,
-    /// Server encoding (`UTF8`).
-    pub encoding: String,
-    /// `LC_COLLATE` and `LC_CTYPE`, or the ICU locale, and the provider's version at dump time.
-    pub collation: CollationFact,
-    /// Its comment, if any.
-    pub comment: Option<String>,
-    /// `ALTER DATABASE … SET` settings as `name=value`, for all roles (`role:` prefix when for one).
-    pub settings: Vec<String>,
+    /// The database.
+    pub database: DatabaseFact,
+    /// `server_version_num`, such as 150018.
+    pub server_version_num: u32,
+    /// Whether the source was a standby.
+    pub standby: bool,
     /// Installed extensions.
     pub extensions: Vec<ExtensionFact>,
-    /// `pg_database_size` in bytes.
-    pub database_bytes: u64,
+    /// Number of large objects.
+    pub large_objects: u64,
     /// Version of pg_dump.
     pub pg_dump_version: String,
     /// Whether the dump uses `\restrict`, which a psql older than August 2025 does not know.
     pub restrict: bool,
+    /// Whether role passwords are in the globals; `None` when there is no globals stream.
+    pub role_passwords: Option<bool>,
     /// Options given to pg_dump that change what is in the dump.
     pub options: Vec<String>,
     /// Rows per table in the same snapshot; `None` when counting was off.
     pub counts: Option<Vec<TableCount>>,
 }
 
-/// Collation of a database.
+/// Properties of the database itself, which a dump of its contents does not carry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CollationFact {
-    /// `libc`, `icu` or `builtin`.
-    pub provider: String,
+pub struct DatabaseFact {
+    /// Name.
+    pub name: String,
+    /// Role that owns it.
+    pub owner: String,
+    /// Server encoding (`UTF8`).
+    pub encoding: String,
     /// `LC_COLLATE`.
     pub collate: String,
     /// `LC_CTYPE`.
     pub ctype: String,
-    /// ICU or builtin locale.
-    pub locale: Option<String>,
-    /// Version of the provider's collation data.
-    pub version: Option<String>,
+    /// ICU locale, where the provider is ICU.
+    pub icu_locale: Option<String>,
+    /// Version of the collation data at dump time.
+    pub collation_version: Option<String>,
+    /// `pg_database_size` in bytes.
+    pub size_bytes: Option<u64>,
+    /// Comment.
+    pub comment: Option<String>,
+    /// Access rights as PostgreSQL prints an ACL.
+    pub acl: Option<String>,
+    /// Connection limit, -1 for none.
+    pub connection_limit: i32,
+    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`.
+    pub settings: Vec<SettingFact>,
+}
+
+/// One configuration parameter tied to the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingFact {
+    /// Only for this role.
+    pub role: Option<String>,
+    /// Parameter.
+    pub name: String,
+    /// Value as stored.
+    pub value: String,
 }
 
 /// An installed extension.

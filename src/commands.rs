@@ -1,0 +1,25 @@
+//! One use case per file: what the command line offers, as functions that take resolved options and give back an
+//! outcome. Nothing here parses arguments or prints.
+
+pub mod backup_dump;
+mod error;
+mod facts;
+pub mod init;
+pub mod list;
+mod repository;
+pub mod restore_dump;
+pub mod show;
+pub mod verify;
+pub mod writer;
+
+pub use error::{Class, Error, Result};
+pub use repository::{Connected, Immutability, RepositoryOptions};
+
+/// Which backup is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The newest one.
+    Latest,
+    /// The one with this id.
+    Id(crate::format::BackupId),
+}

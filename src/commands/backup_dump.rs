@@ -1,0 +1,254 @@
+//! `stonewal backup dump`: one database and the cluster's globals, through compression and encryption into the bucket.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Connected, Error, RepositoryOptions, Result, facts};
+use crate::catalog::{Access, BackupKeys, Committed, Draft, FinishedStream, Repository, commit, outlive};
+use crate::format::manifest::{Kind, SealedPart};
+use crate::format::{BackupId, ClusterName, LockRecord, StreamName};
+use crate::keys;
+use crate::observe::{Phase, Progress};
+use crate::pipeline::{Encoding, Place, StreamWriter, Target, pump};
+use crate::postgres::ConnInfo;
+use crate::postgres::dump::{Dump, DumpOptions, DumpReceipt};
+use crate::postgres::globals::{Globals, GlobalsMode};
+use crate::postgres::programs::Search;
+use crate::store::{Lock, Read as _};
+
+/// Name of the stream that holds pg_dump's output.
+pub const DUMP_STREAM: &str = "dump";
+/// Name of the stream that holds pg_dumpall's.
+pub const GLOBALS_STREAM: &str = "globals";
+
+/// What to back up and how.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to.
+    pub repository: RepositoryOptions,
+    /// Keys: the passphrase or a writer file.
+    pub access: Access,
+    /// The cluster's name in the repository.
+    pub cluster: ClusterName,
+    /// The database.
+    pub source: ConnInfo,
+    /// Where pg_dump and pg_dumpall are looked for.
+    pub programs: Search,
+    /// What pg_dump is asked for.
+    pub dump: DumpOptions,
+    /// How much of the globals is recorded.
+    pub globals: GlobalsMode,
+    /// Compression.
+    pub encoding: Encoding,
+    /// Bytes of one chunk.
+    pub chunk_bytes: usize,
+    /// Chunks sent at once.
+    pub uploads: usize,
+}
+
+/// A backup that now exists.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Its id.
+    pub backup: BackupId,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// The database, without password.
+    pub source: String,
+    /// Plain bytes of all streams.
+    pub plain_bytes: u64,
+    /// Bytes stored.
+    pub stored_bytes: u64,
+    /// Chunks stored.
+    pub chunks: u64,
+    /// Tables counted, and rows in them.
+    pub counted: Option<(u64, u64)>,
+    /// Retention of all its objects.
+    pub lock: Option<LockRecord>,
+    /// Key of its manifest.
+    pub manifest: String,
+    /// What is worth knowing although the backup is whole.
+    pub warnings: Vec<String>,
+}
+
+/// Backs up. On any failure, and when `cancel` is cancelled, pg_dump and its sessions are ended and no manifest exists.
+pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
+    let connected = Connected::to(&options.repository).await?;
+    connected.check_immutable().await?;
+    let repository = connected.open(options.access).await?;
+    repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+
+    // The source proves itself before anything is written to the bucket.
+    let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
+    progress.expect_plain_bytes(dump.facts().database.size_bytes.unwrap_or(0));
+    let mut globals = match start_globals(&options.source, options.globals, &options.programs, &dump).await {
+        Ok(globals) => globals,
+        Err(error) => {
+            dump.abort().await;
+            return Err(error);
+        }
+    };
+    let job = Job {
+        connected: &connected,
+        repository: &repository,
+        cluster: options.cluster,
+        encoding: options.encoding,
+        chunk_bytes: options.chunk_bytes,
+        uploads: options.uploads,
+        progress,
+        cancel,
+    };
+    let moved = job.move_streams(&mut dump, globals.as_mut()).await;
+    let moved = match moved {
+        Ok(moved) => moved,
+        Err(error) => {
+            dump.abort().await;
+            if let Some(globals) = globals {
+                globals.abort().await;
+            }
+            return Err(error);
+        }
+    };
+    progress.set_phase(Phase::Finishing);
+    let receipt = dump.finish().await?;
+    let globals = globals.map(Globals::finish).transpose()?;
+    if cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let source = options.source.redacted();
+    let description = facts::describe(&options.dump);
+    job.publish(moved, receipt, globals, (options.globals, description), source).await
+}
+
+async fn start_globals(
+    source: &ConnInfo,
+    mode: GlobalsMode,
+    programs: &Search,
+    dump: &Dump,
+) -> Result<Option<Globals>> {
+    if mode == GlobalsMode::Off {
+        return Ok(None);
+    }
+    let major = dump.facts().server_version_num / 10_000;
+    let program = programs.find("pg_dumpall", major, &format!("the server is PostgreSQL {major}")).await?;
+    Ok(Globals::start(source, mode, &program).await?)
+}
+
+/// What both halves of a backup need.
+struct Job<'a> {
+    connected: &'a Connected,
+    repository: &'a Repository,
+    cluster: ClusterName,
+    encoding: Encoding,
+    chunk_bytes: usize,
+    uploads: usize,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+}
+
+/// Streams read to their end; the sources have yet to say that it was the end.
+struct Moved {
+    place: Place,
+    lock: Option<Lock>,
+    started_at: jiff::Timestamp,
+    keys: BackupKeys,
+    dump: StreamWriter,
+    globals: Option<StreamWriter>,
+}
+
+impl Job<'_> {
+    async fn move_streams(&self, dump: &mut Dump, globals: Option<&mut Globals>) -> Result<Moved> {
+        let store = &self.connected.store;
+        let started_at = store.clock().now();
+        let lock = self.connected.lock()?;
+        if let Some(lock) = lock {
+            outlive(&**store, self.repository, lock).await?;
+        }
+        let keys = BackupKeys::store(&**store, self.repository, lock).await?;
+        let place = Place {
+            names: self.connected.names.clone(),
+            repository: self.repository.id(),
+            cluster: self.cluster.clone(),
+            backup: BackupId::new(started_at, keys::backup_suffix()?),
+        };
+        let target = Arc::new(Target {
+            store: store.clone(),
+            place: place.clone(),
+            lock,
+            chunk_bytes: self.chunk_bytes,
+            uploads: self.uploads,
+            progress: self.progress.clone(),
+        });
+        let writer = |name: &str| -> Result<StreamWriter> {
+            let name: StreamName = name.parse()?;
+            Ok(StreamWriter::new(target.clone(), name, self.encoding, keys.payload())?)
+        };
+        self.progress.set_phase(Phase::Streaming);
+        let globals = match globals {
+            Some(source) => Some(pump(source, writer(GLOBALS_STREAM)?, self.cancel).await?),
+            None => None,
+        };
+        let dump = pump(dump, writer(DUMP_STREAM)?, self.cancel).await?;
+        Ok(Moved { place, lock, started_at, keys, dump, globals })
+    }
+
+    async fn publish(
+        &self,
+        moved: Moved,
+        receipt: DumpReceipt,
+        globals: Option<crate::pipeline::stage::SourceReceipt>,
+        asked: (GlobalsMode, Vec<String>),
+        source: String,
+    ) -> Result<Outcome> {
+        let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)) };
+        let mut streams = Vec::new();
+        if let (Some(writer), Some(receipt)) = (moved.globals, globals) {
+            let (sealed, stored) = writer.finish().await?;
+            streams.push(FinishedStream::new(receipt, sealed, stored)?);
+        }
+        let (seal, stored) = moved.dump.finish().await?;
+        streams.push(FinishedStream::new(receipt.source, seal, stored)?);
+        let facts = receipt.facts;
+        let draft = Draft {
+            place: moved.place,
+            kind: Kind::Dump,
+            system_identifier: facts.system_identifier,
+            started_at: moved.started_at,
+            server_version: facts.server_version,
+            timeline: facts.timeline,
+            lsn: facts.lsn,
+            lock: moved.lock,
+            sealed,
+        };
+        let store = &*self.connected.store;
+        let committed = commit(store, self.repository, moved.keys, draft, streams).await?;
+        self.progress.set_phase(Phase::Done);
+        let counted = receipt.counts.map(|counts| (counts.len() as u64, counts.iter().map(|count| count.rows).sum()));
+        Ok(self.outcome(committed, source, counted))
+    }
+
+    fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>) -> Outcome {
+        let clear = committed.clear;
+        let mut warnings = Vec::new();
+        let skew = self.connected.store.clock().skew();
+        if skew.abs() >= jiff::SignedDuration::from_mins(1) {
+            warnings.push(format!("the store's clock is {skew:#} ahead of this host's; locks follow the store's"));
+        }
+        warnings
+            .extend(self.repository.findings().iter().map(|finding| format!("{}: {}", finding.key, finding.detail)));
+        Outcome {
+            plain_bytes: clear.plain_bytes(),
+            stored_bytes: clear.stored_bytes(),
+            chunks: clear.streams.iter().map(|stream| stream.chunks.len() as u64).sum(),
+            backup: clear.backup,
+            cluster: clear.cluster,
+            source,
+            counted,
+            lock: clear.lock,
+            manifest: committed.key.to_string(),
+            warnings,
+        }
+    }
+}

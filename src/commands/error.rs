@@ -1,0 +1,142 @@
+//! The error of a whole command: what it says, what it advises, and what kind of failure it is.
+
+use std::path::PathBuf;
+
+use crate::{catalog, format, keys, pipeline, postgres, store, verify};
+
+/// Result of a command.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What an exit code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something failed; nothing was published or committed.
+    Failed,
+    /// The command or the configuration is wrong.
+    Usage,
+    /// Stored data, a signature or a key is at fault.
+    Integrity,
+    /// The operator or the system asked us to stop.
+    Interrupted,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A key was missing or wrong.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// A name is malformed.
+    #[error(transparent)]
+    Format(#[from] format::Error),
+    /// The repository could not be opened, searched or added to.
+    #[error(transparent)]
+    Catalog(#[from] catalog::Error),
+    /// A stream did not reach its end.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// PostgreSQL, or one of its programs, failed.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// The bucket does not protect what is put into it.
+    #[error("bucket {bucket} has {missing}")]
+    NotImmutable {
+        /// The bucket.
+        bucket: String,
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// A restore was not confirmed.
+    #[error("restoring into {target} was not confirmed")]
+    NotConfirmed {
+        /// The database.
+        target: String,
+    },
+    /// The backup has no stream of this name.
+    #[error("backup {backup} has no {stream} stream")]
+    NoStream {
+        /// The backup.
+        backup: String,
+        /// The stream.
+        stream: &'static str,
+    },
+    /// A local file cannot be read or written.
+    #[error("{path}: {why}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// The reader of our output went away.
+    #[error("the reader of the output closed it after {bytes} bytes")]
+    OutputClosed {
+        /// Bytes it took.
+        bytes: u64,
+    },
+    /// An option contradicts another or the repository.
+    #[error("{0}")]
+    Usage(String),
+    /// We were told to stop.
+    #[error("interrupted; nothing was published or committed")]
+    Interrupted,
+}
+
+impl Error {
+    /// What the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Store(error) => return error.hint(),
+            Self::Keys(error) => return error.hint(),
+            Self::Catalog(error) => return error.hint(),
+            Self::Pipeline(error) => return error.hint(),
+            Self::Postgres(error) => return error.hint(),
+            Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
+            Self::NotConfirmed { .. } => "give --confirm or CONFIRM_RESTORE=true once you have checked the target".into(),
+            Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Format(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
+                return None;
+            }
+        })
+    }
+
+    /// What kind of failure it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Catalog(error) if error.is_integrity() => Class::Integrity,
+            Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
+            Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
+            Self::Postgres(postgres::Error::Cancelled) | Self::Interrupted => Class::Interrupted,
+            Self::Format(_)
+            | Self::Usage(_)
+            | Self::NotConfirmed { .. }
+            | Self::Postgres(postgres::Error::Setting { .. })
+            | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
+            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+}
+
+impl From<verify::Error> for Error {
+    fn from(error: verify::Error) -> Self {
+        match error {
+            verify::Error::Catalog(error) => Self::Catalog(error),
+            verify::Error::Pipeline(error) => Self::Pipeline(error),
+        }
+    }
+}
+
+impl<E: Into<Error>> From<pipeline::PumpError<E>> for Error {
+    fn from(error: pipeline::PumpError<E>) -> Self {
+        match error {
+            pipeline::PumpError::Source(error) => error.into(),
+            pipeline::PumpError::Stream(error) => Self::Pipeline(error),
+            pipeline::PumpError::Interrupted => Self::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `stonewal init`: makes a repository, or checks the one that is there.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::{Connected, Error, Immutability, RepositoryOptions, Result};
+use crate::catalog::{self, Access, Repository, found, open_bundle, put_record};
+use crate::format::{RepositoryId, WriterPublic};
+use crate::keys::{self, Bundle, Identity, Recipient, RecoveryFile};
+use crate::store::{self, Read as _};
+
+/// What to make.
+#[derive(Debug)]
+pub struct Options {
+    /// Where.
+    pub repository: RepositoryOptions,
+    /// Seals the identity bundle.
+    pub passphrase: SecretString,
+    /// Further recipients of every data key, kept offline.
+    pub recipients: Vec<Recipient>,
+    /// Makes one more recipient and writes its secret half here.
+    pub recovery_file: Option<PathBuf>,
+}
+
+/// What is there now.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Bucket and prefix.
+    pub location: String,
+    /// Id of the repository.
+    pub repository: RepositoryId,
+    /// Whether the bucket was created.
+    pub created_bucket: bool,
+    /// Whether the repository was created; otherwise it was there and opens under the passphrase.
+    pub created_repository: bool,
+    /// Object of the identity bundle, worth a copy elsewhere; `None` when nothing was created.
+    pub bundle: Option<String>,
+    /// Who can read backups, the passphrase's own identity first.
+    pub recipients: Vec<String>,
+    /// Short id of the root writer.
+    pub root_writer: String,
+    /// The recovery file written.
+    pub recovery_file: Option<PathBuf>,
+}
+
+/// Creates the bucket if it is missing, and the repository if it is; an existing one is opened and left as it is.
+pub async fn run(options: Options) -> Result<Outcome> {
+    let connected = Connected::to(&options.repository).await?;
+    let created_bucket = ensure_bucket(&connected, options.repository.immutability).await?;
+    connected.check_immutable().await?;
+    match connected.open(Access::Passphrase(options.passphrase.clone())).await {
+        Ok(repository) => check(connected, &repository, options, created_bucket).await,
+        Err(Error::Catalog(catalog::Error::NoRepository { .. })) => create(connected, options, created_bucket).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// A repository that exists: nothing about it is changed, except that an interrupted `init` is completed.
+async fn check(
+    connected: Connected,
+    repository: &Repository,
+    options: Options,
+    created_bucket: bool,
+) -> Result<Outcome> {
+    if options.recovery_file.is_some() || !options.recipients.is_empty() {
+        let why = "the repository exists already; recipients can only be named when it is created";
+        return Err(Error::Usage(why.into()));
+    }
+    if repository.lacks_record() {
+        let (store, names) = (&connected.store, &connected.names);
+        let bundle = open_bundle(&**store, names, options.passphrase, &connected.location).await?;
+        put_record(&**store, names, &bundle, connected.lock()?).await?;
+    }
+    Ok(Outcome {
+        location: connected.location,
+        repository: repository.id(),
+        created_bucket,
+        created_repository: false,
+        bundle: None,
+        recipients: repository.with_keyring(|ring| ring.recipients().iter().map(ToString::to_string).collect()),
+        root_writer: repository.trusted().first().map(WriterPublic::id).unwrap_or_default(),
+        recovery_file: None,
+    })
+}
+
+async fn ensure_bucket(connected: &Connected, immutability: Immutability) -> Result<bool> {
+    match connected.store.bucket_state().await {
+        Ok(_) => Ok(false),
+        Err(store::Error::NoBucket { .. }) => {
+            connected.store.create_bucket(matches!(immutability, Immutability::ObjectLock { .. })).await?;
+            Ok(true)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn create(connected: Connected, options: Options, created_bucket: bool) -> Result<Outcome> {
+    let mut recipients = options.recipients;
+    let recovery = options.recovery_file.map(|path| (path, Identity::generate()));
+    recipients.extend(recovery.as_ref().map(|(_, identity)| identity.recipient()));
+    let created_at = connected.store.clock().now();
+    let bundle = Arc::new(Bundle::generate(keys::repository_id()?, recipients, created_at)?);
+    let (repository, root) = (bundle.repository, *bundle.writer.public());
+    // Before anything is stored: a file that cannot be written must not leave a repository without its recovery.
+    let mut recovery_file = None;
+    if let Some((path, identity)) = recovery {
+        write_secret(&path, &RecoveryFile { repository, root, identity }.encode())?;
+        recovery_file = Some(path);
+    }
+    let lock = connected.lock()?;
+    let key = found(&*connected.store, &connected.names, &bundle, options.passphrase, lock).await?;
+    let everyone = std::iter::once(bundle.identity.recipient()).chain(bundle.recipients.iter().cloned());
+    Ok(Outcome {
+        location: connected.location,
+        repository,
+        created_bucket,
+        created_repository: true,
+        bundle: Some(key.to_string()),
+        recipients: everyone.map(|recipient| recipient.to_string()).collect(),
+        root_writer: root.id(),
+        recovery_file,
+    })
+}
+
+/// Writes a new file that only its owner may read, and makes it durable. An existing file is never overwritten.
+pub(super) fn write_secret(path: &Path, text: &SecretString) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    let write = |mut file: std::fs::File| {
+        file.write_all(text.expose_secret().as_bytes())?;
+        file.sync_all()
+    };
+    file.and_then(write).map_err(|e| file_error(path, &e))
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> Error {
+    Error::File { path: path.to_owned(), why: error.to_string() }
+}

@@ -1,0 +1,98 @@
+//! Getting at a repository: connect, check the ground, open with the keys at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::{Error, Result, Which};
+use crate::catalog::{Access, Backup, Finding, Repository};
+use crate::format::ClusterName;
+use crate::format::names::Names;
+use crate::store::{Lock, LockMode, Read as _};
+use crate::store::{S3, S3Options};
+
+/// Whether what is stored can be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Immutability {
+    /// Every object is locked when it is written.
+    ObjectLock {
+        /// Who may still remove it.
+        mode: LockMode,
+        /// For how long, from the start of the backup, by the store's clock.
+        retain: Duration,
+    },
+    /// No locks; the configuration said so in so many words.
+    None,
+}
+
+/// Where a repository is.
+#[derive(Clone, Debug)]
+pub struct RepositoryOptions {
+    /// Bucket and how to reach it.
+    pub s3: S3Options,
+    /// Prefix in the bucket; may be empty.
+    pub prefix: String,
+    /// Whether its objects are locked.
+    pub immutability: Immutability,
+}
+
+/// A store that answers.
+#[derive(Debug)]
+pub struct Connected {
+    /// The bucket.
+    pub store: Arc<S3>,
+    /// Names below the prefix.
+    pub names: Names,
+    /// Bucket and prefix, for people.
+    pub location: String,
+    immutability: Immutability,
+}
+
+impl Connected {
+    /// Connects; asks the bucket nothing yet.
+    pub async fn to(options: &RepositoryOptions) -> Result<Self> {
+        let names = Names::new(&options.prefix)?;
+        let store = Arc::new(S3::connect(options.s3.clone()).await?);
+        let location = format!("s3://{}/{}", store.bucket(), names.prefix());
+        Ok(Self { store, names, location, immutability: options.immutability })
+    }
+
+    /// Refuses a bucket that would not protect what is put into it (invariants I3 and I4 need versions and locks).
+    pub async fn check_immutable(&self) -> Result<()> {
+        let state = self.store.bucket_state().await?;
+        let missing = match self.immutability {
+            Immutability::ObjectLock { .. } if !state.versioning => "no versioning",
+            Immutability::ObjectLock { .. } if !state.object_lock => "no Object Lock",
+            Immutability::ObjectLock { .. } | Immutability::None => return Ok(()),
+        };
+        Err(Error::NotImmutable { bucket: self.store.bucket().to_owned(), missing })
+    }
+
+    /// The lock for objects that are written from now on, by the store's clock (invariant I11). Valid once the store has
+    /// answered anything.
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        let Immutability::ObjectLock { mode, retain } = self.immutability else { return Ok(None) };
+        let until =
+            SignedDuration::try_from(retain).ok().and_then(|retain| self.store.clock().now().checked_add(retain).ok());
+        let retain_until = until.ok_or_else(|| Error::Usage("the retention ends beyond the year 9999".into()))?;
+        Ok(Some(Lock { mode, retain_until }))
+    }
+
+    /// Opens the repository.
+    pub async fn open(&self, access: Access) -> Result<Repository> {
+        Ok(Repository::open(self.store.clone(), self.names.clone(), access, &self.location).await?)
+    }
+}
+
+/// Finds the backup that is meant.
+pub(super) async fn find(
+    repository: &Repository,
+    cluster: &ClusterName,
+    which: &Which,
+) -> Result<(Backup, Vec<Finding>)> {
+    Ok(match which {
+        Which::Latest => repository.latest(cluster).await?,
+        Which::Id(id) => repository.backup(cluster, id).await?,
+    })
+}

@@ -1,0 +1,168 @@
+//! `stonewal restore dump`: a stream back out of the bucket, into psql, a file, or standard output.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio_util::sync::CancellationToken;
+
+use super::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
+use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
+use crate::catalog::{Access, Backup, Finding, Repository};
+use crate::format::{BackupId, ClusterName, DataKey, StreamName};
+use crate::observe::{Phase, Progress};
+use crate::pipeline::stage::OpenReceipt;
+use crate::pipeline::{Place, StreamReader};
+use crate::store::Read;
+
+mod database;
+mod file;
+
+pub use database::{Confirm, DatabaseTarget};
+
+/// What to restore and where to.
+pub struct Options {
+    /// Where from.
+    pub repository: RepositoryOptions,
+    /// Keys: the passphrase or a recovery file.
+    pub access: Access,
+    /// The cluster's name in the repository.
+    pub cluster: ClusterName,
+    /// Which backup.
+    pub which: Which,
+    /// Where to.
+    pub target: RestoreTarget,
+    /// Chunks fetched ahead.
+    pub downloads: usize,
+}
+
+/// Where a dump goes.
+pub enum RestoreTarget {
+    /// Into an empty database, in one transaction.
+    Database(Box<DatabaseTarget>),
+    /// Into a new file, which appears under its name only when it is complete.
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The globals instead of the dump.
+        globals: bool,
+    },
+    /// To a writer, as far as it is authentic; success tells that it was complete.
+    Writer {
+        /// Takes the SQL.
+        writer: Box<dyn AsyncWrite + Send + Unpin>,
+        /// The globals instead of the dump.
+        globals: bool,
+    },
+}
+
+/// What was restored.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The backup.
+    pub backup: BackupId,
+    /// Database (without password), file, or `-`.
+    pub target: String,
+    /// Bytes of SQL.
+    pub plain_bytes: u64,
+    /// Roles created in the target.
+    pub roles_created: Vec<String>,
+    /// Roles that the target had and that were left as they are.
+    pub roles_left_alone: Vec<String>,
+    /// What is worth knowing although the restore is whole.
+    pub warnings: Vec<String>,
+    /// What did not belong beside the backup and was ignored.
+    pub findings: Vec<Finding>,
+}
+
+/// Restores. On any failure the target is as it was before.
+pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
+    let connected = Connected::to(&options.repository).await?;
+    let repository = connected.open(options.access).await?;
+    let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which).await?;
+    findings.extend(repository.findings().iter().cloned());
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
+    let mut outcome = match options.target {
+        RestoreTarget::Database(target) => database::restore(&job, *target).await?,
+        RestoreTarget::File { path, globals } => file::restore(&job, &path, globals).await?,
+        RestoreTarget::Writer { mut writer, globals } => {
+            let bytes = job.copy(stream_name(globals), &mut writer).await?.plain_bytes();
+            job.outcome("-".into(), bytes)
+        }
+    };
+    progress.set_phase(Phase::Done);
+    outcome.findings = findings;
+    Ok(outcome)
+}
+
+fn stream_name(globals: bool) -> &'static str {
+    if globals { GLOBALS_STREAM } else { DUMP_STREAM }
+}
+
+/// What every kind of target needs.
+struct Job<'a> {
+    repository: &'a Repository,
+    backup: &'a Backup,
+    key: DataKey,
+    downloads: usize,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+}
+
+impl Job<'_> {
+    /// A reader of the stream called `name`.
+    fn reader(&self, name: &'static str) -> Result<StreamReader> {
+        let clear = self.backup.clear();
+        let stream: StreamName = name.parse()?;
+        let no_stream = || Error::NoStream { backup: clear.backup.to_string(), stream: name };
+        let record = clear.stream(&stream).ok_or_else(no_stream)?.clone();
+        let store: Arc<dyn Read> = self.repository.store().clone();
+        let place = Place {
+            names: self.repository.names().clone(),
+            repository: clear.repository,
+            cluster: clear.cluster.clone(),
+            backup: clear.backup.clone(),
+        };
+        self.progress.expect_plain_bytes(record.plain_bytes);
+        Ok(StreamReader::new(store, place, record, &self.key, self.downloads, self.progress.clone())?)
+    }
+
+    /// The next plain bytes of a stream, unless we are told to stop.
+    async fn next(&self, reader: &mut StreamReader) -> Result<Option<Vec<u8>>> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+            plain = reader.next() => Ok(plain?),
+        }
+    }
+
+    /// Copies a whole stream.
+    async fn copy(&self, name: &'static str, writer: &mut (dyn AsyncWrite + Send + Unpin)) -> Result<OpenReceipt> {
+        self.progress.set_phase(Phase::Streaming);
+        let mut reader = self.reader(name)?;
+        let mut bytes = 0;
+        let failed = |bytes: u64, error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Error::OutputClosed { bytes },
+            _ => Error::File { path: "output".into(), why: error.to_string() },
+        };
+        while let Some(plain) = self.next(&mut reader).await? {
+            writer.write_all(&plain).await.map_err(|error| failed(bytes, error))?;
+            bytes += plain.len() as u64;
+        }
+        writer.flush().await.map_err(|error| failed(bytes, error))?;
+        Ok(reader.finish()?)
+    }
+
+    fn outcome(&self, target: String, plain_bytes: u64) -> Outcome {
+        Outcome {
+            backup: self.backup.clear().backup.clone(),
+            target,
+            plain_bytes,
+            roles_created: Vec::new(),
+            roles_left_alone: Vec::new(),
+            warnings: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+}

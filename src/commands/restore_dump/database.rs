@@ -1,0 +1,168 @@
+//! Into an empty database, in one transaction that commits only after the authenticated end of the stream.
+
+use super::{Job, Outcome};
+use crate::commands::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
+use crate::commands::{Error, Result, facts};
+use crate::format::manifest::DumpFacts;
+use crate::limits::GLOBALS_BYTES_MAX;
+use crate::observe::Phase;
+use crate::postgres::globals::{Existing, Restorable, filter_globals};
+use crate::postgres::load::{Load, LoadReceipt, knows_restrict};
+use crate::postgres::programs::{Program, Search};
+use crate::postgres::target::{ensure_empty, version_warning};
+use crate::postgres::{self, ConnInfo, Session};
+
+/// Asks the operator about a target, given in words; true means go on.
+pub type Ask = Box<dyn FnOnce(&str) -> bool + Send>;
+
+/// Whether the operator means it.
+pub enum Confirm {
+    /// By flag or variable.
+    Given,
+    /// Ask once the target has been looked at.
+    Ask(Ask),
+    /// There is no one to ask.
+    Missing,
+}
+
+/// The database to restore into.
+pub struct DatabaseTarget {
+    /// How to connect.
+    pub info: ConnInfo,
+    /// Where psql is looked for.
+    pub programs: Search,
+    /// Whether the operator means it.
+    pub confirm: Confirm,
+    /// Whether roles and tablespaces that the target lacks are created.
+    pub globals: bool,
+}
+
+/// What has to be known before the first byte is sent.
+struct Checked {
+    info: ConnInfo,
+    database: String,
+    program: Program,
+    globals: Restorable,
+    warnings: Vec<String>,
+    comment_and_settings: String,
+}
+
+pub(super) async fn restore(job: &Job<'_>, target: DatabaseTarget) -> Result<Outcome> {
+    let recorded = job.repository.sealed_part(&job.backup.manifest).await?.dump;
+    let no_dump = || Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM };
+    let recorded = recorded.ok_or_else(no_dump)?;
+    let checked = check(job, target, &recorded).await?;
+    job.progress.set_phase(Phase::Streaming);
+    let mut load = Load::start(&checked.info, &checked.program, job.cancel).await?;
+    let receipt = match send(job, &mut load, &checked).await {
+        Ok(()) => commit(job, load).await?,
+        Err(error) => {
+            load.abort().await;
+            return Err(error);
+        }
+    };
+    let mut outcome = job.outcome(checked.database, receipt.bytes());
+    outcome.roles_created = checked.globals.roles_created;
+    outcome.roles_left_alone = checked.globals.roles_left_alone;
+    outcome.warnings = checked.warnings;
+    Ok(outcome)
+}
+
+/// Looks at the target; changes nothing.
+async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> Result<Checked> {
+    let session = Session::connect(&target.info, "stonewal restore check").await?;
+    ensure_empty(&session).await?;
+    let needs = format!("the target is PostgreSQL {}", session.major());
+    let program = target.programs.find("psql", session.major(), &needs).await?;
+    if recorded.restrict && !knows_restrict(session.info(), &program).await? {
+        let what = format!(
+            "psql {} cannot load this dump: it does not know \\restrict, which pg_dump {} writes; install a psql of August 2025 or later",
+            program.version, recorded.pg_dump_version
+        );
+        return Err(postgres::Error::Unsupported { what }.into());
+    }
+    let mut warnings: Vec<String> =
+        version_warning(recorded.server_version_num / 10_000, session.major()).into_iter().collect();
+    warnings.extend(collation_warning(&session, recorded).await?);
+    let globals = if target.globals { globals(job, &session).await? } else { Restorable::default() };
+    if !globals.tablespaces.is_empty() {
+        let list: Vec<_> = globals.tablespaces.iter().map(|sql| format!("  {sql};")).collect();
+        let what = format!(
+            "the target lacks tablespaces; create them first, with directories that exist there:\n{}",
+            list.join("\n")
+        );
+        return Err(postgres::Error::Unsupported { what }.into());
+    }
+    let database = session.info().redacted();
+    let confirmed = match target.confirm {
+        Confirm::Given => true,
+        Confirm::Ask(ask) => ask(&database),
+        Confirm::Missing => false,
+    };
+    if !confirmed {
+        return Err(Error::NotConfirmed { target: database });
+    }
+    let comment_and_settings = facts::database_facts(&recorded.database).restore_sql(session.info().dbname());
+    Ok(Checked { info: session.info().clone(), database, program, globals, warnings, comment_and_settings })
+}
+
+/// A different version of the collation data may order text differently, which corrupts indexes silently.
+async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Option<String>> {
+    let here = session.facts().await?.database;
+    let then = &recorded.database;
+    if then.encoding != here.encoding {
+        return Ok(Some(format!("the source is encoded in {}, the target in {}", then.encoding, here.encoding)));
+    }
+    let differs = then.collate != here.collate || then.ctype != here.ctype || then.icu_locale != here.icu_locale;
+    Ok(differs.then(|| {
+        format!(
+            "the source sorts by {} / {}, the target by {} / {}",
+            then.collate, then.ctype, here.collate, here.ctype
+        )
+    }))
+}
+
+/// The recorded globals that the target lacks.
+async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorable> {
+    let mut reader = match job.reader(GLOBALS_STREAM) {
+        Ok(reader) => reader,
+        Err(Error::NoStream { .. }) => return Ok(Restorable::default()),
+        Err(error) => return Err(error),
+    };
+    let mut sql = Vec::new();
+    while let Some(plain) = job.next(&mut reader).await? {
+        sql.extend_from_slice(&plain);
+        if sql.len() as u64 > GLOBALS_BYTES_MAX {
+            return Err(Error::Usage(format!(
+                "the globals are longer than {GLOBALS_BYTES_MAX} bytes; restore them with --to-file"
+            )));
+        }
+    }
+    let _receipt = reader.finish()?;
+    let sql = String::from_utf8(sql)
+        .map_err(|_| postgres::Error::Unsupported { what: "the globals are not UTF-8".into() })?;
+    Ok(filter_globals(&sql, &Existing::of(session).await?)?)
+}
+
+/// Everything but the COMMIT.
+async fn send(job: &Job<'_>, load: &mut Load, checked: &Checked) -> Result<()> {
+    load.write(checked.globals.in_transaction.as_bytes()).await?;
+    let mut reader = job.reader(DUMP_STREAM)?;
+    while let Some(plain) = job.next(&mut reader).await? {
+        load.write(&plain).await?;
+    }
+    let _receipt = reader.finish()?;
+    // After the dump, whose session settings would hide names from these statements.
+    load.write(b"\n").await?;
+    load.write(checked.comment_and_settings.as_bytes()).await?;
+    Ok(())
+}
+
+async fn commit(job: &Job<'_>, load: Load) -> Result<LoadReceipt> {
+    job.progress.set_phase(Phase::Finishing);
+    if job.cancel.is_cancelled() {
+        load.abort().await;
+        return Err(Error::Interrupted);
+    }
+    Ok(load.commit().await?)
+}
