@@ -29,6 +29,7 @@ const NOT_APPLICABLE_YET: &[(u8, &str)] = &[
     (9, "no WAL yet"),
     (10, "no WAL yet"),
     (11, "no locks yet"),
+    (12, "no streams yet"),
 ];
 
 #[test]
@@ -68,6 +69,16 @@ fn every_key_is_in_the_reference() {
             .map(|path| Finding::new("README.md", 1, format!("does not explain the key {path}")))
             .collect::<Vec<_>>(),
     );
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = read("docs/ARCHITECTURE.md");
+    let lib = read("src/lib.rs");
+    let modules = lib.lines().filter_map(|text| text.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing = modules.filter(|module| !map.contains(&format!("\n| `{module}` |")));
+    let finding = |module: &str| Finding::new("docs/ARCHITECTURE.md", 1, format!("module {module} is not on the map"));
+    check(&missing.map(finding).collect::<Vec<_>>());
 }
 
 #[test]
