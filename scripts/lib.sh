@@ -42,10 +42,11 @@ to_test() {
 install_missing() {
   local missing
   missing=$(needed_packages)
+  missing=${missing% }
   [ -n "$missing" ] || return 0
-  command -v apt-get >/dev/null || die "missing: $missing(names of Debian packages)" "install their counterparts with this system's package manager"
+  command -v apt-get >/dev/null || die "missing: $missing (names of Debian packages)" "install their counterparts with this system's package manager"
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || die "missing: $missing" "as root: apt-get install $missing"
-  say "installing ${missing% }"
+  say "installing $missing"
   as_root apt-get update -qq
   # shellcheck disable=SC2086 # a list of words
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -36,6 +36,16 @@ pub fn load(flags: &Flags, environment: Environment) -> Result<Settings> {
     load_with_system_file(flags, environment, Path::new(SYSTEM_FILE))
 }
 
+/// Settings from flags and the given environment alone, without any file: for the demonstration and for tests, which
+/// must not depend on how a host is set up.
+///
+/// # Errors
+/// As [`load`].
+pub fn isolated(flags: &Flags, environment: Environment) -> Result<Settings> {
+    let variables = layers::environment_layer(&environment)?;
+    resolve::settings(layers::Layers::new(Vec::new(), variables, flags.layer().clone()), environment)
+}
+
 fn load_with_system_file(flags: &Flags, environment: Environment, system: &Path) -> Result<Settings> {
     let files = file::layers(flags.config.as_deref(), &environment, system)?;
     let variables = layers::environment_layer(&environment)?;

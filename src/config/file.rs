@@ -185,4 +185,19 @@ mod tests {
             assert_eq!(holds_password(url), expected, "{url}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_layer_or_an_error_with_a_line_in_it(text in "[a-z0-9.= \"\\[\\]{}\\n#é,-]{0,80}") {
+            match parse(Path::new("f"), &text) {
+                Ok(layer) => assert!(layer.keys().all(|path| key::by_path(path).is_some())),
+                Err(Error::UnknownKey { at: Origin::File { line, .. }, .. }
+                    | Error::Value { at: Origin::File { line, .. }, .. }
+                    | Error::Syntax { at: Origin::File { line, .. }, .. }) => {
+                    assert!((1..=text.lines().count() + 1).contains(&line));
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
 }

@@ -76,8 +76,12 @@ pub(super) fn nearest_path(path: &str) -> Option<&'static str> {
         return Some(inside);
     }
     let last = path.rsplit('.').next().unwrap_or(path);
-    let same_word = ALL.iter().map(|key| key.path).find(|known| known.rsplit('.').next() == Some(last));
-    same_word.or_else(|| nearest(path, ALL.iter().map(|key| key.path)))
+    let word_of = |known: &'static str| known.rsplit('.').next().unwrap_or(known);
+    let by_word =
+        |fits: fn(&str, &str) -> bool| ALL.iter().map(|key| key.path).find(|known| fits(word_of(known), last));
+    let same_word = by_word(|known, last| known == last);
+    let same_start = || by_word(|known, last| last.len() >= 4 && known.starts_with(last));
+    same_word.or_else(same_start).or_else(|| nearest(path, ALL.iter().map(|key| key.path)))
 }
 
 /// The known variable that looks most like `name`, if any does.
@@ -111,6 +115,7 @@ mod tests {
     fn suggestions() {
         assert_eq!(nearest_path("lock.retian"), Some("lock.retain"));
         assert_eq!(nearest_path("s3.retain"), Some("lock.retain"));
+        assert_eq!(nearest_path("passphrase"), Some("keys.passphrase_file"));
         assert_eq!(nearest_path("encryption"), None);
         assert_eq!(nearest_variable("STONEWAL_REPOSITRY"), Some("STONEWAL_REPOSITORY"));
     }

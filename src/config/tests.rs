@@ -161,7 +161,7 @@ fn bad_values_name_place_key_problem_and_what_is_allowed() {
 }
 
 #[test]
-fn i12_buffers_beyond_the_memory_budget_are_refused_with_the_sum() {
+fn buffers_beyond_the_memory_budget_are_refused_with_the_sum() {
     let error = World::new().system("limits.chunk = \"512MiB\"").error();
     assert!(error.contains("etc.toml:1: limits.uploads = 3 with limits.chunk = 512 MiB needs 2048 MiB"), "{error}");
     assert!(error.contains("limits.memory = \"2048MiB\""), "{error}");
@@ -169,6 +169,16 @@ fn i12_buffers_beyond_the_memory_budget_are_refused_with_the_sum() {
     assert!(
         World::new().system("limits = { chunk = \"8MiB\", downloads = 64 }").error().contains("limits.downloads = 64")
     );
+}
+
+#[test]
+fn nothing_outside_reaches_isolated_settings() {
+    let settings = isolated(&Flags::default(), Environment::default()).unwrap();
+    assert!(settings.repository.is_none() && settings.postgres.url.is_none());
+    let mut flags = Flags::default();
+    flags.set(&key::DUMP_CODEC, "--codec", "zstd").set_list(&key::DUMP_SCHEMAS, "--schema", vec!["a".into()]);
+    let dump = isolated(&flags, Environment::default()).unwrap().dump;
+    assert_eq!((dump.codec, dump.schemas), (Codec::Zstd, vec!["a".to_owned()]));
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub(super) fn duration(text: &str, min: Duration, max: Duration) -> Parsed<Durat
 /// `s3://BUCKET[/PREFIX]` (bucket names: S3 User Guide, "General purpose bucket naming rules").
 pub(super) fn repository(text: &str) -> Parsed<RepositoryUrl> {
     let rest = text.strip_prefix("s3://").ok_or_else(|| format!("{text:?} does not start with s3://"))?;
+    if rest.contains('@') {
+        return Err("a repository holds no user or password".into());
+    }
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let edges = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let bytes = bucket.as_bytes();

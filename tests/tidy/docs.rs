@@ -29,6 +29,7 @@ const NOT_APPLICABLE_YET: &[(u8, &str)] = &[
     (9, "no WAL yet"),
     (10, "no WAL yet"),
     (11, "no locks yet"),
+    (12, "no streams yet"),
 ];
 
 #[test]
@@ -57,17 +58,21 @@ fn every_invariant_has_a_test_of_its_name() {
 }
 
 #[test]
-fn every_key_is_in_the_reference() {
+fn every_key_is_in_the_reference_with_its_default() {
     let table = read("src/config/key.rs");
-    let paths: Vec<&str> = table.lines().filter_map(key_path).collect();
-    assert!(paths.len() > 30, "src/config/key.rs:1: the table was not understood, {} keys found", paths.len());
-    let readme = read("README.md");
-    let findings = paths.iter().filter(|path| !readme.contains(&format!("`{path}`")));
-    check(
-        &findings
-            .map(|path| Finding::new("README.md", 1, format!("does not explain the key {path}")))
-            .collect::<Vec<_>>(),
-    );
+    let keys: Vec<_> = table.lines().filter_map(key).collect();
+    assert!(keys.len() > 30, "src/config/key.rs:1: the table was not understood, {} keys found", keys.len());
+    check(&unexplained(&keys, &read("README.md")));
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = read("docs/ARCHITECTURE.md");
+    let lib = read("src/lib.rs");
+    let modules = lib.lines().filter_map(|text| text.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing = modules.filter(|module| !map.contains(&format!("\n| `{module}` |")));
+    let finding = |module: &str| Finding::new("docs/ARCHITECTURE.md", 1, format!("module {module} is not on the map"));
+    check(&missing.map(finding).collect::<Vec<_>>());
 }
 
 #[test]
@@ -85,10 +90,28 @@ fn links_between_documents_lead_somewhere() {
     check(&documents.flat_map(|file| dead_links(&file.path, &file.text)).collect::<Vec<_>>());
 }
 
-fn key_path(text: &str) -> Option<&str> {
+/// Path and default of a key, from its line in the table.
+fn key(text: &str) -> Option<(&str, Option<&str>)> {
     let (name, rest) = text.trim().split_once(" = \"")?;
-    let screaming = !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_');
-    if screaming && rest.contains("\"STONEWAL_") { rest.split_once('"').map(|(path, _)| path) } else { None }
+    let constant = !name.is_empty() && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_');
+    let (path, rest) = rest.split_once("\", \"STONEWAL_").filter(|_| constant)?;
+    Some((path, rest.split_once("Some(\"").and_then(|(_, rest)| rest.split_once('"')).map(|(default, _)| default)))
+}
+
+fn unexplained(keys: &[(&str, Option<&str>)], readme: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, default) in keys {
+        let row = readme.lines().enumerate().find(|(_, row)| row.starts_with(&format!("| `{path}` |")));
+        let Some((number, row)) = row else {
+            findings.push(Finding::new("README.md", 1, format!("does not explain the key {path}")));
+            continue;
+        };
+        let shown = row.split('|').nth(2).unwrap_or_default();
+        if default.is_some_and(|default| shown.trim() != format!("`{default}`")) {
+            findings.push(Finding::new("README.md", number + 1, format!("the default of {path} is {default:?}")));
+        }
+    }
+    findings
 }
 
 fn missing_codes(path: &str, text: &str) -> Vec<Finding> {
@@ -137,5 +160,10 @@ fn each_document_rule_can_fail() {
     assert_eq!(untested_invariants(&all[1..], &[(1, "")]), []);
     assert_eq!(untested_invariants(&all, &[(1, "")]).len(), 1);
     assert_eq!(dead_links("docs/x.md", "[a](../README.md#x) [b](https://a.b/c)\n[c](no-such.md)")[0].line, 2);
-    assert_eq!(key_path("    A_B = \"a.b\", \"STONEWAL_A_B\", None, \"x\";"), Some("a.b"));
+    let line = "    A_B = \"a.b\", \"STONEWAL_A_B\", Some(\"x\"), \"x or y\";";
+    assert_eq!(key(line), Some(("a.b", Some("x"))));
+    assert_eq!(unexplained(&[("a.b", Some("x"))], "| `a.b` | `x` | x or y |"), []);
+    for readme in ["| `a.b` | `y` | x or y |", "`a.b` is `x`", ""] {
+        assert_eq!(unexplained(&[("a.b", Some("x"))], readme).len(), 1, "{readme}");
+    }
 }

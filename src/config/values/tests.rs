@@ -68,6 +68,7 @@ fn repositories() {
     ] {
         assert!(repository(text).is_err(), "{text}");
     }
+    assert!(!repository("s3://user:sentinel@bucket").unwrap_err().contains("sentinel"));
     assert!(repository(&format!("s3://bucket/{}", "p".repeat(257))).is_err());
 }
 
