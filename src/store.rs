@@ -8,7 +8,9 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod embedded;
 mod error;
+pub mod roles;
 mod types;
 
 pub use error::{Error, Result};

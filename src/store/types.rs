@@ -178,7 +178,10 @@ pub struct StoreClock {
 
 impl StoreClock {
     /// Store time now.
-    #[expect(clippy::disallowed_methods, reason = "the clock seam: the one place that reads the host's clock for the store")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock seam: the one place that reads the host's clock for the store"
+    )]
     pub fn now(&self) -> Timestamp {
         let host = Timestamp::now();
         host.checked_add(self.skew()).unwrap_or(host)

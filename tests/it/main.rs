@@ -1,0 +1,3 @@
+//! Tests against real servers, one module per subject.
+
+mod embedded;
