@@ -167,7 +167,7 @@ impl Stage {
                 cluster: cluster()?,
                 source: self.server.conninfo(SOURCE)?,
                 programs: self.programs(),
-                dump: DumpOptions { counts: true, ..DumpOptions::default() },
+                dump: DumpOptions { counts: false, ..DumpOptions::default() },
                 globals: GlobalsMode::Full,
                 encoding: Encoding { codec: Codec::Gzip, level: Codec::Gzip.default_level() },
                 chunk_bytes: CHUNK_BYTES_MIN,
