@@ -1,3 +1,4 @@
 //! Tests against real servers, one module per subject.
 
+#[cfg(test)]
 mod embedded;
