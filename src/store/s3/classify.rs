@@ -182,13 +182,12 @@ fn kind(answer: &Answer, about_object: bool) -> Kind {
 /// Answers without a code (HEAD has no body) or with one we do not know.
 fn kind_by_status(answer: &Answer) -> Kind {
     match answer.status {
-        // A success whose document cannot be parsed.
-        200..=299 => Kind::Busy,
         301 | 307 | 308 => Kind::Region,
         401 | 403 => Kind::Denied,
         429 | 503 => Kind::SlowDown,
         501 | 505 => Kind::Refused,
-        408 | 500.. => Kind::Busy,
+        // 2xx: a success whose document cannot be read.
+        200..=299 | 408 | 500.. => Kind::Busy,
         _ => Kind::Refused,
     }
 }

@@ -120,6 +120,9 @@ impl Intercept for DocumentChecksum {
             && let Some(sum) = request.body().bytes().filter(|body| !body.is_empty()).map(|body| self.0.of(body))
         {
             request.headers_mut().insert(self.0.header(), sum);
+            if let Some(algorithm) = self.0.algorithm() {
+                request.headers_mut().insert("x-amz-sdk-checksum-algorithm", algorithm);
+            }
             request.headers_mut().insert(PLACEHOLDER, "x");
         }
         Ok(())
