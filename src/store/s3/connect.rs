@@ -43,8 +43,8 @@ impl S3 {
             return Err(Error::Setup(format!("endpoint {endpoint} is not a URL: it starts with http:// or https://")));
         }
         let http = http_client(options.ca_file.as_deref(), options.endpoint.as_deref())?;
-        let shared = load(&options, http).await;
         let clock = Arc::new(StoreClock::default());
+        let shared = load(&options, http, wire::StoreTime(clock.clone())).await;
         let contact = Arc::new(wire::Contact::default());
         let endpoint = effective_endpoint(&options, &shared);
         let region = shared.region().map_or_else(
@@ -77,10 +77,13 @@ fn no_region() -> Error {
 }
 
 /// The AWS chain of settings. Retries and stall watching are switched off here because `retry` and `body` do them;
-/// the SDK's checksum calculation is off because it would come as a trailer or not at all.
-async fn load(options: &S3Options, http: SharedHttpClient) -> SdkConfig {
+/// the SDK's checksum calculation is off because it would come as a trailer or not at all. Its skew correction is off because
+/// the store's time is its time: for signatures, and for when credentials expire.
+async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime) -> SdkConfig {
     let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
+        .time_source(time)
+        .disable_clock_skew_correction(true)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(STORE_CONNECT_SECONDS)).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use aws_sdk_s3::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
@@ -9,6 +10,7 @@ use aws_sdk_s3::config::interceptors::{
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -56,6 +58,16 @@ impl Intercept for Observer {
             self.clock.observe(store_now);
         }
         Ok(())
+    }
+}
+
+/// The store's time as the SDK's time.
+#[derive(Clone, Debug)]
+pub(super) struct StoreTime(pub(super) Arc<StoreClock>);
+
+impl TimeSource for StoreTime {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.now().as_duration().unsigned_abs()
     }
 }
 

@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use jiff::SignedDuration;
 use stonewal::store::{Append as _, S3, S3Options};
 
+use super::clock::{dated, store_time};
 use super::locked_put;
 use crate::support::scripted::{Reply, Scripted};
 use crate::support::variable;
@@ -76,11 +78,23 @@ async fn the_environment_names_endpoint_region_and_keys() {
 #[tokio::test]
 async fn a_profile_whose_credentials_expire_is_asked_again() {
     let server = Scripted::start(|_, _| Reply::stored("v1")).await;
+    fetched_anew(server, "+4 seconds").await;
+}
+
+/// It is the store that finds them expired, so the store's clock says when.
+#[tokio::test]
+async fn credentials_expire_by_the_stores_clock() {
+    let ahead = SignedDuration::from_hours(2);
+    let server = Scripted::start(move |_, _| dated(Reply::stored("v1"), store_time(ahead))).await;
+    fetched_anew(server, "+1 hour").await;
+}
+
+async fn fetched_anew(server: Scripted, lifetime: &str) {
     let home = tempfile::tempdir().expect("dir");
     let dir = home.path().display();
     let process = format!(
         r#"n=$(cat {dir}/n 2>/dev/null || echo 0); echo $((n+1)) >{dir}/n
-printf '{{"Version":1,"AccessKeyId":"AKIA%s","SecretAccessKey":"s","SessionToken":"t","Expiration":"%s"}}' $n "$(date -u -d '+4 seconds' +%Y-%m-%dT%H:%M:%SZ)""#
+printf '{{"Version":1,"AccessKeyId":"AKIA%s","SecretAccessKey":"s","SessionToken":"t","Expiration":"%s"}}' $n "$(date -u -d '{lifetime}' +%Y-%m-%dT%H:%M:%SZ)""#
     );
     std::fs::write(home.path().join("credentials.sh"), process).expect("write");
     let config = format!(
