@@ -12,7 +12,6 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::super::Error;
 use super::S3;
 use super::retry::{Call, Failure, Retry, error_chain};
-use super::wire::SuccessWasError;
 
 /// Differences below this do not explain a refused signature: S3 allows 15 minutes.
 const SKEW_SECONDS_MIN: i64 = 240;
@@ -77,9 +76,6 @@ impl S3 {
             return no_credentials(credentials);
         }
         let busy = |code: String| Error::Busy { action: call.action, target: self.target(call), code };
-        if let Some(SuccessWasError(document)) = find::<SuccessWasError>(error) {
-            return Failure::passing(busy(format!("the answer says success and holds an error: {document}")));
-        }
         match error {
             SdkError::ResponseError(_) => Failure::passing(busy(format!("unreadable answer: {}", error_chain(error)))),
             SdkError::ConstructionFailure(_) => Failure::permanent(Error::Setup(error_chain(error))),

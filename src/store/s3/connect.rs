@@ -55,7 +55,6 @@ impl S3 {
             .region(Region::new(region.clone()))
             .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
             .interceptor(wire::Observer { clock: clock.clone(), contact: contact.clone() })
-            .interceptor(wire::ErrorInSuccess)
             .interceptor(wire::DocumentChecksum(options.checksum));
         config.set_endpoint_url(endpoint.clone());
         Ok(Self {

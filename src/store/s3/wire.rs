@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use aws_sdk_s3::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextMut,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -68,42 +67,6 @@ pub(super) struct StoreTime(pub(super) Arc<StoreClock>);
 impl TimeSource for StoreTime {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.0.now().as_duration().unsigned_abs()
-    }
-}
-
-/// Some stores and gateways answer 200 and put the error in the body; the SDK looks there for a few operations only.
-#[derive(Debug)]
-pub(super) struct ErrorInSuccess;
-
-/// The body of a successful answer was an error document.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer says success and holds an error: {0}")]
-pub(super) struct SuccessWasError(pub(super) String);
-
-#[dyn_dispatch_hint]
-impl Intercept for ErrorInSuccess {
-    fn name(&self) -> &'static str {
-        "ErrorInSuccess"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response();
-        // A streaming body (GET) is not in memory; its length and content are checked where it is read.
-        let Some(body) = response.body().bytes().filter(|_| response.status().is_success()) else { return Ok(()) };
-        let start = String::from_utf8_lossy(&body[..body.len().min(512)]);
-        let mut document = start.trim_start();
-        if document.starts_with("<?xml") {
-            document = document.split_once("?>").map_or("", |(_, rest)| rest.trim_start());
-        }
-        if document.starts_with("<Error>") || document.starts_with("<Error ") {
-            return Err(Box::new(SuccessWasError(document.to_owned())));
-        }
-        Ok(())
     }
 }
 
