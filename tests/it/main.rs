@@ -1,10 +1,10 @@
 //! Tests against real servers, one module per subject.
 
-#[cfg(test)]
+#![cfg(test)]
+#![expect(clippy::print_stdout, reason = "tests say what they skip and what a server lacks")]
+
 mod contract;
-#[cfg(test)]
 mod embedded;
-#[cfg(test)]
+mod faulty;
 mod support;
-#[cfg(test)]
 mod wire;
