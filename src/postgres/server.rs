@@ -157,7 +157,7 @@ impl Server {
     /// Fast shutdown: sessions are ended, the cluster is left clean.
     pub async fn stop(mut self) -> Result<()> {
         self.signal(rustix::process::Signal::INT);
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let ended = tokio::time::timeout(Duration::from_mins(1), self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
             _ => Err(Error::Server { dir: self.dir.clone(), what: format!("it does not stop{}", log_tail(&self.dir)) }),

@@ -1,0 +1,4 @@
+//! Tests against real servers, in one binary.
+
+mod postgres;
+mod support;
