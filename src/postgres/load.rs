@@ -113,7 +113,8 @@ impl Load {
             });
         }
         let (loaded, committed) = (format!("loaded {}", self.marker), format!("committed {}", self.marker));
-        rest.extend_from_slice(format!("\n\\echo {loaded}\n").as_bytes());
+        // psql flushes what \echo writes only at its end; closing an output file flushes at once.
+        rest.extend_from_slice(format!("\n\\o /dev/stdout\n\\qecho {loaded}\n\\o /dev/null\n").as_bytes());
         self.send(&rest).await?;
         tokio::select! {
             biased;

@@ -62,7 +62,8 @@ async fn everything_comes_back_on_another_server_globals_included() {
     assert_same_globals(&source.server, &other.server);
     let settings = "SELECT coalesce(setrole::regrole::text, ''), setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase ORDER BY 1";
     assert_eq!(source.value("postgres", settings), other.value("postgres", settings));
-    let comment = |name: &str| format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'");
+    let comment =
+        |name: &str| format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'");
     assert_eq!(source.value("postgres", &comment(DATABASE)), other.value("postgres", &comment("restored")));
 
     let refused = target::ensure_empty(&session).await.unwrap_err();
@@ -92,7 +93,10 @@ async fn counts_and_facts_are_those_of_the_source() {
     assert_eq!(events + rows("public", "events_2023").unwrap(), 10_000);
     let facts = &receipt.facts;
     assert_eq!(facts.large_objects, 3);
-    assert_eq!(facts.system_identifier.unwrap().to_string(), fixture.value("postgres", "SELECT system_identifier FROM pg_control_system()"));
+    assert_eq!(
+        facts.system_identifier.unwrap().to_string(),
+        fixture.value("postgres", "SELECT system_identifier FROM pg_control_system()")
+    );
     assert!(facts.lsn.as_ref().unwrap().contains('/') && facts.timeline == Some(1) && !facts.standby);
     assert_eq!((facts.database.name.as_str(), facts.database.encoding.as_str()), (DATABASE, "UTF8"));
     assert!(facts.extensions.iter().any(|(name, version)| name == "hstore" && !version.is_empty()));
@@ -105,15 +109,30 @@ async fn counts_follow_pg_dumps_own_patterns() {
     let Some(fixture) = Fixture::awkward("counts_follow_patterns", 1).await else { return };
     let cases = [
         DumpOptions { tables: vec!["pgbench_*".into()], ..Default::default() },
-        DumpOptions { tables: vec!["archive.*".into(), "\"Geschäfts Daten\".*".into()], exclude_tables: vec!["*.*rest".into()], ..Default::default() },
-        DumpOptions { schemas: vec!["(archive|public)".into()], exclude_tables: vec!["public.pgbench_?ccounts".into()], ..Default::default() },
+        DumpOptions {
+            tables: vec!["archive.*".into(), "\"Geschäfts Daten\".*".into()],
+            exclude_tables: vec!["*.*rest".into()],
+            ..Default::default()
+        },
+        DumpOptions {
+            schemas: vec!["(archive|public)".into()],
+            exclude_tables: vec!["public.pgbench_?ccounts".into()],
+            ..Default::default()
+        },
         DumpOptions { exclude_schemas: vec!["pub*".into()], ..Default::default() },
-        DumpOptions { exclude_table_data: vec!["public.pgbench_accounts".into(), "archive.*".into()], ..Default::default() },
+        DumpOptions {
+            exclude_table_data: vec!["public.pgbench_accounts".into(), "archive.*".into()],
+            ..Default::default()
+        },
     ];
     for options in cases {
         let (dump, receipt) = dumped(&fixture, DumpOptions { counts: true, ..options.clone() }).await;
         let text = String::from_utf8_lossy(&dump);
-        let mut dumped: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("-- Data for Name: ")?.split_once("; Type: TABLE DATA; Schema: ")).map(|(name, rest)| format!("{}.{name}", rest.split(';').next().unwrap())).collect();
+        let mut dumped: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- Data for Name: ")?.split_once("; Type: TABLE DATA; Schema: "))
+            .map(|(name, rest)| format!("{}.{name}", rest.split(';').next().unwrap()))
+            .collect();
         let counted = receipt.counts.unwrap().into_iter().filter(|c| c.name != "per_kind");
         let mut counted: Vec<_> = counted.map(|c| format!("{}.{}", c.schema, c.name)).collect();
         dumped.sort();

@@ -21,8 +21,13 @@ fn assert_same_text(what: &str, left: &str, right: &str) {
         return;
     }
     let (left, right): (Vec<_>, Vec<_>) = (left.lines().collect(), right.lines().collect());
-    let only = |a: &[&str], b: &[&str]| a.iter().filter(|l| !b.contains(l)).take(10).copied().collect::<Vec<_>>().join("\n  ");
-    panic!("{what} differ; only in the source:\n  {}\nonly in the target:\n  {}", only(&left, &right), only(&right, &left));
+    let only =
+        |a: &[&str], b: &[&str]| a.iter().filter(|l| !b.contains(l)).take(10).copied().collect::<Vec<_>>().join("\n  ");
+    panic!(
+        "{what} differ; only in the source:\n  {}\nonly in the target:\n  {}",
+        only(&left, &right),
+        only(&right, &left)
+    );
 }
 
 /// Everything but data, without the random keys of `\restrict`.
@@ -55,7 +60,9 @@ async fn rows(info: &ConnInfo) -> String {
         let sql = if kind == "S" {
             format!("SELECT last_value::text || ' ' || is_called, 1::int8 FROM {name}")
         } else {
-            format!("SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), count(*) FROM ONLY {name} t")
+            format!(
+                "SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), count(*) FROM ONLY {name} t"
+            )
         };
         let row = client.query_one(&sql, &[]).await.unwrap();
         lines.push(format!("{name} {:?} {}", row.get::<_, Option<String>>(0), row.get::<_, i64>(1)));

@@ -52,7 +52,8 @@ impl Fixture {
         let quoted = format!("\"{}\"", DATABASE.replace('"', "\"\""));
         self.psql("postgres", include_str!("roles.sql"), &[]);
         let space = self.server.make_dir("space one").unwrap();
-        let create = format!("CREATE TABLESPACE \"Raum; 1\" OWNER \"Röle \"\"x\"\"; --\" LOCATION '{}'", space.display());
+        let create =
+            format!("CREATE TABLESPACE \"Raum; 1\" OWNER \"Röle \"\"x\"\"; --\" LOCATION '{}'", space.display());
         self.server.execute("postgres", &create).await.unwrap();
         self.server.execute("postgres", "ALTER TABLESPACE \"Raum; 1\" SET (seq_page_cost = 2)").await.unwrap();
         self.server.execute("postgres", "COMMENT ON TABLESPACE \"Raum; 1\" IS 'fast; disk'").await.unwrap();

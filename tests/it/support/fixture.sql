@@ -41,7 +41,7 @@ CREATE TABLE "Geschäfts Daten"."Kunden; DROP" (
 INSERT INTO "Geschäfts Daten"."Kunden; DROP" ("Näme ""x""", feeling, share, home, homes, matrix, doc, attributes, path, email, during)
 SELECT 'Zoë ' || n || E'\t\\tab\nline\\.', (enum_range(NULL::mood))[1 + n % 3], n % 101, ROW('Straße ' || n, NULL, ARRAY['a,b', '"', NULL])::address,
   ARRAY[ROW('x', 'y', '{}')::address], ARRAY[[n, 2], [3, NULL]], jsonb_build_object('n', n, 'text', E'\u2028 "q" \\', 'deep', jsonb_build_array(NULL, true, 1e30)),
-  hstore('key ' || n, NULL) || 'a=>"b\"c"', ('top.n' || n)::ltree, 'User' || n || '@Example.ORG', tstzrange(timestamptz '2024-01-01 00:00Z', NULL)
+  hstore('key ' || n, NULL) || 'a=>"b\"c"', ('top.n' || n)::ltree, 'User' || n || '@Example.ORG', span(timestamptz '2024-01-01 00:00Z', NULL)
 FROM generate_series(1, 500) n;
 CREATE INDEX ON "Geschäfts Daten"."Kunden; DROP" USING gin ("Näme ""x""" gin_trgm_ops);
 CREATE INDEX ON "Geschäfts Daten"."Kunden; DROP" ((doc ->> 'n')) WHERE feeling <> 'sad';
@@ -99,7 +99,6 @@ $$;
 CREATE FUNCTION standard_body(a int) RETURNS int BEGIN ATOMIC SELECT 1; SELECT a + 1; END;
 CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
 CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int);
-CREATE CAST (mood AS int) WITH FUNCTION pg_catalog.hashenum(anyenum);
 CREATE VIEW happy WITH (security_barrier) AS SELECT id, email FROM "Geschäfts Daten"."Kunden; DROP" WHERE feeling <> 'sad' WITH LOCAL CHECK OPTION;
 CREATE MATERIALIZED VIEW per_kind AS SELECT kind, count(*) AS n FROM events GROUP BY kind;
 CREATE UNIQUE INDEX ON per_kind (kind);
