@@ -1,5 +1,6 @@
 //! TLS and logins against a real server, as libpq treats them.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -155,7 +156,6 @@ async fn client_certificates_and_a_self_signed_server() {
         outcome(&connect(&format!("host=localhost sslmode=require sslcertmode=disable {cert}"))).await,
         "authentication"
     );
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(pki.path("postgres.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let error =
         Session::connect(&connect(&format!("host=localhost sslmode=require {cert}")), "test").await.unwrap_err();
@@ -202,7 +202,6 @@ async fn a_stopped_server_is_gone_and_its_log_explains_a_bad_setting() {
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(outcome(&info).await, "unreachable");
     let dir = tempfile::tempdir().unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut options = stonewal::postgres::server::ServerOptions::new(dir.path().join("pg"));
     options.settings.push(("no_such_setting".into(), "1".into()));

@@ -1,5 +1,6 @@
 //! The way back: all or nothing, whoever dies.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use stonewal::postgres::dump::DumpOptions;
@@ -209,7 +210,6 @@ async fn a_full_disk_at_the_target_is_psqls_own_message() {
 #[tokio::test]
 async fn b07_psql_without_restrict_is_found_out_before_the_stream() {
     let Some(fixture) = Fixture::empty("b07_restrict").await else { return };
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("psql");
     // What psql before August 2025 does with the command.
