@@ -177,3 +177,17 @@ async fn a_plain_role_gets_a_clear_refusal_of_the_passwords_and_everything_else(
     };
     assert!(denied.to_string().contains("permission denied") && denied.hint().unwrap().contains("grant"), "{denied}");
 }
+
+#[tokio::test]
+async fn counts_and_rows_are_of_one_moment_whatever_happens_meanwhile() {
+    let Some(fixture) = Fixture::awkward("one_moment", 1).await else { return };
+    let options = DumpOptions { tables: vec!["public.pgbench_accounts".into()], counts: true, ..Default::default() };
+    let dump = Dump::start(&fixture.source(), options, &fixture.search(), &CancellationToken::new()).await.unwrap();
+    let script = "DELETE FROM public.pgbench_accounts WHERE aid % 2 = 0; INSERT INTO public.pgbench_accounts SELECT n, 1, 0, '' FROM generate_series(200001, 207000) n;";
+    fixture.psql(DATABASE, script, &[]);
+    let (text, receipt) = super::drain(dump).await.unwrap();
+    assert_eq!(receipt.counts.unwrap()[0].rows, 100_000, "as it was when the dump began");
+    let text = String::from_utf8(text).unwrap();
+    let data = text.split_once("FROM stdin;\n").unwrap().1.split_once("\n\\.\n").unwrap().0;
+    assert_eq!(data.lines().count(), 100_000);
+}
