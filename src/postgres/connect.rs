@@ -192,20 +192,25 @@ async fn attempt(info: &ConnInfo, application_name: &str) -> Result<Session> {
         _ if is_socket => timed(info, application_name, None).await,
         "disable" => timed(info, application_name, None).await,
         "allow" => match timed(info, application_name, None).await {
-            Err(Error::Authentication { .. }) => timed(info, application_name, Some(Check::ChainIfRoots)).await,
+            Err(error) if is_turned_away(&error) => timed(info, application_name, Some(Check::ChainIfRoots)).await,
             other => other,
         },
         "require" => timed(info, application_name, Some(Check::ChainIfRoots)).await,
         "verify-ca" => timed(info, application_name, Some(Check::Chain)).await,
         "verify-full" => timed(info, application_name, Some(Check::ChainAndName)).await,
         _ => match timed(info, application_name, Some(Check::ChainIfRoots)).await {
-            Err(first @ (Error::Tls { .. } | Error::Authentication { .. })) => {
+            Err(first) if matches!(first, Error::Tls { .. }) || is_turned_away(&first) => {
                 // The refusal of the better way is the one to tell when both fail.
                 timed(info, application_name, None).await.map_err(|_| first)
             }
             other => other,
         },
     }
+}
+
+/// Whether pg_hba.conf turned us away, which another way in may change; a wrong password it does not.
+fn is_turned_away(error: &Error) -> bool {
+    matches!(error, Error::Authentication { what, .. } if what.ends_with("[28000]"))
 }
 
 async fn timed(info: &ConnInfo, application_name: &str, check: Option<Check>) -> Result<Session> {

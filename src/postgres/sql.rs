@@ -72,14 +72,14 @@ impl Lexer {
             State::LineComment | State::Meta => {
                 let seen = if self.state == State::Meta { Seen::Meta } else { Seen::Comment };
                 if byte == b'\n' {
-                    self.to_plain(byte);
+                    self.back_to_plain(byte);
                 }
                 seen
             }
             State::BlockComment(depth, last) => self.block_comment(byte, depth, last),
             State::Quote(escapes) => {
                 match byte {
-                    b'\'' => self.to_plain(byte),
+                    b'\'' => self.back_to_plain(byte),
                     b'\\' if escapes => self.state = State::QuoteEscape,
                     _ => {}
                 }
@@ -91,7 +91,7 @@ impl Lexer {
             }
             State::Identifier => {
                 if byte == b'"' {
-                    self.to_plain(byte);
+                    self.back_to_plain(byte);
                 }
                 Seen::Quoted
             }
@@ -100,7 +100,7 @@ impl Lexer {
         }
     }
 
-    fn to_plain(&mut self, byte: u8) {
+    fn back_to_plain(&mut self, byte: u8) {
         self.state = State::Plain;
         self.before = byte;
     }
@@ -170,7 +170,7 @@ impl Lexer {
     fn dollar(&mut self, byte: u8, matched: usize) -> Seen {
         let next = if self.tag[matched] == byte { matched + 1 } else { usize::from(byte == b'$') };
         if next == self.tag.len() {
-            self.to_plain(byte);
+            self.back_to_plain(byte);
         } else {
             self.state = State::Dollar(next);
         }

@@ -1,5 +1,7 @@
 //! What the integration tests stand on: servers, proxies, temporary things.
 
+pub(crate) mod compare;
+pub(crate) mod fixture;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
 pub(crate) mod servers;

@@ -73,8 +73,7 @@ impl Rewriter {
         out.push(bytes[0]);
         self.mode = match (matched, bytes[0]) {
             (0, b'\\') => Mode::Copy(Some(1)),
-            (1, b'.') => Mode::Copy(Some(2)),
-            (2, b'\r') => Mode::Copy(Some(2)),
+            (1, b'.') | (2, b'\r') => Mode::Copy(Some(2)),
             (2, b'\n') => Mode::Sql,
             (_, b'\n') => Mode::Copy(Some(0)),
             _ => Mode::Copy(None),
