@@ -72,8 +72,11 @@ impl Load {
             marker,
             cancel: cancel.clone(),
         };
+        // Time limits of the role or the database must not end a restore that waits for the store.
         let guard = format!(
-            "BEGIN;\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
+            "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', \
+             'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');\n\
+             SET default_transaction_read_only = off;\nBEGIN;\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
              DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP;\nINSERT INTO {GUARD} VALUES (1), (1);\n"
         );
         load.send(guard.as_bytes()).await?;

@@ -64,6 +64,17 @@ impl Lexer {
         matches!(self.state, State::Plain | State::Dash | State::Slash)
     }
 
+    /// How many of the next bytes surely stay inside the string, body or comment that is open: they need no look.
+    pub(super) fn run_length(&self, bytes: &[u8]) -> usize {
+        let stop = match self.state {
+            State::Quote(false) => b'\'',
+            State::Dollar(0) => b'$',
+            State::LineComment => b'\n',
+            _ => return 0,
+        };
+        memchr::memchr(stop, bytes).unwrap_or(bytes.len())
+    }
+
     /// Takes the next byte.
     pub(super) fn step(&mut self, byte: u8) -> Seen {
         let at_line_start = std::mem::replace(&mut self.line_start, byte == b'\n');

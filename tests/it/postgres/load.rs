@@ -174,6 +174,10 @@ async fn a_session_killed_at_the_target_is_a_named_failure() {
 async fn cancelling_and_dropping_leave_the_target_empty() {
     let Some(fixture) = Fixture::empty("cancelling").await else { return };
     let target = fixture.target("cancelled").await;
+    // Limits that would end it by themselves, were they not lifted.
+    let limit = "ALTER DATABASE cancelled SET idle_in_transaction_session_timeout = '100ms'";
+    fixture.server.execute("postgres", limit).await.unwrap();
+    fixture.server.execute("postgres", "ALTER DATABASE cancelled SET statement_timeout = '100ms'").await.unwrap();
     // Long work that is still queued when the stream ends.
     let cancel = CancellationToken::new();
     let mut load = Load::start(&target, &fixture.program("psql").await, &cancel).await.unwrap();
