@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("postgres", &["pipeline::stage", "limits", "observe"]),
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
     ("retention", &["catalog", "store", "limits", "observe"]),
-    ("verify", &["catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
+    ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
     (
         "commands",
         &[
@@ -43,7 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
 const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::roles"];
 
 /// Modules of the table that are not written yet. An entry must go when its module comes.
-const PLANNED: &[&str] = &["catalog", "retention", "verify", "commands", "cli"];
+const PLANNED: &[&str] = &["retention", "cli"];
 
 #[test]
 fn modules_import_only_what_the_table_allows() {
