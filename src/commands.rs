@@ -6,6 +6,7 @@ mod error;
 mod facts;
 pub mod init;
 pub mod list;
+pub mod parts;
 mod repository;
 pub mod restore_dump;
 pub mod show;
