@@ -2,6 +2,8 @@
 //! outcome. Nothing here parses arguments or prints.
 
 pub mod backup_dump;
+pub mod demo;
+pub mod doctor;
 mod error;
 mod facts;
 pub mod init;
@@ -9,6 +11,7 @@ pub mod list;
 pub mod parts;
 mod repository;
 pub mod restore_dump;
+pub mod serve;
 pub mod show;
 pub mod verify;
 pub mod writer;

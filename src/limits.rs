@@ -86,6 +86,15 @@ pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
+/// Connections the embedded store serves at once; more wait in the listen queue.
+pub const EMBEDDED_CONNECTIONS_MAX: usize = 256;
+/// Largest body of one PUT or part that S3 takes, in bytes.
+pub const EMBEDDED_BODY_BYTES_MAX: u64 = 5 << 30;
+/// Pieces of one upload between the network and the disk; a piece is one read of the connection (below 512 KiB).
+pub const EMBEDDED_PIECES_MAX: usize = 8;
+/// One read from the disk for a response, in bytes.
+pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
+
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);

@@ -8,9 +8,11 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod embedded;
 mod error;
 #[doc(hidden)]
 pub mod faulty;
+pub mod roles;
 mod s3;
 mod types;
 

@@ -1,5 +1,6 @@
-//! Integration tests: one binary, one module per subject.
+//! Tests against real servers, one module per subject.
 
 mod contract;
+mod embedded;
 mod support;
 mod wire;

@@ -1,0 +1,200 @@
+//! An S3 server with Object Lock inside this process: **for development, demonstrations and tests**.
+//!
+//! It speaks the S3 HTTP API to any client, keeps objects durably in a folder, checks SigV4 signatures, and refuses what
+//! Object Lock refuses. It has no TLS, no replication and one disk: whoever can write its folder can remove every lock.
+//! Never keep the only copy of a backup in it.
+//!
+//! # Where it is stricter than AWS
+//!
+//! - Every PUT and part into a bucket with Object Lock needs `Content-MD5` or an `x-amz-checksum-*` *header* and a plain
+//!   body: `aws-chunked` and trailers are refused there. AWS asks for it only with a retention period, clones never.
+//! - All `x-amz-*` headers must be signed; SigV2, presigned URLs, browser forms and anonymous requests are refused.
+//! - Checksum values are verified (CRC32, CRC32C, CRC64NVME, SHA-1, SHA-256, MD5); other algorithms are refused.
+//! - The bypass header without `s3:BypassGovernanceRetention` is refused even where nothing is locked.
+//! - Governance becomes compliance only with the bypass.
+//! - Version ids are random and listing markers opaque, so that no client can come to depend on an order.
+//!
+//! # Where it is less than AWS
+//!
+//! No ACLs, policies, tags, lifecycle, encryption headers, `CopyObject`, `GetObjectAttributes`, `ListObjects` (version 1)
+//! or `ListMultipartUploads`: they answer `NotImplemented`. Permissions are the fixed table of
+//! [`roles`](crate::store::roles), which also says why the writer holds `s3:PutObjectRetention`. The checksum header of
+//! XML requests (`DeleteObjects`, `PutObjectRetention`, …) must be there but only the signature covers their body.
+//!
+//! # Durability
+//!
+//! An answer means that body, metadata and directory entries are flushed. A process killed at any moment loses
+//! requests that were not answered and nothing else; half-written bodies vanish at the next start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::service::S3ServiceBuilder;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::LIST_PAGE_MAX;
+use crate::store::roles::Role;
+
+mod access;
+mod api;
+mod backend;
+mod clock;
+mod digest;
+mod disk;
+mod error;
+mod http;
+mod index;
+mod integrity;
+mod load;
+mod locks;
+mod lookup;
+mod model;
+mod receive;
+mod request_log;
+mod uploads;
+mod users;
+
+pub use error::{Error, Result};
+pub use users::{Credentials, Session, User};
+
+/// How to run a server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is kept; created if absent. One server per root.
+    pub root: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The region that requests must be signed for.
+    pub region: String,
+    /// Users beside the one of each role that is made at the first start.
+    pub users: Vec<User>,
+    /// How far the store's clock is ahead of the host's.
+    pub clock_offset: SignedDuration,
+    /// Where to append one JSON line per request.
+    pub request_log: Option<PathBuf>,
+    /// Most entries in a listing page, 1 to 1000; tests lower it.
+    pub page_size: usize,
+}
+
+impl Options {
+    /// A server in `root` on a free loopback port, in `us-east-1`, with an exact clock and no log.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            region: "us-east-1".into(),
+            users: Vec::new(),
+            clock_offset: SignedDuration::ZERO,
+            request_log: None,
+            page_size: usize::try_from(LIST_PAGE_MAX).unwrap_or(1000),
+        }
+    }
+}
+
+/// A running server. Dropping it ends it at once, as a crash would; [`Server::stop`] lets open requests finish.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    region: String,
+    users: Arc<users::Users>,
+    clock: Arc<clock::Clock>,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Takes hold of the root, rebuilds the index from it and starts to listen.
+    ///
+    /// # Errors
+    /// The root is in use by another server, unreadable or damaged, or the address cannot be had.
+    pub async fn start(options: Options) -> Result<Self> {
+        let clock = Arc::new(clock::Clock::new(options.clock_offset));
+        let opened = {
+            let (options, clock) = (options.clone(), clock.clone());
+            tokio::task::spawn_blocking(move || open(&options, clock))
+        };
+        let (backend, users, log) = opened.await.map_err(|_| Error::Interrupted)??;
+        let refuse = |source| Error::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        let users = Arc::new(users);
+        let front =
+            http::Front { service: service(backend, &users, &clock, &options.region), clock: clock.clone(), log };
+        let cancel = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(http::accept(listener, Arc::new(front), cancel.clone()));
+        Ok(Self { address, region: options.region, users, clock, cancel, tasks })
+    }
+
+    /// The URL for clients; use path style.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The region that requests must be signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The user that this root has for `role`. They stay the same over restarts.
+    pub fn credentials(&self, role: Role) -> Result<Credentials> {
+        self.users.of_role(role).cloned().ok_or(Error::NoUser { role })
+    }
+
+    /// Lets the store's time pass.
+    pub fn advance_clock(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Takes no more connections, waits for open requests (10 seconds at most) and ends.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+type Opened = (backend::Backend, users::Users, Option<request_log::RequestLog>);
+
+fn open(options: &Options, clock: Arc<clock::Clock>) -> Result<Opened> {
+    let damaged = |source| Error::Root { root: options.root.clone(), source };
+    let disk = disk::Disk::open(&options.root).map_err(|source| match source.kind() {
+        std::io::ErrorKind::WouldBlock => Error::InUse { root: options.root.clone() },
+        _ => damaged(source),
+    })?;
+    let users = users::Users::load(&disk.users(), options.users.clone()).map_err(damaged)?;
+    let log = match &options.request_log {
+        Some(path) => {
+            let unwritable = |source| Error::RequestLog { path: path.clone(), source };
+            Some(request_log::RequestLog::open(path).map_err(unwritable)?)
+        }
+        None => None,
+    };
+    let index = load::index(&disk).map_err(damaged)?;
+    let page_size = options.page_size.clamp(1, usize::try_from(LIST_PAGE_MAX).unwrap_or(1000));
+    let backend = backend::Backend::new(disk, clock, options.region.clone(), page_size, index);
+    backend.uploads.load(&backend.disk).map_err(damaged)?;
+    Ok((backend, users, log))
+}
+
+fn service(
+    backend: backend::Backend,
+    users: &Arc<users::Users>,
+    clock: &Arc<clock::Clock>,
+    region: &str,
+) -> s3s::service::S3Service {
+    let mut config = S3Config::default();
+    // s3s compares request times with the host's clock; the front compares them with the store's.
+    config.presigned_url_max_skew_time_secs = u32::MAX;
+    config.xml_max_body_size = 4 << 20;
+    let mut builder = S3ServiceBuilder::new(api::Api::new(backend));
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    builder.set_auth(users::Auth(users.clone()));
+    builder.set_access(access::Access { users: users.clone(), clock: clock.clone(), region: region.to_owned() });
+    builder.build()
+}
