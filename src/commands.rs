@@ -27,3 +27,12 @@ pub enum Which {
     /// The one with this id.
     Id(crate::format::BackupId),
 }
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Latest => f.write_str("the latest backup"),
+            Self::Id(id) => write!(f, "backup {id}"),
+        }
+    }
+}

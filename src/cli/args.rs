@@ -8,11 +8,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 mod backup;
 mod look;
 mod restore;
+mod serve;
 mod setup;
 
 pub(super) use backup::{Backup, BackupDump};
 pub(super) use look::{List, Show, Verify};
 pub(super) use restore::{Restore, RestoreDump};
+pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 
 /// PostgreSQL backups set in stone.
@@ -102,6 +104,7 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(Init),
+    Doctor(Doctor),
     #[command(subcommand)]
     Backup(Backup),
     #[command(subcommand)]
@@ -111,4 +114,7 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Keys(Keys),
+    #[command(subcommand)]
+    Store(Store),
+    Demo(Demo),
 }

@@ -25,15 +25,8 @@ pub enum Exit {
 
 impl Exit {
     /// Every way to end, by code.
-    pub const ALL: [Self; 7] = [
-        Self::Done,
-        Self::Failed,
-        Self::Usage,
-        Self::Warnings,
-        Self::Integrity,
-        Self::DoNotPromote,
-        Self::Interrupted,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Done, Self::Failed, Self::Usage, Self::Warnings, Self::Integrity, Self::DoNotPromote, Self::Interrupted];
 
     /// The code.
     pub fn code(self) -> u8 {

@@ -35,7 +35,12 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
         Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
-        Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Doctor(args) => set(
+            &mut flags,
+            &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
+        ),
+        Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
+        Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags
 }

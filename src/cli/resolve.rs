@@ -10,8 +10,10 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, recipients};
-pub(super) use database::{connection, dump_options, encoding, globals, refuse_password, restore_target, search};
+pub(super) use access::{Purpose, access, access_if_any, recipients};
+pub(super) use database::{
+    connection, dump_options, encoding, environment, globals, names_source, refuse_password, restore_target, search,
+};
 pub(super) use repository::repository;
 
 /// The cluster that is meant.

@@ -59,6 +59,14 @@ pub(in crate::cli) fn access(settings: &Settings, purpose: Purpose) -> Result<Ac
     Err(config::Error::Missing { what: what(purpose), ways: ways(purpose) }.into())
 }
 
+/// The keys to look with, or `None` if there are none.
+pub(in crate::cli) fn access_if_any(settings: &Settings) -> Result<Option<Access>> {
+    match access(settings, Purpose::Look) {
+        Err(Failure::Config(config::Error::Missing { .. })) => Ok(None),
+        access => access.map(Some),
+    }
+}
+
 fn what(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Write => "neither a passphrase nor a writer file",

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 
 use secrecy::ExposeSecret as _;
 
+use crate::commands;
 use crate::commands::parts::{
     Codec, ConnInfo, DumpOptions, Encoding, GlobalsMode, PostgresEnvironment, Search, carries_password,
 };
 use crate::config::{self, DumpSettings, Environment, Settings};
-use crate::commands;
 
 use super::super::failure::{Failure, Result};
 
 /// Variables besides `PG*` that connection settings and the search for programs depend on.
 const VARIABLES: [&str; 4] = ["HOME", "PATH", "USER", "LOGNAME"];
 
-fn environment(captured: &Environment) -> PostgresEnvironment {
+/// libpq's variables, and those that the search for programs and files depends on.
+pub(in crate::cli) fn environment(captured: &Environment) -> PostgresEnvironment {
     let others = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), captured.get(name)?.to_owned())));
     let ours = captured.with_prefix("PG").map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned()));
     PostgresEnvironment::new(others.chain(ours).collect::<HashMap<_, _>>())
@@ -33,6 +34,12 @@ pub(in crate::cli) fn refuse_password(flag: &'static str, url: Option<&str>, ins
 pub(in crate::cli) fn connection(settings: &Settings) -> Result<ConnInfo> {
     let url = settings.postgres.url.as_ref().map_or("", |url| url.expose_secret());
     Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
+}
+
+/// Whether anyone said which database to back up, rather than leaving it to the defaults of libpq.
+pub(in crate::cli) fn names_source(settings: &Settings) -> bool {
+    let variables = ["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"];
+    settings.postgres.url.is_some() || variables.iter().any(|name| settings.environment.get(name).is_some())
 }
 
 /// The database to restore into: named by flag or variable, never the source by default.
