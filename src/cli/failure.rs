@@ -71,7 +71,9 @@ impl Failure {
             Self::Config(error) => error.hint(),
             Self::Log(error) => error.hint(),
             Self::Command(error) => error.hint(),
-            Self::KeyFile { source, .. } => source.hint(),
+            Self::KeyFile { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                "`stonewal keys writer` writes writer files, `stonewal init --recovery-file` recovery files".into()
+            })),
             Self::Exposed { instead, .. } => Some((*instead).into()),
             Self::Usage { way_out, .. } => way_out.map(str::to_owned),
             Self::System { .. } => None,
@@ -109,13 +111,22 @@ pub(super) fn chain(error: &dyn StdError) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let said = inner.to_string();
-        if !text.contains(&said) {
+        if !tells(&text, &said) {
             text.push_str(": ");
             text.push_str(&said);
         }
         cause = inner.source();
     }
     text
+}
+
+/// Whether `text` tells what `said` says: all of it, or what follows labels such as "db error: ERROR: ".
+fn tells(text: &str, said: &str) -> bool {
+    /// Shorter remainders may stand in `text` by accident.
+    const BYTES_MIN: usize = 20;
+    let first = said.lines().next().unwrap_or_default();
+    let remainders = first.match_indices(": ").map(|(at, label)| &first[at + label.len()..]);
+    text.contains(said) || remainders.filter(|rest| rest.len() >= BYTES_MIN).any(|rest| text.contains(rest))
 }
 
 #[cfg(test)]
@@ -131,6 +142,14 @@ mod tests {
         let failure = Failure::from(commands::Error::from(source));
         assert_eq!(chain(&failure), "\"age1x\" is not an age recipient");
         assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_cause_that_only_adds_labels_is_left_out() {
+        let text = "run a statement: relation \"t\" does not exist [42P01]";
+        assert!(tells(text, "db error: ERROR: relation \"t\" does not exist\nHINT: look"));
+        assert!(!tells("no connection to db: timed out", "io error: Connection refused (os error 111)"));
+        assert!(!tells("a: refused", "b: refused"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From arguments to an exit code.
 
 use std::ffi::OsString;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -11,16 +12,21 @@ use super::Exit;
 use super::args::{Backup, Cli, Command, Keys, Restore, Store};
 use super::failure::{Failure, Result};
 use super::flags::flags;
+use super::progress::watch;
 use super::screen::Screen;
 use super::signals::Interrupts;
 use crate::commands;
 use crate::config::{self, Environment, Settings};
-use crate::observe::{self, LogFormat, LogOptions};
+use crate::limits::INTERRUPT_GRACE_SECONDS;
+use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
 mod databases;
 mod looks;
 mod servers;
 mod setup;
+
+/// How long an interrupted job may take to end by itself.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(INTERRUPT_GRACE_SECONDS);
 
 /// Runs one command line, program name first, and prints what came of it.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -49,9 +55,12 @@ fn explain(error: &clap::Error, json: bool) -> Exit {
         return Exit::Done;
     }
     let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let first = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => text.lines().next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':'),
+    };
     let hint = Some("`stonewal COMMAND --help` explains every argument".into());
-    Screen::new(json, true).fail_document(first, hint, Exit::Usage);
+    Screen::new(json, true).fail_document(first.to_owned(), hint, Exit::Usage);
     Exit::Usage
 }
 
@@ -125,6 +134,23 @@ impl Run<'_> {
 
     fn cancel(&self) -> &CancellationToken {
         &self.interrupts.cancel
+    }
+
+    /// Runs a job that sees by itself when it is interrupted and ends in good order. One that does not manage to, because
+    /// a server does not answer, is given up; but not while its last step is under way: it must be known whether that
+    /// was taken.
+    async fn in_good_order<T>(&self, progress: &Progress, job: impl Future<Output = commands::Result<T>>) -> Result<T> {
+        let mut job = pin!(watch(self.screen, progress, job));
+        tokio::select! {
+            biased;
+            done = &mut job => return Ok(done?),
+            () = self.cancel().cancelled() => {}
+        }
+        match tokio::time::timeout(INTERRUPT_GRACE, &mut job).await {
+            Ok(done) => Ok(done?),
+            Err(_) if progress.read().phase == Phase::Finishing => Ok(job.await?),
+            Err(_) => Err(commands::Error::Interrupted.into()),
+        }
     }
 
     /// Runs a command that may be dropped at any moment: it holds nothing that needs an orderly end.

@@ -32,6 +32,7 @@ Variables:
   BACKUP_PASSPHRASE            or keys.identity_file
   PGPASSWORD, PG*, ~/.pgpass   what the target's URL does not say
   STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(in crate::cli) struct RestoreDump {
     /// Which backup: an id as `stonewal list` shows it, or latest
     #[arg(value_name = "BACKUP", default_value = "latest")]

@@ -3,7 +3,7 @@
 use crate::commands;
 use crate::commands::parts::{Access, KeyError, Recipient, RecoveryFile, WriterFile};
 use crate::config::key::{self, Key};
-use crate::config::{self, Origin, SecretFile, Settings};
+use crate::config::{Origin, SecretFile, Settings};
 
 use super::super::failure::{Failure, Result};
 
@@ -25,53 +25,49 @@ enum Kind {
     Passphrase,
 }
 
-/// The keys for a purpose. A file that was named on the command line is used whatever the purpose, so that a wrong one
-/// is reported instead of passed over.
+/// The keys for a purpose.
 pub(in crate::cli) fn access(settings: &Settings, purpose: Purpose) -> Result<Access> {
+    access_if_any(settings, purpose)?.ok_or_else(|| Failure::usage(missing(purpose), ways(purpose)))
+}
+
+/// The keys for a purpose, or `None` if there are none. A file that was named on the command line is used whatever the
+/// purpose, so that a wrong one is reported instead of passed over.
+pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Result<Option<Access>> {
     let keys = &settings.keys;
     let by_flag = |key: &Key| matches!(settings.origin(key), Origin::Flag(_));
     let order: &[Kind] = match purpose {
         _ if by_flag(&key::KEYS_WRITER_FILE) => &[Kind::Writer],
         _ if by_flag(&key::KEYS_IDENTITY_FILE) => &[Kind::Recovery],
-        _ if by_flag(&key::KEYS_PASSPHRASE_FILE) => &[Kind::Passphrase],
         Purpose::Write => &[Kind::Writer, Kind::Passphrase, Kind::Recovery],
         Purpose::Read => &[Kind::Recovery, Kind::Passphrase, Kind::Writer],
         Purpose::Look => &[Kind::Writer, Kind::Recovery, Kind::Passphrase],
     };
     for kind in order {
-        let (unfit, access) = match kind {
-            Kind::Writer => (
-                (purpose == Purpose::Read).then_some("a writer file cannot read data"),
-                keys.writer_file.as_ref().map(|file| decode(file, writer)).transpose()?,
-            ),
-            Kind::Recovery => (
-                (purpose == Purpose::Write).then_some("a recovery file cannot sign a backup"),
-                keys.identity_file.as_ref().map(|file| decode(file, recovery)).transpose()?,
-            ),
-            Kind::Passphrase => (None, keys.passphrase()?.map(Access::Passphrase)),
-        };
-        match (access, unfit) {
-            (Some(_), Some(why)) => return Err(Failure::usage(why, ways(purpose))),
-            (Some(access), None) => return Ok(access),
-            (None, _) => {}
+        match (kind, &keys.writer_file, &keys.identity_file) {
+            (Kind::Writer, Some(_), _) if purpose == Purpose::Read => {
+                return Err(Failure::usage("a writer file cannot read data", ways(purpose)));
+            }
+            (Kind::Recovery, _, Some(_)) if purpose == Purpose::Write => {
+                return Err(Failure::usage("a recovery file cannot sign a backup", ways(purpose)));
+            }
+            (Kind::Writer, Some(file), _) => return decode(file, writer).map(Some),
+            (Kind::Recovery, _, Some(file)) => return decode(file, recovery).map(Some),
+            (Kind::Passphrase, ..) => {
+                if let Some(passphrase) = keys.passphrase()? {
+                    return Ok(Some(Access::Passphrase(passphrase)));
+                }
+            }
+            (Kind::Writer | Kind::Recovery, ..) => {}
         }
     }
-    Err(config::Error::Missing { what: what(purpose), ways: ways(purpose) }.into())
+    Ok(None)
 }
 
-/// The keys to look with, or `None` if there are none.
-pub(in crate::cli) fn access_if_any(settings: &Settings) -> Result<Option<Access>> {
-    match access(settings, Purpose::Look) {
-        Err(Failure::Config(config::Error::Missing { .. })) => Ok(None),
-        access => access.map(Some),
-    }
-}
-
-fn what(purpose: Purpose) -> &'static str {
+fn missing(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::Write => "neither a passphrase nor a writer file",
-        Purpose::Read => "neither the passphrase nor a recovery file",
-        Purpose::Look => "none of passphrase, writer file and recovery file",
+        Purpose::Write => "there is neither a passphrase nor a writer file",
+        Purpose::Read => "there is neither a passphrase nor a recovery file",
+        Purpose::Look => "there is no passphrase, writer file or recovery file",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use crate::commands;
 use crate::commands::parts::{
@@ -44,7 +44,7 @@ pub(in crate::cli) fn names_source(settings: &Settings) -> bool {
 
 /// The database to restore into: named by flag or variable, never the source by default.
 pub(in crate::cli) fn restore_target(settings: &Settings, to: Option<&str>) -> Result<ConnInfo> {
-    let url = to.or_else(|| settings.restore.url.as_ref().map(|url| url.expose_secret()));
+    let url = to.or_else(|| settings.restore.url.as_ref().map(ExposeSecret::expose_secret));
     let missing = config::Error::Missing {
         what: "restore target",
         ways: "give --to URL, RESTORE_DATABASE_URL, --to-file FILE or --to-stdout; the source is never taken by default",

@@ -6,11 +6,10 @@ use super::Run;
 use crate::cli::Exit;
 use crate::cli::args::RestoreDump;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::progress::watch;
 use crate::cli::report::ToStdout;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::restore_dump::{self, Confirm, DatabaseTarget, RestoreTarget};
-use crate::commands::{Which, backup_dump};
+use crate::commands::{self, Which, backup_dump};
 use crate::observe::Progress;
 
 impl Run<'_> {
@@ -29,8 +28,8 @@ impl Run<'_> {
             uploads: settings.limits.uploads,
         };
         let progress = Progress::new();
-        let job = backup_dump::run(options, &progress, self.cancel());
-        let outcome = watch(self.screen, &progress, job).await?;
+        let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
         Ok(self.screen.deliver(&outcome))
     }
 
@@ -46,8 +45,8 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let job = restore_dump::run(options, &progress, self.cancel());
-        let outcome = watch(self.screen, &progress, job).await?;
+        let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
         Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
     }
 
@@ -69,6 +68,10 @@ impl Run<'_> {
         }
         let info = resolve::restore_target(self.settings, args.to.as_deref())?;
         let confirm = self.confirm(args.confirm, info.dbname(), which);
+        if matches!(confirm, Confirm::Missing) {
+            // Said before anything is fetched or connected to: nothing found there would change it.
+            return Err(commands::Error::NotConfirmed { target: info.redacted() }.into());
+        }
         let programs = resolve::search(self.settings);
         Ok(RestoreTarget::Database(Box::new(DatabaseTarget { info, programs, confirm, globals: !args.no_globals })))
     }

@@ -17,7 +17,7 @@ impl Run<'_> {
             access: resolve::access(self.settings, Purpose::Look)?,
             cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
         };
-        let outcome = self.until_interrupted(list::run(options)).await?;
+        let outcome = self.until_interrupted(Box::pin(list::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 
@@ -28,7 +28,7 @@ impl Run<'_> {
             access: resolve::access(self.settings, Purpose::Look)?,
             cluster: resolve::cluster(self.settings)?,
         };
-        let outcome = self.until_interrupted(show::run(options)).await?;
+        let outcome = self.until_interrupted(Box::pin(show::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 
@@ -50,7 +50,7 @@ impl Run<'_> {
         };
         let progress = Progress::new();
         progress.set_phase(Phase::Streaming);
-        let job = self.until_interrupted(verify::run(options, &progress));
+        let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
         let outcome = watch(self.screen, &progress, job).await?;
         Ok(self.screen.deliver(&outcome))
     }

@@ -12,7 +12,7 @@ impl Run<'_> {
     /// Serves until it is told to stop, which is how it is meant to end.
     pub(super) async fn serve(&self, args: Serve) -> Result<Exit> {
         let options = serve::Options { root: args.root, listen: args.listen, request_log: args.request_log };
-        let (server, outcome) = self.until_interrupted(serve::start(options)).await?;
+        let (server, outcome) = self.until_interrupted(Box::pin(serve::start(options))).await?;
         let exit = self.screen.deliver(&outcome);
         self.cancel().cancelled().await;
         server.stop().await;
@@ -28,7 +28,7 @@ impl Run<'_> {
             Event::Chapter(title) => self.screen.tell(&format!("\n{title}")),
             Event::Line(line) => self.screen.tell(&format!("  {line}")),
         };
-        let outcome = demo::run(options, &tell, self.cancel()).await?;
+        let outcome = Box::pin(demo::run(options, &tell, self.cancel())).await?;
         Ok(self.screen.deliver(&outcome))
     }
 }

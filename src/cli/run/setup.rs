@@ -5,7 +5,7 @@ use crate::cli::Exit;
 use crate::cli::args::{Doctor, Init, Writer};
 use crate::cli::failure::Result;
 use crate::cli::report::Initialised;
-use crate::cli::resolve;
+use crate::cli::resolve::{self, Purpose};
 use crate::commands::{doctor, init, writer};
 
 impl Run<'_> {
@@ -18,7 +18,7 @@ impl Run<'_> {
             recipients: resolve::recipients(self.settings)?,
             recovery_file: args.recovery_file,
         };
-        let outcome = self.until_interrupted(init::run(options)).await?;
+        let outcome = self.until_interrupted(Box::pin(init::run(options))).await?;
         Ok(self.screen.deliver(&Initialised::new(outcome, &passphrase)))
     }
 
@@ -26,12 +26,12 @@ impl Run<'_> {
         let named = resolve::names_source(self.settings);
         let options = doctor::Options {
             repository: resolve::repository(self.settings)?,
-            access: resolve::access_if_any(self.settings)?,
+            access: resolve::access_if_any(self.settings, Purpose::Look)?,
             source: named.then(|| resolve::connection(self.settings)).transpose()?,
             programs: resolve::search(self.settings),
             probe: !args.no_probe,
         };
-        let outcome = self.until_interrupted(doctor::run(options)).await?;
+        let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 
@@ -42,7 +42,7 @@ impl Run<'_> {
             name: args.name,
             out: args.out,
         };
-        let outcome = self.until_interrupted(writer::run(options)).await?;
+        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 }
