@@ -73,6 +73,26 @@ impl Memory {
         })
     }
 
+    /// Every body in the order in which it was written.
+    pub fn dump(&self) -> Vec<(ObjectKey, VersionId, Bytes)> {
+        let mut all = self.locked(|state| {
+            let each = state.objects.iter().flat_map(|(key, versions)| versions.iter().map(move |v| (key, v)));
+            let bodies = each.filter_map(|(key, v)| Some((v.at, ObjectKey::new(key), v.id.clone(), v.body.clone()?)));
+            bodies.collect::<Vec<_>>()
+        });
+        all.sort_by_key(|(at, ..)| *at);
+        all.into_iter().map(|(_, key, version, body)| (key, version, body)).collect()
+    }
+
+    /// Puts back one entry of a [`Memory::dump`], its version id included.
+    pub fn load(&self, key: &ObjectKey, version: VersionId, body: Bytes) {
+        let fresh = self.add(key, Some(body), None);
+        let _ = self.version(key, &fresh, |found| {
+            found.id = version;
+            Ok(())
+        });
+    }
+
     /// Replaces the bytes of every version of `key`, which no S3 API can do: broken storage, or a hostile operator.
     pub fn alter(&self, key: &ObjectKey, change: impl Fn(&[u8]) -> Vec<u8>) {
         self.locked(|state| {

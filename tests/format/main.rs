@@ -1,0 +1,7 @@
+//! The stored format from outside: golden vectors good and hostile, properties, and the reader printed in docs/FORMAT.md.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a failure is a panic")]
+
+mod hostile;
+mod support;
+mod vectors;
