@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is a panic")]
 
 mod hostile;
+mod reader;
 mod support;
 mod vectors;
