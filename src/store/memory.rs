@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,12 +35,17 @@ struct State {
     last: Timestamp,
 }
 
-/// The bucket.
-#[derive(Debug)]
-pub struct Memory {
+#[derive(Debug, Default)]
+struct Bucket {
     state: Mutex<State>,
     clock: StoreClock,
     page: usize,
+}
+
+/// The bucket; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    bucket: Arc<Bucket>,
 }
 
 impl Default for Memory {
@@ -52,7 +57,7 @@ impl Default for Memory {
 impl Memory {
     /// A bucket whose listings have at most `page` entries a page.
     pub fn paged(page: usize) -> Self {
-        Self { state: Mutex::default(), clock: StoreClock::default(), page: page.max(1) }
+        Self { bucket: Arc::new(Bucket { page: page.max(1), ..Bucket::default() }) }
     }
 
     /// Lays a delete marker on `key`, as a plain DELETE does.
@@ -103,11 +108,11 @@ impl Memory {
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.bucket.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn add(&self, key: &ObjectKey, body: Option<Bytes>, lock: Option<Lock>) -> VersionId {
-        let now = self.clock.now();
+        let now = self.bucket.clock.now();
         self.locked(|state| {
             state.written += 1;
             state.last = now.max(state.last.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now));
@@ -168,7 +173,7 @@ impl Read for Memory {
             rest.next_if(seen);
         }
         let mut last = None;
-        while page.entries.len() + folders.len() < self.page {
+        while page.entries.len() + folders.len() < self.bucket.page {
             let Some(entry) = rest.next() else { break };
             last = Some(token_of(&entry));
             let below = &entry.key.as_str()[query.prefix.len()..];
@@ -189,7 +194,7 @@ impl Read for Memory {
     }
 
     fn clock(&self) -> &StoreClock {
-        &self.clock
+        &self.bucket.clock
     }
 }
 
@@ -236,7 +241,7 @@ impl Retain for Memory {
 #[async_trait]
 impl Prune for Memory {
     async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.bucket.clock.now();
         self.version(key, version, |found| match found.lock.filter(|lock| lock.retain_until > now) {
             Some(Lock { mode: LockMode::Governance, .. }) if bypass => Ok(()),
             Some(_) => Err(denied("s3:DeleteObjectVersion", key)),
