@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is a panic")]
 
+mod bounds;
 mod hostile;
 mod properties;
 mod reader;

@@ -5,7 +5,6 @@ use ring::{aead, hkdf};
 use stonewal::format::{DataKey, StreamId};
 
 /// Last byte of a nonce.
-pub(crate) const FRAME: u8 = 0;
 pub(crate) const FINAL_FRAME: u8 = 1;
 pub(crate) const INDEX: u8 = 2;
 
