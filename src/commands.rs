@@ -2,12 +2,15 @@
 //! outcome. Nothing here parses arguments or prints.
 
 pub mod backup_dump;
+pub mod demo;
+pub mod doctor;
 mod error;
 mod facts;
 pub mod init;
 pub mod list;
 mod repository;
 pub mod restore_dump;
+pub mod serve;
 pub mod show;
 pub mod verify;
 pub mod writer;

@@ -154,6 +154,7 @@ pub async fn commit<S: Read + Append>(
         cluster: place.cluster.clone(),
         system_identifier: draft.system_identifier,
         backup: place.backup.clone(),
+        manifest: tag()?,
         kind: draft.kind,
         started_at: draft.started_at,
         finished_at: store.clock().now(),
@@ -172,7 +173,7 @@ pub async fn commit<S: Read + Append>(
         let sign = |message: &[u8]| writer.sign(message);
         Ok(Manifest::encode(&clear, &draft.sealed, &keys.metadata, writer.public(), sign)?)
     })?;
-    let key = ObjectKey::new(place.names.manifest(&place.cluster, &place.backup, tag()?));
+    let key = ObjectKey::new(place.names.manifest(&place.cluster, &place.backup, clear.manifest));
     let stored = store.put(Put { key: key.clone(), body: body.into(), lock: draft.lock }).await?;
     Ok(Committed { clear, key, version: stored.version })
 }

@@ -40,6 +40,22 @@ pub enum FindingKind {
     LockShort,
 }
 
+impl std::fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ForgedManifest => "forged manifests",
+            Self::LaterVersion => "objects overwritten",
+            Self::DeleteMarker => "objects hidden by delete markers",
+            Self::Stray => "stray objects",
+            Self::ForgedKey => "forged keys or records",
+            Self::Missing => "objects missing",
+            Self::Altered => "objects altered",
+            Self::Unreadable => "streams unreadable",
+            Self::LockShort => "locks too short",
+        })
+    }
+}
+
 impl FindingKind {
     /// Whether a backup cannot be restored because of it. Everything else is noise that a restore ignores.
     pub fn is_damage(self) -> bool {

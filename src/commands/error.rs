@@ -42,6 +42,12 @@ pub enum Error {
     /// PostgreSQL, or one of its programs, failed.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
+    /// The embedded store failed.
+    #[error(transparent)]
+    Embedded(store::embedded::Error),
+    /// The demonstration came out wrong.
+    #[error("{0}")]
+    Demo(String),
     /// The bucket does not protect what is put into it.
     #[error("bucket {bucket} has {missing}")]
     NotImmutable {
@@ -98,7 +104,8 @@ impl Error {
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
             Self::NotConfirmed { .. } => "give --confirm or CONFIRM_RESTORE=true once you have checked the target".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
-            Self::Format(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
+            Self::Embedded(error) => return error.hint(),
+            Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;
             }
         })

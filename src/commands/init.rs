@@ -138,6 +138,6 @@ pub(super) fn write_secret(path: &Path, text: &SecretString) -> Result<()> {
     file.and_then(write).map_err(|e| file_error(path, &e))
 }
 
-fn file_error(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn file_error(path: &Path, error: &std::io::Error) -> Error {
     Error::File { path: path.to_owned(), why: error.to_string() }
 }

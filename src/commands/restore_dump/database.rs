@@ -12,15 +12,12 @@ use crate::postgres::programs::{Program, Search};
 use crate::postgres::target::{ensure_empty, version_warning};
 use crate::postgres::{self, ConnInfo, Session};
 
-/// Asks the operator about a target, given in words; true means go on.
-pub type Ask = Box<dyn FnOnce(&str) -> bool + Send>;
-
 /// Whether the operator means it.
 pub enum Confirm {
     /// By flag or variable.
     Given,
-    /// Ask once the target has been looked at.
-    Ask(Ask),
+    /// Ask once the target has been looked at, which is given in words; true means go on.
+    Ask(Box<dyn FnOnce(&str) -> bool + Send>),
     /// There is no one to ask.
     Missing,
 }

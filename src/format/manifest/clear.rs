@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::format::{
-    BackupId, ClusterName, Error, KeyId, LockRecord, ObjectRecord, RepositoryId, Result, StreamName, StreamRecord,
+    BackupId, ClusterName, Error, KeyId, LockRecord, ObjectRecord, RepositoryId, Result, StreamName, StreamRecord, Tag,
 };
 use crate::limits::{CHUNK_BYTES_MAX, CHUNK_FRAMES_MAX, FRAME_BYTES_MAX};
 
@@ -41,6 +41,8 @@ pub struct ClearPart {
     pub system_identifier: Option<u64>,
     /// Id of the backup.
     pub backup: BackupId,
+    /// Random part of the name of the manifest's own object: a copy under another name is not the manifest.
+    pub manifest: Tag,
     /// What it is.
     pub kind: Kind,
     /// When it began.

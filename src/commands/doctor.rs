@@ -1,0 +1,150 @@
+//! `stonewal doctor`: is the ground good? Everything is tried for real, on small objects made for the purpose.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Connected, Error, Immutability, RepositoryOptions, Result};
+use crate::catalog::{Access, Repository};
+use crate::postgres::ConnInfo;
+use crate::postgres::programs::Search;
+use crate::verify::Findings;
+
+mod capabilities;
+mod contents;
+mod ground;
+mod source;
+mod worm;
+
+/// What to examine.
+#[derive(Debug)]
+pub struct Options {
+    /// Where.
+    pub repository: RepositoryOptions,
+    /// Keys, if there are any.
+    pub access: Option<Access>,
+    /// The database that would be backed up, if one is configured.
+    pub source: Option<ConnInfo>,
+    /// Where pg_dump is looked for.
+    pub programs: Search,
+    /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
+    pub probe: bool,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Note,
+    /// Should be changed.
+    Warn,
+    /// Backups cannot be trusted to this.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it came out.
+    pub status: Status,
+    /// What was found.
+    pub detail: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// Everything found.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// In the order in which it was examined.
+    pub checks: Vec<Check>,
+    /// What this store does with unusual requests, by name.
+    pub capabilities: BTreeMap<&'static str, bool>,
+    /// What does not belong in the repository.
+    pub findings: Findings,
+}
+
+impl Outcome {
+    /// The worst status.
+    pub fn status(&self) -> Status {
+        self.checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok)
+    }
+
+    fn add(&mut self, name: &'static str, status: Status, detail: impl Into<String>) {
+        self.checks.push(Check { name, status, detail: detail.into(), hint: None });
+    }
+
+    fn advise(&mut self, name: &'static str, status: Status, detail: impl Into<String>, hint: impl Into<String>) {
+        self.checks.push(Check { name, status, detail: detail.into(), hint: Some(hint.into()) });
+    }
+
+    /// Notes a failed examination; goes on with the others.
+    fn fail(&mut self, name: &'static str, error: &Error) {
+        self.checks.push(Check { name, status: Status::Fail, detail: chain(error), hint: error.hint() });
+    }
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Examines. What is wrong is in the outcome; an error means that the options themselves are.
+pub async fn run(options: Options) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let connected = Connected::to(&options.repository).await?;
+    let immutability = options.repository.immutability;
+    if !ground::check(&connected, immutability, &mut outcome).await {
+        return Ok(outcome);
+    }
+    if let Some(access) = options.access {
+        match connected.open(access).await {
+            Ok(repository) => keys_and_contents(&repository, &mut outcome).await,
+            Err(error) => outcome.fail("repository", &error),
+        }
+    } else {
+        outcome.advise(
+            "repository",
+            Status::Note,
+            "no key is configured, so its contents were not examined",
+            "set BACKUP_PASSPHRASE or keys.writer_file",
+        );
+    }
+    if options.probe {
+        if let Immutability::ObjectLock { mode, .. } = immutability {
+            worm::check(&connected, mode, &mut outcome).await;
+        }
+        capabilities::check(&connected, immutability, &mut outcome).await;
+    }
+    if let Some(info) = options.source {
+        source::check(&info, &options.programs, &mut outcome).await;
+    }
+    Ok(outcome)
+}
+
+async fn keys_and_contents(repository: &Repository, outcome: &mut Outcome) {
+    let (recipients, reads) = repository.with_keyring(|ring| (ring.recipients().len(), ring.can_read_data()));
+    let what = if reads { "can read backups" } else { "can write backups and not read them" };
+    outcome.add("repository", Status::Ok, format!("{} opens; these keys {what}", repository.id()));
+    if recipients == 1 {
+        let detail = "data keys are wrapped to one recipient only";
+        outcome.advise("recipients", Status::Warn, detail, "a lost passphrase would lose every backup: make the repository with `stonewal init --recovery-file`, and keep that file offline");
+    } else if recipients > 1 {
+        outcome.add("recipients", Status::Ok, format!("data keys are wrapped to {recipients} recipients"));
+    }
+    contents::check(repository, outcome).await;
+}
