@@ -5,7 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::listing::{first_versions, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::manifest::{ClearPart, Manifest};
-use crate::format::{BackupId, ClusterName};
+use crate::format::{BackupId, ClusterName, Place};
 use crate::limits::{DISCOVERIES, MANIFEST_BYTES_MAX};
 use crate::store::Entry;
 
@@ -26,6 +26,17 @@ impl Backup {
 }
 
 impl Repository {
+    /// Where a backup lies.
+    pub fn place(&self, backup: &Backup) -> Place {
+        let clear = backup.clear();
+        Place {
+            names: self.names.clone(),
+            repository: clear.repository,
+            cluster: clear.cluster.clone(),
+            backup: clear.backup.clone(),
+        }
+    }
+
     /// Clusters that have backups, by name.
     pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
         Ok(self.names.clusters(&folders(&*self.store, self.names.prefix()).await?))
@@ -77,7 +88,7 @@ impl Repository {
     pub async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
         let (entries, mut findings) = first_versions(&*self.store, &self.names.manifests(cluster, id)).await?;
         for entry in entries {
-            match self.read_manifest(&entry, cluster, id).await {
+            match self.read_manifest(&entry).await {
                 Ok(manifest) => return Ok((Some(Backup { manifest, entry }), findings)),
                 // Whether it is there at all cannot be said without the store.
                 Err(Error::Store(error)) => return Err(error.into()),
@@ -90,7 +101,7 @@ impl Repository {
         Ok((None, findings))
     }
 
-    async fn read_manifest(&self, entry: &Entry, cluster: &ClusterName, id: &BackupId) -> Result<Manifest> {
+    async fn read_manifest(&self, entry: &Entry) -> Result<Manifest> {
         if entry.bytes > MANIFEST_BYTES_MAX {
             let max = MANIFEST_BYTES_MAX;
             return Err(crate::format::Error::Absurd { what: "manifest", claimed: entry.bytes, max }.into());
@@ -98,8 +109,9 @@ impl Repository {
         let bytes = self.store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
         let manifest = self.decode_manifest(&bytes).await?;
         let clear = manifest.clear();
-        if clear.repository != self.id() || clear.cluster != *cluster || clear.backup != *id {
-            let why = format!("it was copied here from backup {} of cluster {}", clear.backup, clear.cluster);
+        let named = self.names.manifest(&clear.cluster, &clear.backup, clear.manifest);
+        if clear.repository != self.id() || named != entry.key.as_str() {
+            let why = format!("it is a copy of the manifest of backup {} of cluster {}", clear.backup, clear.cluster);
             return Err(crate::format::Error::Malformed { what: "manifest", why }.into());
         }
         Ok(manifest)

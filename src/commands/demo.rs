@@ -86,7 +86,7 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     let store = Store::start(embedded::Options::new(folder.path().join("store"))).await?;
     tell(Event::Line(format!("the embedded store listens on {}", store.endpoint())));
     let stage = Stage { folder: folder.path().to_owned(), server, store, options, cancel: cancel.clone() };
-    let played = stage.play(tell).await;
+    let played = Box::pin(stage.play(tell)).await;
     stage.store.stop().await;
     let stopped = stage.server.stop().await;
     let mut outcome = played?;
@@ -111,7 +111,7 @@ impl Stage {
         }
         let passphrase = SecretString::from(tag()?.to_string());
         self.found(&passphrase, tell).await?;
-        let backup = self.back_up(tell).await?;
+        let backup = Box::pin(self.back_up(tell)).await?;
 
         tell(Event::Chapter("The attacker has every right except lock bypass"));
         let harm = attacker::attack(&self.repository(Role::Attacker)?, &cluster()?, &backup).await?;
@@ -160,7 +160,7 @@ impl Stage {
         let watch = Stopwatch::start();
         let path = self.folder.join("db1.writer");
         let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
-        let done = backup_dump::run(
+        let done = Box::pin(backup_dump::run(
             backup_dump::Options {
                 repository: self.repository(Role::Writer)?,
                 access: Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)),
@@ -175,7 +175,7 @@ impl Stage {
             },
             &Progress::new(),
             &self.cancel,
-        )
+        ))
         .await?;
         tell(Event::Line(format!(
             "{}: {} became {} in {} locked objects, {:.1} s, no byte on a local disk",

@@ -27,7 +27,7 @@ const RELATIONS: &str = "
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                       AND d.objid = c.oid AND d.deptype = 'e')
       AND (CASE WHEN $1::pg_catalog.bool THEN
-             EXISTS (SELECT FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.text[]) p(s, t)
+             EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[])) p(s, t)
                      WHERE c.relname OPERATOR(pg_catalog.~) p.t
                        AND CASE WHEN p.s IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
                            ELSE n.nspname OPERATOR(pg_catalog.~) p.s END)
@@ -35,7 +35,7 @@ const RELATIONS: &str = "
                  OR EXISTS (SELECT FROM pg_catalog.unnest($4) p(s) WHERE n.nspname OPERATOR(pg_catalog.~) p.s))
              AND NOT EXISTS (SELECT FROM pg_catalog.unnest($5::pg_catalog.text[]) p(s)
                              WHERE n.nspname OPERATOR(pg_catalog.~) p.s) END)
-      AND NOT EXISTS (SELECT FROM pg_catalog.unnest($6::pg_catalog.text[], $7::pg_catalog.text[]) p(s, t)
+      AND NOT EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest($6::pg_catalog.text[]), pg_catalog.unnest($7::pg_catalog.text[])) p(s, t)
                       WHERE c.relname OPERATOR(pg_catalog.~) p.t
                         AND CASE WHEN p.s IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
                             ELSE n.nspname OPERATOR(pg_catalog.~) p.s END)
@@ -52,8 +52,9 @@ pub(super) async fn relations(client: &tokio_postgres::Client, options: &DumpOpt
     let chosen = !options.tables.is_empty();
     client.batch_execute("RESET search_path").await.map_err(failed)?;
     let rows = client.query(RELATIONS, &[&chosen, &in_s, &in_t, &schemas, &not_schemas, &out_s, &out_t]).await;
+    let rows = rows.map_err(failed)?;
     client.batch_execute("SET search_path = ''").await.map_err(failed)?;
-    Ok(rows.map_err(failed)?.iter().map(|row| (row.get(0), row.get(1))).collect())
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 fn tables(lists: &[&Vec<String>]) -> Result<(Vec<Option<String>>, Vec<String>)> {

@@ -4,7 +4,7 @@
 //! snapshot lives to the end, and the counts succeed. The first thing that goes wrong ends all others, and leaves no
 //! backend behind (PAINS A1, A2, C5, C6).
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -168,7 +168,7 @@ impl Dump {
     }
 
     /// The pg_dump in use.
-    pub fn program(&self) -> &PathBuf {
+    pub fn program(&self) -> &Path {
         &self.program.path
     }
 

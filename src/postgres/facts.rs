@@ -149,8 +149,9 @@ impl Session {
              FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()"
         );
         let row = self.client().query_one(&sql, &[]).await.map_err(failed)?;
-        let sql = "SELECT r.rolname::pg_catalog.text, pg_catalog.unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s
-                   LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole WHERE s.setdatabase = $1 ORDER BY 1 NULLS FIRST, 2";
+        let sql = "SELECT r.rolname::pg_catalog.text, u.setting FROM pg_catalog.pg_db_role_setting s
+                   CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) WITH ORDINALITY u(setting, at)
+                   LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole WHERE s.setdatabase = $1 ORDER BY 1 NULLS FIRST, u.at";
         let settings = self.client().query(sql, &[&row.get::<_, u32>(11)]).await.map_err(failed)?;
         let setting = |row: &tokio_postgres::Row| {
             let text: String = row.get(1);

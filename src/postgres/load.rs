@@ -40,7 +40,8 @@ impl LoadReceipt {
 #[must_use]
 pub struct Load {
     process: Process,
-    stdin: ChildStdin,
+    /// Closed only after the COMMIT.
+    stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     rewriter: Rewriter,
     scratch: Vec<u8>,
@@ -58,7 +59,7 @@ impl Load {
         let application_name = format!("stonewal restore {marker}");
         let env = info.child_env(&application_name);
         let mut process = Process::spawn(&program.path, &arguments(env.extra_conninfo()), &env, Stdio::piped())?;
-        let (stdin, stdout) = (process.take_stdin()?, process.take_stdout()?);
+        let (stdin, stdout) = (Some(process.take_stdin()?), process.take_stdout()?);
         let mut load = Self {
             process,
             stdin,
@@ -71,8 +72,11 @@ impl Load {
             marker,
             cancel: cancel.clone(),
         };
+        // Time limits of the role or the database must not end a restore that waits for the store.
         let guard = format!(
-            "BEGIN;\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
+            "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', \
+             'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');\n\
+             SET default_transaction_read_only = off;\nBEGIN;\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
              DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP;\nINSERT INTO {GUARD} VALUES (1), (1);\n"
         );
         load.send(guard.as_bytes()).await?;
@@ -113,7 +117,8 @@ impl Load {
             });
         }
         let (loaded, committed) = (format!("loaded {}", self.marker), format!("committed {}", self.marker));
-        rest.extend_from_slice(format!("\n\\echo {loaded}\n").as_bytes());
+        // psql flushes what \echo writes only at its end; closing an output file flushes at once.
+        rest.extend_from_slice(format!("\n\\o /dev/stdout\n\\qecho {loaded}\n\\o /dev/null\n").as_bytes());
         self.send(&rest).await?;
         tokio::select! {
             biased;
@@ -122,9 +127,11 @@ impl Load {
         }
         let end = format!("DELETE FROM {GUARD};\nCOMMIT;\n\\echo {committed}\n");
         // From here on the outcome is the server's: no cancelling.
-        if self.stdin.write_all(end.as_bytes()).await.is_err() || self.stdin.shutdown().await.is_err() {
+        let Some(mut stdin) = self.stdin.take() else { return Err(self.failure().await) };
+        if stdin.write_all(end.as_bytes()).await.is_err() {
             return Err(self.failure().await);
         }
+        drop(stdin);
         let confirmed = seen(&mut self.stdout, &committed).await;
         match self.process.wait().await {
             Ok(()) if confirmed => Ok(()),
@@ -156,10 +163,11 @@ impl Load {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(stdin) = &mut self.stdin else { return Err(self.failure().await) };
         let sent = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(Error::Cancelled),
-            sent = self.stdin.write_all(bytes) => sent,
+            sent = stdin.write_all(bytes) => sent,
         };
         match sent {
             Ok(()) => Ok(()),

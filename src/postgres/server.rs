@@ -148,16 +148,18 @@ impl Server {
         Ok(path)
     }
 
-    /// Runs one statement on its own in a database.
+    /// Runs one statement on its own in a database, with the usual `search_path`.
     pub async fn execute(&self, dbname: &str, sql: &str) -> Result<()> {
         let session = Session::connect(&self.socket_conninfo(dbname)?, "stonewal").await?;
-        session.client().batch_execute(sql).await.map_err(|e| Error::sql("run a statement", e))
+        let client = session.client();
+        client.batch_execute("RESET search_path").await.map_err(|e| Error::sql("prepare the session", e))?;
+        client.batch_execute(sql).await.map_err(|e| Error::sql("run a statement", e))
     }
 
     /// Fast shutdown: sessions are ended, the cluster is left clean.
     pub async fn stop(mut self) -> Result<()> {
         self.signal(rustix::process::Signal::INT);
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let ended = tokio::time::timeout(Duration::from_mins(1), self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
             _ => Err(Error::Server { dir: self.dir.clone(), what: format!("it does not stop{}", log_tail(&self.dir)) }),

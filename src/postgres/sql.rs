@@ -64,6 +64,17 @@ impl Lexer {
         matches!(self.state, State::Plain | State::Dash | State::Slash)
     }
 
+    /// How many of the next bytes surely stay inside the string, body or comment that is open: they need no look.
+    pub(super) fn run_length(&self, bytes: &[u8]) -> usize {
+        let stop = match self.state {
+            State::Quote(false) => b'\'',
+            State::Dollar(0) => b'$',
+            State::LineComment => b'\n',
+            _ => return 0,
+        };
+        memchr::memchr(stop, bytes).unwrap_or(bytes.len())
+    }
+
     /// Takes the next byte.
     pub(super) fn step(&mut self, byte: u8) -> Seen {
         let at_line_start = std::mem::replace(&mut self.line_start, byte == b'\n');
@@ -72,14 +83,14 @@ impl Lexer {
             State::LineComment | State::Meta => {
                 let seen = if self.state == State::Meta { Seen::Meta } else { Seen::Comment };
                 if byte == b'\n' {
-                    self.to_plain(byte);
+                    self.back_to_plain(byte);
                 }
                 seen
             }
             State::BlockComment(depth, last) => self.block_comment(byte, depth, last),
             State::Quote(escapes) => {
                 match byte {
-                    b'\'' => self.to_plain(byte),
+                    b'\'' => self.back_to_plain(byte),
                     b'\\' if escapes => self.state = State::QuoteEscape,
                     _ => {}
                 }
@@ -91,7 +102,7 @@ impl Lexer {
             }
             State::Identifier => {
                 if byte == b'"' {
-                    self.to_plain(byte);
+                    self.back_to_plain(byte);
                 }
                 Seen::Quoted
             }
@@ -100,7 +111,7 @@ impl Lexer {
         }
     }
 
-    fn to_plain(&mut self, byte: u8) {
+    fn back_to_plain(&mut self, byte: u8) {
         self.state = State::Plain;
         self.before = byte;
     }
@@ -170,7 +181,7 @@ impl Lexer {
     fn dollar(&mut self, byte: u8, matched: usize) -> Seen {
         let next = if self.tag[matched] == byte { matched + 1 } else { usize::from(byte == b'$') };
         if next == self.tag.len() {
-            self.to_plain(byte);
+            self.back_to_plain(byte);
         } else {
             self.state = State::Dollar(next);
         }

@@ -61,9 +61,8 @@ fn client_certificate(info: &ConnInfo) -> Result<Option<(Vec<CertificateDer<'sta
     let default = info.home_file("postgresql.crt").filter(|path| path.exists());
     let path = info.param("sslcert").map(PathBuf::from).or(default);
     let path = match (mode, path) {
-        ("disable", _) => return Ok(None),
         ("require", None) => return Err(setting("sslcert", "is not set, and sslcertmode is require")),
-        (_, None) => return Ok(None),
+        ("disable", _) | (_, None) => return Ok(None),
         (_, Some(path)) => path,
     };
     let key = info.param("sslkey").map(PathBuf::from).or_else(|| info.home_file("postgresql.key"));

@@ -139,12 +139,7 @@ fn crc64(body: &[u8]) -> String {
 
 /// A PUT as stonewal makes it, without lock headers.
 fn put(client: &Client, key: &str, body: &[u8]) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
-    client
-        .put_object()
-        .bucket(BUCKET)
-        .key(key)
-        .checksum_crc64_nvme(crc64(body))
-        .body(ByteStream::from(body.to_vec()))
+    client.put_object().bucket(BUCKET).key(key).checksum_crc64_nvme(crc64(body)).body(ByteStream::from(body.to_vec()))
 }
 
 /// Puts and returns the version id.

@@ -1,6 +1,11 @@
 //! Tests against real servers, one module per subject.
 
+#![cfg(test)]
+#![expect(clippy::similar_names, reason = "names of tests are local")]
+
 mod contract;
 mod embedded;
+mod faulty;
+mod postgres;
 mod support;
 mod wire;

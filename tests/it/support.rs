@@ -1,5 +1,7 @@
 //! What the integration tests stand on: servers, proxies, temporary things.
 
+pub(crate) mod compare;
+pub(crate) mod fixture;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
 pub(crate) mod servers;
@@ -26,7 +28,7 @@ pub(crate) fn options(endpoint: &str, bucket: &str, access_key: &str, secret_key
     S3Options {
         endpoint: Some(endpoint.to_owned()),
         region: Some("us-east-1".to_owned()),
-        deadline: Duration::from_secs(60),
+        deadline: Duration::from_mins(1),
         credentials: Some(StaticCredentials {
             access_key: access_key.to_owned(),
             secret_key: SecretString::from(secret_key),

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clock;
+mod environment;
 mod reading;
 mod retries;
 mod sending;

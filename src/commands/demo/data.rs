@@ -33,7 +33,7 @@ GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO bookkeeper;
 
 const ROWS: &str = r#"
 INSERT INTO companies SELECT i, 'Müller & Söhne № ' || i, (ARRAY['DE','AT','CH'])[1 + i % 3] FROM generate_series(1, 500) i;
-INSERT INTO invoices SELECT i, 1 + i % 500, 'R-' || to_char(i, 'FM0000000'), date '2020-01-01' + i % 2000,
+INSERT INTO invoices (id, "companyId", number, issued, net, lines) SELECT i, 1 + i % 500, 'R-' || to_char(i, 'FM0000000'), date '2020-01-01' + i % 2000,
   (i * 7919 % 1000000) / 100.0, jsonb_build_object('text', md5(i::text), 'qty', i % 17, 'tags', jsonb_build_array(i % 3, md5((i * 3)::text)))
   FROM generate_series(1, 120000) i;
 INSERT INTO tax_reports SELECT i, 1 + i % 500, 2015 + i % 10, decode(repeat(md5(i::text), 40), 'hex') FROM generate_series(1, 4000) i;

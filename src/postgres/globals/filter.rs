@@ -54,7 +54,7 @@ pub fn filter_globals(sql: &str, existing: &Existing) -> Result<Restorable> {
                 }
             }
             Subject::NewTablespace(name) if existing.tablespaces.contains(&name) => {
-                out.tablespaces_left_alone.push(name)
+                out.tablespaces_left_alone.push(name);
             }
             Subject::NewTablespace(name) => new_tablespace(&mut out, &statement, &tokens, &name)?,
             Subject::Tablespace(name) => {

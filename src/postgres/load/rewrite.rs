@@ -29,6 +29,8 @@ enum Mode {
 }
 
 const DROPPED: [&[u8]; 2] = [b"BEGIN", b"COMMIT"];
+/// More than the longest dropped word, so that a full head means that nothing is held.
+const HEAD_BYTES: usize = 8;
 const COPY_BEGINS: &[u8] = b"COPY ";
 const COPY_ENDS: &[u8] = b" FROM stdin";
 
@@ -47,8 +49,16 @@ impl Rewriter {
                     at += 1;
                 }
                 Mode::Sql => {
-                    self.sql(bytes[at], out);
-                    at += 1;
+                    // Long strings (large objects) pass at memory speed; by then nothing is held back any more. The
+                    // remembered tail may go stale inside, but what ends a COPY statement comes after the quote.
+                    let run = if self.head.len() == HEAD_BYTES { self.lexer.run_length(&bytes[at..]) } else { 0 };
+                    if run > 0 {
+                        out.extend_from_slice(&bytes[at..at + run]);
+                        at += run;
+                    } else {
+                        self.sql(bytes[at], out);
+                        at += 1;
+                    }
                 }
             }
         }
@@ -73,8 +83,7 @@ impl Rewriter {
         out.push(bytes[0]);
         self.mode = match (matched, bytes[0]) {
             (0, b'\\') => Mode::Copy(Some(1)),
-            (1, b'.') => Mode::Copy(Some(2)),
-            (2, b'\r') => Mode::Copy(Some(2)),
+            (1, b'.') | (2, b'\r') => Mode::Copy(Some(2)),
             (2, b'\n') => Mode::Sql,
             (_, b'\n') => Mode::Copy(Some(0)),
             _ => Mode::Copy(None),
@@ -86,7 +95,7 @@ impl Rewriter {
         match self.lexer.step(byte) {
             Seen::Text if self.head.is_empty() && byte.is_ascii_whitespace() => out.push(byte),
             Seen::Text | Seen::Quoted => {
-                if self.head.len() < 8 {
+                if self.head.len() < HEAD_BYTES {
                     self.head.push(byte);
                 }
                 if self.tail.len() == COPY_ENDS.len() {

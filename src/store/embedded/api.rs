@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use s3s::dto::*;
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result};
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 
 use super::backend::Backend;
 
@@ -43,7 +42,7 @@ macro_rules! operations {
     ($($name:ident($input:ident) -> $output:ident in $module:ident;)*) => {
         #[async_trait::async_trait]
         impl S3 for Api {
-            $(async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+            $(async fn $name(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
                 $module::$name(self, request).await.map(S3Response::new)
             })*
         }

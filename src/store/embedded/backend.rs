@@ -153,7 +153,7 @@ impl Backend {
         let now = self.clock.now_seconds();
         let retention = draft.retention.or_else(|| record.default_retention.map(|rule| rule.lock(now)));
         let version = Version {
-            id: self.version_id(&record)?,
+            id: new_version_id(&record)?,
             key: draft.key,
             file: draft.file,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
@@ -212,7 +212,7 @@ impl Backend {
     fn add_marker(&self, bucket: &str, key: &str, record: &BucketRecord) -> S3Result<Deleted> {
         let marker = Version {
             key: key.to_owned(),
-            id: self.version_id(record)?,
+            id: new_version_id(record)?,
             file: random_id().map_err(disk_error)?,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             last_modified: self.clock.now_seconds(),
@@ -255,13 +255,6 @@ impl Backend {
         Ok(())
     }
 
-    fn version_id(&self, record: &BucketRecord) -> S3Result<String> {
-        match record.versioning {
-            Versioning::Enabled => random_id().map_err(disk_error),
-            Versioning::Never | Versioning::Suspended => Ok(NULL_VERSION.to_owned()),
-        }
-    }
-
     fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,6 +268,13 @@ impl Backend {
         (bucket, key).hash(&mut hasher);
         let place = usize::try_from(hasher.finish() % KEY_LOCKS as u64).unwrap_or(0);
         self.key_locks[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn new_version_id(record: &BucketRecord) -> S3Result<String> {
+    match record.versioning {
+        Versioning::Enabled => random_id().map_err(disk_error),
+        Versioning::Never | Versioning::Suspended => Ok(NULL_VERSION.to_owned()),
     }
 }
 

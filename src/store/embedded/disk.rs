@@ -132,7 +132,8 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|name| io::Error::other(format!("odd name {name:?}")))?;
+        let name =
+            entry.file_name().into_string().map_err(|name| io::Error::other(format!("odd name {}", name.display())))?;
         if name.starts_with(TEMPORARY) {
             fs::remove_file(entry.path())?;
         } else {

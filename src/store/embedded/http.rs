@@ -56,7 +56,10 @@ pub(super) async fn accept(listener: TcpListener, front: Arc<Front>, cancel: Can
         }
         while connections.try_join_next().is_some() {}
     }
-    let _ = tokio::time::timeout(DRAIN, connections.join_all()).await;
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("requests still open after {} s are cut off", DRAIN.as_secs());
+    }
 }
 
 async fn serve(stream: TcpStream, front: Arc<Front>, cancel: CancellationToken, _slot: OwnedSemaphorePermit) {

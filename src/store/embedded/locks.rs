@@ -133,6 +133,7 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the tables want an option")]
     fn lock(mode: LockMode, until: i64) -> Option<Lock> {
         Some(Lock { mode, retain_until: at(until) })
     }

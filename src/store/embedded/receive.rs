@@ -101,8 +101,8 @@ fn write(path: &Path, mut inbox: mpsc::Receiver<Piece>, algorithm: Algorithm) ->
 mod tests {
     use super::*;
 
-    fn blob(pieces: Vec<Result<Bytes, io::Error>>) -> Option<StreamingBlob> {
-        Some(StreamingBlob::wrap(futures::stream::iter(pieces)))
+    fn blob(pieces: Vec<Result<Bytes, io::Error>>) -> StreamingBlob {
+        StreamingBlob::wrap(futures::stream::iter(pieces))
     }
 
     #[tokio::test]
@@ -110,14 +110,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("body");
         let pieces = vec![Ok(Bytes::from_static(b"1234")), Ok(Bytes::from_static(b"56789"))];
-        let received = receive(path.clone(), blob(pieces), Algorithm::Crc32).await.unwrap();
+        let received = receive(path.clone(), Some(blob(pieces)), Algorithm::Crc32).await.unwrap();
         assert_eq!((received.bytes, received.checksum.value.as_str()), (9, "y/Q5Jg=="));
         assert!(path.exists());
         drop(received);
         assert!(!path.exists(), "nobody kept it");
 
         let cut = vec![Ok(Bytes::from_static(b"1234")), Err(io::Error::other("reset"))];
-        let error = receive(path.clone(), blob(cut), Algorithm::Crc32).await.unwrap_err();
+        let error = receive(path.clone(), Some(blob(cut)), Algorithm::Crc32).await.unwrap_err();
         assert_eq!(error.code(), &S3ErrorCode::IncompleteBody);
         assert!(!path.exists());
     }
@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn a_disk_error_is_not_an_incomplete_body() {
         let pieces = vec![Ok(Bytes::from_static(b"1"))];
-        let error = receive(PathBuf::from("/nowhere/at/all"), blob(pieces), Algorithm::Crc32).await.unwrap_err();
+        let error = receive(PathBuf::from("/nowhere/at/all"), Some(blob(pieces)), Algorithm::Crc32).await.unwrap_err();
         assert_eq!(error.code(), &S3ErrorCode::InternalError);
     }
 }

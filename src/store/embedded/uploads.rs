@@ -113,16 +113,20 @@ pub(super) fn remove(disk: &Disk, id: &str) -> io::Result<()> {
     fs::remove_dir_all(disk.upload(id))
 }
 
+fn is_record(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "json")
+}
+
 fn read(folder: &Path) -> io::Result<Option<Upload>> {
     let Some(record) = disk::read_json(&folder.join(RECORD))? else { return Ok(None) };
     let mut parts = BTreeMap::new();
     let names = disk::names(folder)?;
-    for name in names.iter().filter(|name| name.ends_with(".json") && *name != RECORD) {
+    for name in names.iter().filter(|name| is_record(name) && *name != RECORD) {
         if let Some(part) = disk::read_json::<PartRecord>(&folder.join(name))? {
             parts.insert(part.number, part);
         }
     }
-    let counts = |name: &String| name.ends_with(".json") || parts.values().any(|part| part.file == *name);
+    let counts = |name: &String| is_record(name) || parts.values().any(|part| part.file == *name);
     for orphan in names.iter().filter(|name| !counts(name)) {
         fs::remove_file(folder.join(orphan))?;
     }

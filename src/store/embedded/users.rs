@@ -80,7 +80,9 @@ impl Users {
             users.by_role.insert(role, credentials.clone());
             users.insert(User { credentials, role, session: None });
         }
-        extra.into_iter().for_each(|user| users.insert(user));
+        for user in extra {
+            users.insert(user);
+        }
         Ok(users)
     }
 
@@ -119,6 +121,8 @@ impl S3Auth for Auth {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -132,7 +136,6 @@ mod tests {
             assert_eq!((&a.access_key, a.secret_key.expose_secret()), (&b.access_key, b.secret_key.expose_secret()));
             assert!(!format!("{first:?}").contains(a.secret_key.expose_secret()));
         }
-        use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -105,3 +105,41 @@ impl Body for Framed {
         SizeHint::with_exact(self.rest.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_progress_stalls() {
+        let started = Instant::now();
+        assert!(Upload::new(Bytes::from_static(b"x")).watch(PATIENCE, pending::<()>()).await.is_err());
+        assert_eq!(started.elapsed(), PATIENCE);
+    }
+
+    /// A line that takes one frame every 50 s is slow, not stalled, however long the whole body takes.
+    #[tokio::test(start_paused = true)]
+    async fn slow_progress_is_waited_for_and_its_end_is_noticed() {
+        let body = Bytes::from(vec![7; 40 * STORE_UPLOAD_FRAME_BYTES]);
+        let upload = Upload::new(body.clone());
+        let mut framed = Framed { rest: body, taken: upload.taken.clone() };
+        let started = Instant::now();
+        let request = async {
+            let mut count = 0;
+            while poll_fn(|context| Pin::new(&mut framed).poll_frame(context)).await.is_some() {
+                tokio::time::sleep(Duration::from_secs(50)).await;
+                count += 1;
+            }
+            assert_eq!(count, 40);
+            // The answer never comes.
+            pending::<()>().await;
+        };
+        assert!(upload.watch(PATIENCE, request).await.is_err());
+        let elapsed = started.elapsed().as_secs();
+        assert!((2_000..=2_000 + 2 * 60).contains(&elapsed), "{elapsed} s");
+    }
+}

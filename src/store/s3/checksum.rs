@@ -36,6 +36,16 @@ impl Checksum {
         }
     }
 
+    /// Its name in `x-amz-sdk-checksum-algorithm`, which goes with the value; `Content-MD5` goes alone.
+    pub(super) fn algorithm(self) -> Option<&'static str> {
+        match self {
+            Self::Crc64Nvme => Some("CRC64NVME"),
+            Self::Sha256 => Some("SHA256"),
+            Self::Crc32c => Some("CRC32C"),
+            Self::Md5 => None,
+        }
+    }
+
     /// The header value for `body`: base64 of the checksum, big-endian where it is a number.
     pub(super) fn of(self, body: &[u8]) -> String {
         match self {

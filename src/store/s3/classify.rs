@@ -12,7 +12,6 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::super::Error;
 use super::S3;
 use super::retry::{Call, Failure, Retry, error_chain};
-use super::wire::SuccessWasError;
 
 /// Differences below this do not explain a refused signature: S3 allows 15 minutes.
 const SKEW_SECONDS_MIN: i64 = 240;
@@ -77,9 +76,6 @@ impl S3 {
             return no_credentials(credentials);
         }
         let busy = |code: String| Error::Busy { action: call.action, target: self.target(call), code };
-        if let Some(SuccessWasError(document)) = find::<SuccessWasError>(error) {
-            return Failure::passing(busy(format!("the answer says success and holds an error: {document}")));
-        }
         match error {
             SdkError::ResponseError(_) => Failure::passing(busy(format!("unreadable answer: {}", error_chain(error)))),
             SdkError::ConstructionFailure(_) => Failure::permanent(Error::Setup(error_chain(error))),
@@ -182,13 +178,12 @@ fn kind(answer: &Answer, about_object: bool) -> Kind {
 /// Answers without a code (HEAD has no body) or with one we do not know.
 fn kind_by_status(answer: &Answer) -> Kind {
     match answer.status {
-        // A success whose document cannot be parsed.
-        200..=299 => Kind::Busy,
         301 | 307 | 308 => Kind::Region,
         401 | 403 => Kind::Denied,
         429 | 503 => Kind::SlowDown,
         501 | 505 => Kind::Refused,
-        408 | 500.. => Kind::Busy,
+        // 2xx: a success whose document cannot be read.
+        200..=299 | 408 | 500.. => Kind::Busy,
         _ => Kind::Refused,
     }
 }

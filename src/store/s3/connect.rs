@@ -39,9 +39,12 @@ impl S3 {
                 "the bucket name, the number of attempts and the deadline must not be empty".into(),
             ));
         }
+        if let Some(endpoint) = options.endpoint.as_deref().filter(|url| !has_scheme(url)) {
+            return Err(Error::Setup(format!("endpoint {endpoint} is not a URL: it starts with http:// or https://")));
+        }
         let http = http_client(options.ca_file.as_deref(), options.endpoint.as_deref())?;
-        let shared = load(&options, http).await;
         let clock = Arc::new(StoreClock::default());
+        let shared = load(&options, http, wire::StoreTime(clock.clone())).await;
         let contact = Arc::new(wire::Contact::default());
         let endpoint = effective_endpoint(&options, &shared);
         let region = shared.region().map_or_else(
@@ -52,7 +55,6 @@ impl S3 {
             .region(Region::new(region.clone()))
             .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
             .interceptor(wire::Observer { clock: clock.clone(), contact: contact.clone() })
-            .interceptor(wire::ErrorInSuccess)
             .interceptor(wire::DocumentChecksum(options.checksum));
         config.set_endpoint_url(endpoint.clone());
         Ok(Self {
@@ -74,10 +76,13 @@ fn no_region() -> Error {
 }
 
 /// The AWS chain of settings. Retries and stall watching are switched off here because `retry` and `body` do them;
-/// the SDK's checksum calculation is off because it would come as a trailer or not at all.
-async fn load(options: &S3Options, http: SharedHttpClient) -> SdkConfig {
+/// the SDK's checksum calculation is off because it would come as a trailer or not at all. Its skew correction is off because
+/// the store's time is its time: for signatures, and for when credentials expire.
+async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime) -> SdkConfig {
     let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
+        .time_source(time)
+        .disable_clock_skew_correction(true)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(STORE_CONNECT_SECONDS)).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -173,9 +178,53 @@ fn read_certificates(path: &Path) -> Result<Vec<u8>> {
     Ok(pem)
 }
 
+fn has_scheme(endpoint: &str) -> bool {
+    let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
 fn is_loopback(endpoint: &str) -> bool {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_host_is_known_in_every_spelling() {
+        for local in ["http://localhost:9000", "https://127.0.0.1", "http://127.1.2.3:1/x", "http://[::1]:9000"] {
+            assert!(is_loopback(local), "{local}");
+        }
+        for remote in
+            ["http://localhost.example.com", "https://s3.eu-west-1.amazonaws.com", "http://[2001:db8::1]:9000"]
+        {
+            assert!(!is_loopback(remote), "{remote}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_work_is_refused_before_any_request() {
+        let options = S3Options { endpoint: Some("http://127.0.0.1:9".into()), ..S3Options::new("vault") };
+        let dir = tempfile::tempdir().unwrap();
+        let junk = dir.path().join("junk.pem");
+        std::fs::write(&junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let empty = dir.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        let cases = [
+            (S3Options { bucket: String::new(), ..options.clone() }, "bucket name"),
+            (S3Options { attempts: 0, ..options.clone() }, "attempts"),
+            (S3Options { endpoint: Some("localhost:9000".into()), ..options.clone() }, "localhost:9000 is not a URL"),
+            (S3Options { ca_file: Some(dir.path().join("none.pem")), ..options.clone() }, "none.pem"),
+            (S3Options { ca_file: Some(junk), ..options.clone() }, "junk.pem"),
+            (S3Options { ca_file: Some(empty), ..options }, "no certificate"),
+        ];
+        for (options, words) in cases {
+            let error = S3::connect(options).await.expect_err(words);
+            assert!(matches!(error, Error::Setup(_)) && error.to_string().contains(words), "{words}: {error}");
+        }
+    }
 }

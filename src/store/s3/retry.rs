@@ -244,7 +244,7 @@ mod tests {
             assert!(backoff(failures, Duration::ZERO) <= Duration::from_millis(ceiling));
         }
         assert!(backoff(1, Duration::from_secs(3)) >= Duration::from_secs(3));
-        assert_eq!(backoff(1, Duration::from_secs(3600)), Duration::from_millis(STORE_BACKOFF_MILLIS_MAX));
+        assert_eq!(backoff(1, Duration::from_hours(1)), Duration::from_millis(STORE_BACKOFF_MILLIS_MAX));
         let long = (0..100).map(|_| backoff(12, Duration::ZERO)).max().unwrap();
         assert!(long > Duration::from_secs(5), "jitter uses the whole interval, got at most {long:?}");
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use aws_sdk_s3::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextMut,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -59,39 +60,13 @@ impl Intercept for Observer {
     }
 }
 
-/// Some stores and gateways answer 200 and put the error in the body; the SDK looks there for a few operations only.
-#[derive(Debug)]
-pub(super) struct ErrorInSuccess;
+/// The store's time as the SDK's time.
+#[derive(Clone, Debug)]
+pub(super) struct StoreTime(pub(super) Arc<StoreClock>);
 
-/// The body of a successful answer was an error document.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer says success and holds an error: {0}")]
-pub(super) struct SuccessWasError(pub(super) String);
-
-#[dyn_dispatch_hint]
-impl Intercept for ErrorInSuccess {
-    fn name(&self) -> &'static str {
-        "ErrorInSuccess"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response();
-        // A streaming body (GET) is not in memory; its length and content are checked where it is read.
-        let Some(body) = response.body().bytes().filter(|_| response.status().is_success()) else { return Ok(()) };
-        let start = String::from_utf8_lossy(&body[..body.len().min(512)]);
-        let mut document = start.trim_start();
-        if document.starts_with("<?xml") {
-            document = document.split_once("?>").map_or("", |(_, rest)| rest.trim_start());
-        }
-        if document.starts_with("<Error>") || document.starts_with("<Error ") {
-            return Err(Box::new(SuccessWasError(document.to_owned())));
-        }
-        Ok(())
+impl TimeSource for StoreTime {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.now().as_duration().unsigned_abs()
     }
 }
 
@@ -120,6 +95,9 @@ impl Intercept for DocumentChecksum {
             && let Some(sum) = request.body().bytes().filter(|body| !body.is_empty()).map(|body| self.0.of(body))
         {
             request.headers_mut().insert(self.0.header(), sum);
+            if let Some(algorithm) = self.0.algorithm() {
+                request.headers_mut().insert("x-amz-sdk-checksum-algorithm", algorithm);
+            }
             request.headers_mut().insert(PLACEHOLDER, "x");
         }
         Ok(())

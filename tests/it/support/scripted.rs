@@ -1,6 +1,7 @@
 //! An HTTP server that answers what a test tells it to, and remembers what it was asked.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -193,11 +194,11 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
 async fn write_reply(stream: &mut TcpStream, request: &Request, reply: &Reply) -> io::Result<bool> {
     let mut head = format!("HTTP/1.1 {} scripted\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     match reply.ending {
         Ending::EndAfter(_) => head.push_str("transfer-encoding: chunked\r\n\r\n"),
-        _ => head.push_str(&format!("content-length: {}\r\n\r\n", reply.body.len())),
+        _ => drop(write!(head, "content-length: {}\r\n\r\n", reply.body.len())),
     }
     stream.write_all(head.as_bytes()).await?;
     if request.method == "HEAD" {

@@ -8,11 +8,11 @@ use super::{client, key, locked_put, version};
 use crate::support::scripted::{Reply, Request, Scripted};
 
 #[expect(clippy::disallowed_methods, reason = "the scripted store has a clock of its own")]
-fn store_time(ahead: SignedDuration) -> Timestamp {
+pub(super) fn store_time(ahead: SignedDuration) -> Timestamp {
     Timestamp::now() + ahead
 }
 
-fn dated(reply: Reply, now: Timestamp) -> Reply {
+pub(super) fn dated(reply: Reply, now: Timestamp) -> Reply {
     reply.with("date", &strtime::format("%a, %d %b %Y %H:%M:%S GMT", now).expect("date"))
 }
 

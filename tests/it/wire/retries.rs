@@ -63,6 +63,7 @@ async fn an_error_in_a_success_is_an_error_for_every_call() {
     assert!(matches!(store.list_page(&everything(), None).await, Err(Error::Busy { .. })));
     assert!(store.bucket_state().await.is_err());
     assert!(store.get(&key(), &version(), 0..500).await.is_err());
+    assert!(store.get(&key(), &version(), 0..10).await.is_err(), "the beginning of an error document is no object");
     assert!(store.create_bucket(true).await.is_err());
 }
 

@@ -19,12 +19,12 @@ fn assert_plain(request: &Request) {
 #[tokio::test]
 async fn a_put_is_plain_checked_and_locked_in_one_request() {
     let cases = [
-        (Checksum::Crc64Nvme, "x-amz-checksum-crc64nvme", "rosUhgp5mIg="),
-        (Checksum::Sha256, "x-amz-checksum-sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
-        (Checksum::Crc32c, "x-amz-checksum-crc32c", "4waSgw=="),
-        (Checksum::Md5, "content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
+        (Checksum::Crc64Nvme, "x-amz-checksum-crc64nvme", "rosUhgp5mIg=", Some("CRC64NVME")),
+        (Checksum::Sha256, "x-amz-checksum-sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=", Some("SHA256")),
+        (Checksum::Crc32c, "x-amz-checksum-crc32c", "4waSgw==", Some("CRC32C")),
+        (Checksum::Md5, "content-md5", "JfnnlDI7RTiF9RgfG2JNCw==", None),
     ];
-    for (checksum, header, value) in cases {
+    for (checksum, header, value, algorithm) in cases {
         let server = Scripted::start(|_, _| Reply::stored("v1")).await;
         let store = S3::connect(S3Options { checksum, ..options(&server) }).await.expect("client");
         let stored = store.put(locked_put("123456789")).await.expect("put");
@@ -36,6 +36,7 @@ async fn a_put_is_plain_checked_and_locked_in_one_request() {
         assert_eq!((request.method.as_str(), request.body.as_slice()), ("PUT", &b"123456789"[..]));
         assert!(request.target.starts_with("/vault/a/b"), "{}", request.target);
         assert_eq!(request.header(header), Some(value));
+        assert_eq!(request.header("x-amz-sdk-checksum-algorithm"), algorithm);
         assert_eq!(request.header("content-length"), Some("9"));
         assert_eq!(request.header("x-amz-object-lock-mode"), Some("COMPLIANCE"));
         let until = request.header("x-amz-object-lock-retain-until-date").expect("retain-until");
@@ -73,7 +74,8 @@ async fn requests_with_documents_carry_a_checksum_the_store_knows() {
         let request = &server.seen()[0];
         assert_plain(request);
         assert!(request.header(header).is_some(), "{checksum:?}: {:?}", request.headers);
-        let others = request.headers.keys().filter(|name| name.contains("checksum") && *name != header).count();
+        let others =
+            request.headers.keys().filter(|name| name.starts_with("x-amz-checksum") && *name != header).count();
         assert_eq!(others, 0, "{:?}", request.headers);
         assert!(request.target.contains("retention") && request.target.contains("versionId=v1"));
         assert!(String::from_utf8_lossy(&request.body).contains("<Mode>COMPLIANCE</Mode>"));

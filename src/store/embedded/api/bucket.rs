@@ -20,7 +20,6 @@ pub(super) async fn list_buckets(api: &Api, _: S3Request<ListBucketsInput>) -> S
         name: Some(name),
         creation_date: Some(time(created)),
         bucket_region: Some(api.backend.region.clone()),
-        ..Bucket::default()
     };
     let buckets = api.backend.bucket_names().into_iter().map(bucket).collect();
     Ok(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() })
@@ -41,7 +40,7 @@ pub(super) async fn create_bucket(api: &Api, request: S3Request<CreateBucketInpu
     let (name, locked) = (input.bucket, input.object_lock_enabled_for_bucket == Some(true));
     let location = format!("/{name}");
     api.blocking(move |backend| backend.create_bucket(&name, locked)).await?;
-    Ok(CreateBucketOutput { location: Some(location), ..CreateBucketOutput::default() })
+    Ok(CreateBucketOutput { location: Some(location) })
 }
 
 pub(super) async fn delete_bucket(api: &Api, request: S3Request<DeleteBucketInput>) -> S3Result<DeleteBucketOutput> {

@@ -101,19 +101,27 @@ impl Found {
 pub(super) async fn get_object(api: &Api, request: S3Request<GetObjectInput>) -> S3Result<GetObjectOutput> {
     let role = caller(&request)?;
     let input = request.input;
-    let found = find(api, &asked!(input))?;
-    let path = api.backend.disk.data_file(&input.bucket, &found.version.file);
-    // A version deleted since it was found is not there any more.
-    let mut file = tokio::fs::File::open(path).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => s3_error!(NoSuchVersion),
-        _ => disk_error(error),
-    })?;
+    let (found, mut file) = open(api, &asked!(input)).await?;
     let Range { start, end } = found.range;
     file.seek(std::io::SeekFrom::Start(start)).await.map_err(disk_error)?;
     let stream = ReaderStream::with_capacity(file.take(end - start), EMBEDDED_READ_BYTES);
     let mut output = GetObjectOutput { body: Some(StreamingBlob::wrap(stream)), ..GetObjectOutput::default() };
     fill!(output, found, role, input.checksum_mode);
     Ok(output)
+}
+
+/// Between finding a version and opening its body it can be deleted, or replaced where nothing is versioned; then the
+/// answer is that of a request that came later.
+async fn open(api: &Api, asked: &Asked<'_>) -> S3Result<(Found, tokio::fs::File)> {
+    for _ in 0..8 {
+        let found = find(api, asked)?;
+        match tokio::fs::File::open(api.backend.disk.data_file(asked.bucket, &found.version.file)).await {
+            Ok(file) => return Ok((found, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(disk_error(error)),
+        }
+    }
+    Err(s3_error!(SlowDown, "The object is being replaced all the time"))
 }
 
 pub(super) async fn head_object(api: &Api, request: S3Request<HeadObjectInput>) -> S3Result<HeadObjectOutput> {

@@ -78,12 +78,11 @@ fn start(api: &Api, input: &ListObjectVersionsInput) -> S3Result<After> {
         (Some(key), None) => Ok(After::Key(key.to_owned())),
         (Some(key), Some(marker)) => {
             let invalid = || s3_error!(InvalidArgument, "Invalid version id specified");
-            let sequence = match marker.strip_prefix(PLACE) {
-                Some(place) => u64::from_str_radix(place, 16).map_err(|_| invalid())?,
-                None => {
-                    let version = api.backend.read(&input.bucket, |b| b.version(key, marker).cloned())?;
-                    version.ok_or_else(invalid)?.sequence
-                }
+            let sequence = if let Some(place) = marker.strip_prefix(PLACE) {
+                u64::from_str_radix(place, 16).map_err(|_| invalid())?
+            } else {
+                let version = api.backend.read(&input.bucket, |b| b.version(key, marker).cloned())?;
+                version.ok_or_else(invalid)?.sequence
             };
             Ok(After::Version(key.to_owned(), sequence))
         }
