@@ -50,10 +50,11 @@ impl ChunkBuilder {
         self.plain_bytes
     }
 
-    /// What the object would measure after one more frame of `packed_bytes` compressed bytes.
-    pub fn bytes_with(&self, packed_bytes: usize) -> usize {
+    /// Whether one more frame of `packed_bytes` compressed bytes leaves the object within `chunk_bytes`, and the frames
+    /// within what a reader accepts: frames of zeros are so small that their number is reached first.
+    pub fn fits(&self, packed_bytes: usize, chunk_bytes: usize) -> bool {
         let index = (self.index.len() + 1) * INDEX_ENTRY_BYTES + TAG_BYTES + TRAILER_BYTES;
-        self.buffer.len() + packed_bytes + TAG_BYTES + index
+        self.index.len() < CHUNK_FRAMES_MAX && self.buffer.len() + packed_bytes + TAG_BYTES + index <= chunk_bytes
     }
 
     /// Seals one compressed frame and appends it.
@@ -109,6 +110,7 @@ impl Chunk {
         let place = Place::Index { chunk: header.number };
         let opened = key.open(place, &encoded, &mut sealed).ok_or(Error::IndexForged { chunk: header.number })?;
         let index = read_index(opened)?;
+        header.first_frame.checked_add(index.len() as u64).ok_or(Error::TooLong)?;
         let frames: u64 = index.iter().map(|entry| u64::from(entry.sealed_bytes)).sum();
         if frames != (index_at - header_bytes) as u64 {
             return Err(Error::Malformed { what: "frame index", why: "its lengths do not add up to the chunk".into() });

@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("postgres", &["pipeline::stage", "limits", "observe"]),
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
     ("retention", &["catalog", "store", "limits", "observe"]),
-    ("verify", &["catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
+    ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
     (
         "commands",
         &[
@@ -40,7 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Stores: code that works on any of them names none of them.
-const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::roles"];
+const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::memory", "store::roles"];
 
 /// Modules of the table that are not written yet. An entry must go when its module comes.
 const PLANNED: &[&str] = &["retention"];

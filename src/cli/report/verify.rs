@@ -24,6 +24,9 @@ impl Report for Outcome {
                 let _ = writeln!(out, "           in all: {}", summary(&backup.findings));
             }
         }
+        if self.backups.is_empty() {
+            return;
+        }
         let whole = self.backups.iter().filter(|backup| backup.whole).count();
         let all = count(self.backups.len() as u64, "backup");
         let _ = writeln!(out, "{whole} of {all} whole as far as level {} can tell", self.level);
@@ -32,6 +35,9 @@ impl Report for Outcome {
     fn warnings(&self) -> Vec<String> {
         let told = self.beside.details.iter().filter(|finding| !finding.kind.is_stray()).map(finding_line);
         let mut lines: Vec<String> = told.collect();
+        if self.backups.is_empty() {
+            lines.push("there was no backup to verify".into());
+        }
         if self.beside.total() > self.beside.details.len() as u64 {
             lines.push(format!("beside the backups, in all: {}", summary(&self.beside)));
         }
@@ -42,7 +48,9 @@ impl Report for Outcome {
         if self.has_damage() {
             return Exit::Integrity;
         }
-        let noise = deserve_a_look(&self.beside) || self.backups.iter().any(|b| deserve_a_look(&b.findings));
+        let noise = self.backups.is_empty()
+            || deserve_a_look(&self.beside)
+            || self.backups.iter().any(|b| deserve_a_look(&b.findings));
         if noise { Exit::Warnings } else { Exit::Done }
     }
 }
