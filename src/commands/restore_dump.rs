@@ -11,8 +11,8 @@ use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{Access, Backup, Finding, Repository};
 use crate::format::{BackupId, ClusterName, DataKey, StreamName};
 use crate::observe::{Phase, Progress};
+use crate::pipeline::StreamReader;
 use crate::pipeline::stage::OpenReceipt;
-use crate::pipeline::{Place, StreamReader};
 use crate::store::Read;
 
 mod database;
@@ -118,12 +118,7 @@ impl Job<'_> {
         let no_stream = || Error::NoStream { backup: clear.backup.to_string(), stream: name };
         let record = clear.stream(&stream).ok_or_else(no_stream)?.clone();
         let store: Arc<dyn Read> = self.repository.store().clone();
-        let place = Place {
-            names: self.repository.names().clone(),
-            repository: clear.repository,
-            cluster: clear.cluster.clone(),
-            backup: clear.backup.clone(),
-        };
+        let place = self.repository.place(self.backup);
         self.progress.expect_plain_bytes(record.plain_bytes);
         Ok(StreamReader::new(store, place, record, &self.key, self.downloads, self.progress.clone())?)
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::fetch::Fetcher;
 use super::frames::Ordered;
-use super::place::StreamPlace;
 use super::stage::OpenReceipt;
-use super::{Error, Place, Result};
+use super::stream_place::StreamPlace;
+use super::{Error, Result};
 use crate::format::chunk::{Chunk, SealedFrame};
 use crate::format::seal::StreamKey;
-use crate::format::{self, DataKey, StreamRecord};
+use crate::format::{self, DataKey, Place, StreamRecord};
 use crate::observe::Progress;
 use crate::store::Read;
 

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::chunks::ChunkSender;
 use super::frames::Ordered;
-use super::place::StreamPlace;
 use super::stage::{SealReceipt, StoreReceipt};
-use super::{Error, Place, Result};
+use super::stream_place::StreamPlace;
+use super::{Error, Result};
 use crate::format::chunk::ChunkBuilder;
 use crate::format::seal::StreamKey;
-use crate::format::{self, Codec, DataKey, StreamName, StreamRecord};
+use crate::format::{self, Codec, DataKey, Place, StreamName, StreamRecord};
 use crate::keys;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::observe::Progress;

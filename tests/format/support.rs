@@ -5,8 +5,8 @@ pub(crate) mod second;
 pub(crate) mod set;
 
 use secrecy::SecretString;
+use stonewal::format::Place;
 use stonewal::format::{BackupId, RepositoryId, StreamName, names::Names};
-use stonewal::pipeline::Place;
 
 /// One variable of the environment of the test run.
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment what must exist")]

@@ -5,9 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use crate::source::line;
 use crate::{Finding, check, files, read, root, rust};
 
-/// Exit codes of the command line; `wal fetch` has its own.
-const EXIT_CODES: [u8; 7] = [0, 1, 2, 3, 4, 5, 130];
-
 /// Documents that carry the table of exit codes.
 const EXIT_CODE_TABLES: [&str; 2] = ["README.md", "docs/RUNBOOK.md"];
 
@@ -103,7 +100,8 @@ fn unexplained(keys: &[(&str, Option<&str>)], readme: &str) -> Vec<Finding> {
 }
 
 fn missing_codes(path: &str, text: &str) -> Vec<Finding> {
-    let missing = EXIT_CODES.iter().filter(|code| !text.lines().any(|row| row.starts_with(&format!("| {code} |"))));
+    let codes = stonewal::cli::Exit::ALL.map(stonewal::cli::Exit::code);
+    let missing = codes.iter().filter(|code| !text.lines().any(|row| row.starts_with(&format!("| {code} |"))));
     missing.map(|code| Finding::new(path, 1, format!("exit code {code} is not in the table"))).collect()
 }
 

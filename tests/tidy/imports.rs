@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("postgres", &["pipeline::stage", "limits", "observe"]),
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
     ("retention", &["catalog", "store", "limits", "observe"]),
-    ("verify", &["catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
+    ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
     (
         "commands",
         &[
@@ -43,7 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
 const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::memory", "store::roles"];
 
 /// Modules of the table that are not written yet. An entry must go when its module comes.
-const PLANNED: &[&str] = &["catalog", "retention", "verify", "commands", "cli"];
+const PLANNED: &[&str] = &["retention"];
 
 #[test]
 fn modules_import_only_what_the_table_allows() {
@@ -256,7 +256,7 @@ fn finer_rules_hold_too() {
     ] {
         assert_eq!(breaches(&Source::new(file, code)).len(), 1, "{code}");
     }
-    let lib = "//! - [`limits`]: x\n//! - [`keys`]: x\npub mod limits;\npub mod cli;\npub mod novel;\n";
+    let lib = "//! - [`limits`]: x\n//! - [`keys`]: x\npub mod limits;\npub mod retention;\npub mod novel;\n";
     let reasons: Vec<String> = module_list(lib).into_iter().map(|finding| finding.reason).collect();
     assert_eq!(reasons.len(), 5, "{reasons:#?}");
 }

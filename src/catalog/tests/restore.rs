@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::world::{cluster, open, recovery};
 use crate::catalog::{Backup, Finding, Repository};
+use crate::format::Place;
 use crate::format::StreamName;
 use crate::observe::Progress;
-use crate::pipeline::{Place, StreamReader};
+use crate::pipeline::StreamReader;
 use crate::store::Read;
 
 /// What a reader released, and whether it was all.

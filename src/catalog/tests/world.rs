@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{
     Access, BackupKeys, Committed, Draft, FinishedStream, Repository, commit, found, publish_certificate,
 };
+use crate::format::Place;
 use crate::format::manifest::{Kind, SealedPart};
 use crate::format::names::Names;
 use crate::format::{BackupId, ClusterName, Codec, StreamName};
 use crate::keys::{self, Bundle, Identity, RecoveryFile, WriterFile};
 use crate::observe::Progress;
 use crate::pipeline::stage::{Source, SourceReceipt};
-use crate::pipeline::{Encoding, Place, PumpError, StreamWriter, Target, pump};
+use crate::pipeline::{Encoding, PumpError, StreamWriter, Target, pump};
 use crate::store::memory::Memory;
 use crate::store::{Append, Lock, LockMode, ObjectKey, Read, VersionId};
 

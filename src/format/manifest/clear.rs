@@ -18,6 +18,14 @@ pub enum Kind {
     Dump,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dump => "dump",
+        })
+    }
+}
+
 /// A data key of the backup and the wraps written with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stonewal::format::Place;
 use stonewal::format::chunk::ChunkBuilder;
 use stonewal::format::seal::StreamKey;
 use stonewal::format::{
     ChunkHeader, ChunkRecord, Codec, DataKey, Digest, KeyId, StreamId, StreamName, StreamRecord, Tag,
 };
 use stonewal::observe::Progress;
-use stonewal::pipeline::{self, Place, StreamReader};
+use stonewal::pipeline::{self, StreamReader};
 use stonewal::store::memory::Memory;
 use stonewal::store::{Append as _, ObjectKey, Put};
 use zeroize::Zeroizing;

@@ -100,7 +100,7 @@ async fn read(bucket: &str, id: RepositoryId, access: Access, reads_data: bool) 
     let Ok(key) = key else { return };
     for (stream, plain) in [("globals", GLOBALS), ("dump", &dump())] {
         let record = clear.stream(&name(stream)).unwrap().clone();
-        let place = stonewal::pipeline::Place {
+        let place = stonewal::format::Place {
             names: names.clone(),
             repository: id,
             cluster: cluster.clone(),

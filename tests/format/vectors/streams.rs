@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use stonewal::format::Place;
 use stonewal::format::{
     BackupId, ClusterName, Codec, DataKey, Digest, RepositoryId, StreamId, StreamRecord, names::Names,
 };
 use stonewal::limits::FRAME_BYTES_MAX;
-use stonewal::pipeline::Place;
 use zeroize::Zeroizing;
 
 use super::{folder, updating};

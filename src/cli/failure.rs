@@ -1,0 +1,166 @@
+//! A run that did not end well: what is said on standard error, and the exit code.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Exit;
+use crate::commands::parts::KeyError;
+use crate::observe::LogError;
+use crate::{commands, config};
+
+/// Result of anything on the way from arguments to an outcome.
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// Logging cannot be set up.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The command failed.
+    #[error(transparent)]
+    Command(#[from] commands::Error),
+    /// A key file was read and is not one.
+    #[error("{}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// A flag holds a password.
+    #[error("{flag}: a password in the arguments can be read by every user of this host")]
+    Exposed {
+        /// The flag.
+        flag: &'static str,
+        /// Where to put it instead.
+        instead: &'static str,
+    },
+    /// Arguments or settings that do not fit together.
+    #[error("{what}")]
+    Usage {
+        /// What does not fit.
+        what: String,
+        /// The way out.
+        way_out: Option<&'static str>,
+    },
+    /// The system refuses something that every run needs.
+    #[error("{what}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// Arguments that do not fit together.
+    pub(super) fn usage(what: impl Into<String>, way_out: &'static str) -> Self {
+        Self::Usage { what: what.into(), way_out: Some(way_out) }
+    }
+
+    /// What the operator should do.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Log(error) => error.hint(),
+            Self::Command(error) => error.hint(),
+            Self::KeyFile { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                "`stonewal keys writer` writes writer files, `stonewal init --recovery-file` recovery files".into()
+            })),
+            Self::Exposed { instead, .. } => Some((*instead).into()),
+            Self::Usage { way_out, .. } => way_out.map(str::to_owned),
+            Self::System { .. } => None,
+        }
+    }
+
+    /// The exit code: the one place that decides it for failures.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Log(_) | Self::KeyFile { .. } | Self::Exposed { .. } | Self::Usage { .. } => {
+                Exit::Usage
+            }
+            Self::Command(error) => error.class().into(),
+            Self::System { .. } => Exit::Failed,
+        }
+    }
+
+    /// Whether nobody is left to be told.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Command(commands::Error::OutputClosed { .. }))
+    }
+}
+
+/// A failure as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub(super) struct FailureDocument {
+    pub(super) error: String,
+    pub(super) hint: Option<String>,
+    pub(super) exit_code: u8,
+}
+
+/// An error and its causes on one line. A cause that the text before it already tells is left out.
+pub(super) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !tells(&text, &said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Whether `text` tells what `said` says: all of it, or what follows labels such as "db error: ERROR: ".
+fn tells(text: &str, said: &str) -> bool {
+    /// Shorter remainders may stand in `text` by accident.
+    const BYTES_MIN: usize = 20;
+    let first = said.lines().next().unwrap_or_default();
+    let remainders = first.match_indices(": ").map(|(at, label)| &first[at + label.len()..]);
+    text.contains(said) || remainders.filter(|rest| rest.len() >= BYTES_MIN).any(|rest| text.contains(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_never_says_the_same_twice() {
+        let inner = std::io::Error::other("disk on fire");
+        let config = config::Error::Unreadable { what: "secret file", path: "/x".into(), source: inner };
+        assert_eq!(chain(&Failure::from(config)), "secret file /x cannot be read: disk on fire");
+        let source = KeyError::BadRecipient { text: "age1x".into() };
+        let failure = Failure::from(commands::Error::from(source));
+        assert_eq!(chain(&failure), "\"age1x\" is not an age recipient");
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_cause_that_only_adds_labels_is_left_out() {
+        let text = "run a statement: relation \"t\" does not exist [42P01]";
+        assert!(tells(text, "db error: ERROR: relation \"t\" does not exist\nHINT: look"));
+        assert!(!tells("no connection to db: timed out", "io error: Connection refused (os error 111)"));
+        assert!(!tells("a: refused", "b: refused"));
+    }
+
+    #[test]
+    fn every_failure_of_a_command_keeps_its_class() {
+        for (error, exit) in [
+            (commands::Error::Keys(KeyError::WrongPassphrase), Exit::Integrity),
+            (commands::Error::Interrupted, Exit::Interrupted),
+            (commands::Error::Usage("x".into()), Exit::Usage),
+            (commands::Error::File { path: "x".into(), why: "y".into() }, Exit::Failed),
+        ] {
+            assert_eq!(Failure::from(error).exit(), exit);
+        }
+    }
+}
