@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use stonewal::catalog::{found, publish_certificate};
 use stonewal::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
-use stonewal::format::{Codec, DataKey, ObjectRecord, StreamRecord};
+use stonewal::format::{Codec, DataKey, ObjectRecord, Place, StreamRecord};
 use stonewal::keys::{
     self, Bundle, Identity, Recipient, RecoveryFile, WriterFile, WriterKey, data_key, repository_id, tag, wrap,
 };
 use stonewal::observe::Progress;
-use stonewal::pipeline::{Encoding, Place, StreamWriter, Target};
+use stonewal::pipeline::{Encoding, StreamWriter, Target};
 use stonewal::store::memory::Memory;
 use stonewal::store::{Append as _, ObjectKey, Put};
 
