@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use stonewal::catalog::{found, publish_certificate};
 use stonewal::format::Place;
 use stonewal::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
-use stonewal::format::{Codec, DataKey, ObjectRecord, StreamRecord};
+use stonewal::format::{Codec, DataKey, ObjectRecord, Place, StreamRecord};
 use stonewal::keys::{
     self, Bundle, Identity, Recipient, RecoveryFile, WriterFile, WriterKey, data_key, repository_id, tag, wrap,
 };
