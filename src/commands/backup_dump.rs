@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connected, Error, RepositoryOptions, Result, facts};
+use super::repository::interruptible;
+use super::{Connected, RepositoryOptions, Result, facts};
 use crate::catalog::{Access, BackupKeys, Committed, Draft, FinishedStream, Repository, commit, outlive};
 use crate::format::manifest::{Kind, SealedPart};
 use crate::format::{BackupId, ClusterName, LockRecord, Place, StreamName};
@@ -76,10 +77,8 @@ pub struct Outcome {
 
 /// Backs up. On any failure, and when `cancel` is cancelled, pg_dump and its sessions are ended and no manifest exists.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let connected = Connected::to(&options.repository).await?;
-    connected.check_immutable().await?;
-    let repository = connected.open(options.access).await?;
-    repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+    let preparing = Box::pin(prepare(&options.repository, options.access));
+    let (connected, repository) = interruptible(cancel, preparing).await?;
 
     // The source proves itself before anything is written to the bucket.
     let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
@@ -101,12 +100,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         progress,
         cancel,
     };
-    let moved = tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Error::Interrupted),
-        moved = job.move_streams(&mut dump, globals.as_mut()) => moved,
-    };
-    let moved = match moved {
+    let moving = Box::pin(job.move_streams(&mut dump, globals.as_mut()));
+    let moved = match interruptible(cancel, moving).await {
         Ok(moved) => moved,
         Err(error) => {
             dump.abort().await;
@@ -122,6 +117,15 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let source = options.source.redacted();
     let description = facts::describe(&options.dump);
     job.publish(moved, receipt, globals, (options.globals, description), source).await
+}
+
+/// A store that protects what it is given, and keys that may publish.
+async fn prepare(options: &RepositoryOptions, access: Access) -> Result<(Connected, Repository)> {
+    let connected = Connected::to(options).await?;
+    connected.check_immutable().await?;
+    let repository = connected.open(access).await?;
+    repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+    Ok((connected, repository))
 }
 
 async fn start_globals(
@@ -231,11 +235,7 @@ impl Job<'_> {
 
     /// Waits for the last acknowledgements. This is the last moment at which an interruption still prevents the backup.
     async fn finish(&self, writer: StreamWriter, source: SourceReceipt) -> Result<FinishedStream> {
-        let (sealed, stored) = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(Error::Interrupted),
-            finished = writer.finish() => finished?,
-        };
+        let (sealed, stored) = interruptible(self.cancel, async { Ok(writer.finish().await?) }).await?;
         Ok(FinishedStream::new(source, sealed, stored)?)
     }
 
