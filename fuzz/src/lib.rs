@@ -1,8 +1,5 @@
 //! What the targets share: one place in one repository, and keys.
 
-#[path = "../../tests/format/support/second.rs"]
-pub mod second;
-
 use std::sync::OnceLock;
 
 use stonewal::format::signed::{self, Purpose};

@@ -7,7 +7,11 @@ use stonewal::format::chunk::Chunk;
 use stonewal::format::seal::StreamKey;
 use stonewal::format::{ChunkHeader, DataKey};
 use stonewal::limits::FRAME_BYTES_MAX;
-use stonewal_fuzz::{codec, data_key, place, second};
+use stonewal_fuzz::{codec, data_key, place};
+
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
+#[path = "../../../tests/format/support/second.rs"]
+mod second;
 
 fn read(bytes: &Bytes, expected: &ChunkHeader, key: &DataKey) -> bool {
     let stream_key = StreamKey::new(key, &expected.stream).unwrap();

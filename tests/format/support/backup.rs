@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use stonewal::catalog::{found, publish_certificate};
-use stonewal::format::Place;
 use stonewal::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
 use stonewal::format::{Codec, DataKey, ObjectRecord, Place, StreamRecord};
 use stonewal::keys::{
