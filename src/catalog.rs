@@ -19,3 +19,6 @@ pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
 pub use listing::each_entry;
 pub use open::{Access, Repository, open_bundle};
+
+#[cfg(test)]
+mod tests;

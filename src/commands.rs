@@ -8,6 +8,7 @@ mod error;
 mod facts;
 pub mod init;
 pub mod list;
+pub mod parts;
 mod repository;
 pub mod restore_dump;
 pub mod serve;
@@ -25,4 +26,13 @@ pub enum Which {
     Latest,
     /// The one with this id.
     Id(crate::format::BackupId),
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Latest => f.write_str("the latest backup"),
+            Self::Id(id) => write!(f, "backup {id}"),
+        }
+    }
 }

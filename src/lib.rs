@@ -17,6 +17,7 @@
 //! - [`observe`]: logs, progress, the clock.
 
 pub mod catalog;
+pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod format;

@@ -83,6 +83,9 @@ pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
 /// How long a child may take to end after SIGTERM before it gets SIGKILL; seconds.
 pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 
+/// How long an interrupted backup or restore may take to end in good order before it is given up; seconds.
+pub const INTERRUPT_GRACE_SECONDS: u64 = 12;
+
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
@@ -103,6 +106,7 @@ const _: () =
     assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);
 const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
 const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
+const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 
@@ -111,6 +115,9 @@ pub const MANIFEST_BYTES_MAX: u64 = 2 * MANIFEST_PART_BYTES_MAX as u64 + 1024;
 
 /// Backup folders looked into at once.
 pub const DISCOVERIES: usize = 8;
+
+/// Objects of one kind looked at in a listing, the oldest of them: we put a handful there, an attacker a million.
+pub const FIRST_VERSIONS_MAX: usize = 5000;
 
 /// Findings told in full; all are counted.
 pub const FINDINGS_MAX: usize = 1000;

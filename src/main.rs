@@ -1,3 +1,7 @@
 //! The `stonewal` binary: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stonewal::cli::run(std::env::args_os()).into()
+}

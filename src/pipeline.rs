@@ -9,14 +9,13 @@ mod download;
 mod error;
 mod fetch;
 mod frames;
-mod place;
 mod pump;
 pub mod stage;
+mod stream_place;
 mod upload;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};
 pub use fetch::fetch_chunk;
-pub use place::Place;
 pub use pump::{PumpError, pump};
 pub use upload::{Encoding, StreamWriter, Target};

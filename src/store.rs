@@ -12,6 +12,8 @@ pub mod embedded;
 mod error;
 #[doc(hidden)]
 pub mod faulty;
+#[doc(hidden)]
+pub mod memory;
 pub mod roles;
 mod s3;
 mod types;

@@ -13,7 +13,7 @@ pub use findings::Findings;
 
 use crate::catalog::{self, Backup, Repository};
 use crate::observe::Progress;
-use crate::pipeline::{self, Place};
+use crate::pipeline;
 
 /// How deep to look. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,15 +78,4 @@ pub async fn verify(repository: &Repository, backup: &Backup, options: &Options)
         Level::Decrypt => streams::decrypt(repository, backup, options, &mut findings).await?,
     }
     Ok(findings)
-}
-
-/// The place that a backup's manifest names.
-pub(crate) fn place(repository: &Repository, backup: &Backup) -> Place {
-    let clear = backup.clear();
-    Place {
-        names: repository.names().clone(),
-        repository: clear.repository,
-        cluster: clear.cluster.clone(),
-        backup: clear.backup.clone(),
-    }
 }

@@ -8,9 +8,8 @@ use super::listing::each_entry;
 use super::{Error, Repository, Result};
 use crate::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
 use crate::format::names::Names;
-use crate::format::{DataKey, LockModeRecord, LockRecord, ObjectRecord, StreamRecord};
+use crate::format::{DataKey, LockModeRecord, LockRecord, ObjectRecord, Place, StreamRecord};
 use crate::keys::{self, Recipient, data_key, tag};
-use crate::pipeline::Place;
 use crate::pipeline::stage::{SealReceipt, SourceReceipt, StoreReceipt};
 use crate::store::{Append, Lock, LockMode, ObjectKey, Put, Read, VersionId};
 
@@ -173,7 +172,7 @@ pub async fn commit<S: Read + Append>(
         let sign = |message: &[u8]| writer.sign(message);
         Ok(Manifest::encode(&clear, &draft.sealed, &keys.metadata, writer.public(), sign)?)
     })?;
-    let key = ObjectKey::new(place.names.manifest(&place.cluster, &place.backup, clear.manifest));
+    let key = ObjectKey::new(place.manifest(clear.manifest));
     let stored = store.put(Put { key: key.clone(), body: body.into(), lock: draft.lock }).await?;
     Ok(Committed { clear, key, version: stored.version })
 }
@@ -183,11 +182,11 @@ async fn check_listed(store: &dyn Read, place: &Place, clear: &ClearPart) -> Res
     let mut wanted = HashMap::new();
     for stream in &clear.streams {
         for (number, chunk) in (0..).zip(&stream.chunks) {
-            let key = place.names.chunk(&place.cluster, &place.backup, &stream.name, number, chunk.tag);
+            let key = place.chunk(&stream.name, number, chunk.tag);
             wanted.insert(key, (chunk.version.as_str(), chunk.bytes));
         }
     }
-    each_entry(store, &place.names.backup(&place.cluster, &place.backup), |entry| {
+    each_entry(store, &place.folder(), |entry| {
         let found = (entry.version.as_str(), entry.bytes);
         if !entry.delete_marker && wanted.get(entry.key.as_str()) == Some(&found) {
             wanted.remove(entry.key.as_str());

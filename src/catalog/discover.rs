@@ -5,7 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::listing::{first_versions, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::manifest::{ClearPart, Manifest};
-use crate::format::{BackupId, ClusterName};
+use crate::format::{BackupId, ClusterName, Place};
 use crate::limits::{DISCOVERIES, MANIFEST_BYTES_MAX};
 use crate::store::Entry;
 
@@ -26,6 +26,17 @@ impl Backup {
 }
 
 impl Repository {
+    /// Where a backup lies.
+    pub fn place(&self, backup: &Backup) -> Place {
+        let clear = backup.clear();
+        Place {
+            names: self.names.clone(),
+            repository: clear.repository,
+            cluster: clear.cluster.clone(),
+            backup: clear.backup.clone(),
+        }
+    }
+
     /// Clusters that have backups, by name.
     pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
         Ok(self.names.clusters(&folders(&*self.store, self.names.prefix()).await?))

@@ -62,6 +62,11 @@ impl FindingKind {
         matches!(self, Self::Missing | Self::Altered | Self::Unreadable)
     }
 
+    /// Whether it is no more than what an interrupted backup leaves behind.
+    pub fn is_stray(self) -> bool {
+        self == Self::Stray
+    }
+
     /// Whether someone must have done it on purpose.
     pub fn is_tampering(self) -> bool {
         matches!(self, Self::ForgedManifest | Self::LaterVersion | Self::DeleteMarker | Self::ForgedKey | Self::Altered)

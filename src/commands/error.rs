@@ -121,6 +121,7 @@ impl Error {
             Self::Format(_)
             | Self::Usage(_)
             | Self::NotConfirmed { .. }
+            | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })
             | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
             | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,

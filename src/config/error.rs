@@ -58,7 +58,7 @@ pub enum Error {
         nearest: Option<&'static str>,
     },
     /// A key with a value it may not have.
-    #[error("{at}: {key}: {problem}")]
+    #[error("{}: {problem}", place(at, key))]
     Value {
         /// Dotted path of the key.
         key: &'static str,
@@ -154,6 +154,14 @@ impl Error {
             }
             Self::NotText { .. } => return None,
         })
+    }
+}
+
+/// Where a value was given. A flag or a variable says by itself which key it stands for.
+fn place(at: &Origin, key: &str) -> String {
+    match at {
+        Origin::Flag(_) | Origin::Variable(_) => at.to_string(),
+        Origin::Default | Origin::File { .. } => format!("{at}: {key}"),
     }
 }
 

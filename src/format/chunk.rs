@@ -50,10 +50,11 @@ impl ChunkBuilder {
         self.plain_bytes
     }
 
-    /// What the object would measure after one more frame of `packed_bytes` compressed bytes.
-    pub fn bytes_with(&self, packed_bytes: usize) -> usize {
+    /// Whether one more frame of `packed_bytes` compressed bytes leaves the object within `chunk_bytes`, and the frames
+    /// within what a reader accepts: frames of zeros are so small that their number is reached first.
+    pub fn fits(&self, packed_bytes: usize, chunk_bytes: usize) -> bool {
         let index = (self.index.len() + 1) * INDEX_ENTRY_BYTES + TAG_BYTES + TRAILER_BYTES;
-        self.buffer.len() + packed_bytes + TAG_BYTES + index
+        self.index.len() < CHUNK_FRAMES_MAX && self.buffer.len() + packed_bytes + TAG_BYTES + index <= chunk_bytes
     }
 
     /// Seals one compressed frame and appends it.
@@ -109,6 +110,7 @@ impl Chunk {
         let place = Place::Index { chunk: header.number };
         let opened = key.open(place, &encoded, &mut sealed).ok_or(Error::IndexForged { chunk: header.number })?;
         let index = read_index(opened)?;
+        header.first_frame.checked_add(index.len() as u64).ok_or(Error::TooLong)?;
         let frames: u64 = index.iter().map(|entry| u64::from(entry.sealed_bytes)).sum();
         if frames != (index_at - header_bytes) as u64 {
             return Err(Error::Malformed { what: "frame index", why: "its lengths do not add up to the chunk".into() });
@@ -214,4 +216,36 @@ fn check(what: &'static str, claimed: u32, max: usize) -> Result<()> {
         return Err(Error::Absurd { what, claimed: u64::from(claimed), max: max as u64 });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::format::{Codec, DataKey, KeyId, RepositoryId, StreamId};
+
+    /// A terabyte of zeros in the largest chunks: frames of a few bytes each. What the writer makes, the reader takes.
+    #[test]
+    fn a_chunk_is_full_before_its_frames_are_too_many() {
+        let header = ChunkHeader {
+            codec: Codec::None,
+            number: 0,
+            first_frame: 0,
+            repository: RepositoryId::new([1; 16]),
+            key: KeyId::new([2; 16]),
+            stream: StreamId::new([3; 16]),
+            cluster: "main".parse().unwrap(),
+            backup: "20261124T031500Z-5b0c6f2e".parse().unwrap(),
+            name: "dump".parse().unwrap(),
+        };
+        let key = StreamKey::new(&DataKey::new(Zeroizing::new([4; 32])), &header.stream).unwrap();
+        let mut builder = ChunkBuilder::new(header.clone(), 0);
+        while builder.fits(1, CHUNK_BYTES_MAX) {
+            builder.push(&key, &[0], 1, false).unwrap();
+        }
+        assert_eq!(builder.frames(), CHUNK_FRAMES_MAX as u64);
+        let chunk = Chunk::read(&builder.finish(&key).unwrap(), &header, &key).unwrap();
+        assert_eq!(chunk.frames(), CHUNK_FRAMES_MAX as u64);
+    }
 }

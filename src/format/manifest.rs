@@ -30,7 +30,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The stored bytes of a new manifest, signed by `writer`.
+    /// The stored bytes of a new manifest, signed by `writer`. Refuses whatever [`Manifest::decode`] would refuse: a
+    /// backup that cannot be read back must not be published.
     pub fn encode(
         clear: &ClearPart,
         sealed: &SealedPart,
@@ -38,6 +39,7 @@ impl Manifest {
         writer: &WriterPublic,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Result<Vec<u8>> {
+        clear.check()?;
         let clear = to_json(clear)?;
         let sealed = seal_manifest(metadata_key, &clear, pack(&to_json(sealed)?)?)?;
         let mut out = Vec::with_capacity(clear.len() + sealed.len() + 128);
@@ -98,6 +100,9 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 /// gzip members of at most one frame each, as in a stream, so that one bounded codec serves both.
 fn pack(json: &[u8]) -> Result<Vec<u8>> {
+    if json.len() > MANIFEST_PART_BYTES_MAX {
+        return Err(Error::TooLong);
+    }
     let frames: Vec<Frame> = json
         .chunks(FRAME_BYTES_MAX)
         .map(|plain| Ok(Frame { bytes: plain.len(), packed: Codec::Gzip.compress(plain, 6)? }))

@@ -84,7 +84,8 @@ fn by_verbosity(verbosity: u8) -> String {
         2 => "debug",
         _ => "trace",
     };
-    format!("warn,stonewal={level}")
+    // s3s, below the embedded store, logs every refusal as an error; there a refusal is an answer like any other.
+    format!("warn,s3s=off,stonewal={level}")
 }
 
 fn lines<S>(format: LogFormat, writer: BoxMakeWriter) -> Box<dyn Layer<S> + Send + Sync>

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::place::StreamPlace;
+use super::stream_place::StreamPlace;
 use super::upload::Target;
 use super::{Error, Result};
 use crate::format::{ChunkRecord, Digest};
 use crate::keys;
-use crate::store::Put;
+use crate::store::{ObjectKey, Put};
 
 /// Chunks of one stream on their way. Upload happens out of order; the records come out in order.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ async fn put_chunk(
     let hashed = body.clone();
     let sha256 = spawn_blocking(move || Digest::of(&hashed)).await.map_err(Error::Worker)?;
     let (tag, bytes) = (keys::tag()?, body.len() as u64);
-    let key = stream.place.chunk(&stream.name, number, tag);
+    let key = ObjectKey::new(stream.place.chunk(&stream.name, number, tag));
     let stored = target.store.put(Put { key, body, lock: target.lock }).await?;
     target.progress.add_chunk(bytes);
     Ok((number, ChunkRecord { tag, version: stored.version.as_str().to_owned(), bytes, sha256, frames }))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::fetch::Fetcher;
 use super::frames::Ordered;
-use super::place::StreamPlace;
 use super::stage::OpenReceipt;
-use super::{Error, Place, Result};
+use super::stream_place::StreamPlace;
+use super::{Error, Result};
 use crate::format::chunk::{Chunk, SealedFrame};
 use crate::format::seal::StreamKey;
-use crate::format::{self, DataKey, StreamRecord};
+use crate::format::{self, DataKey, Place, StreamRecord};
 use crate::observe::Progress;
 use crate::store::Read;
 
@@ -25,7 +25,9 @@ pub struct StreamReader {
     opening: Ordered<format::Result<Vec<u8>>>,
     chunks: u32,
     sealed_frames: u64,
+    opened_frames: u64,
     plain_bytes: u64,
+    failed: bool,
     progress: Progress,
 }
 
@@ -53,13 +55,25 @@ impl StreamReader {
             opening: Ordered::new(),
             chunks: 0,
             sealed_frames: 0,
+            opened_frames: 0,
             plain_bytes: 0,
+            failed: false,
             progress,
         })
     }
 
-    /// The next plain bytes; `None` once the final frame has been given.
+    /// The next plain bytes; `None` once the final frame has been given. After an error there are no more: what lies
+    /// past a fault is never released, even to a caller who asks again (invariant I5).
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if self.failed {
+            return Err(self.incomplete());
+        }
+        let next = self.advance().await;
+        self.failed = next.is_err();
+        next
+    }
+
+    async fn advance(&mut self) -> Result<Option<Vec<u8>>> {
         while !self.opening.is_full() {
             let Some(frame) = self.next_sealed().await? else { break };
             let (key, last) = (self.key.clone(), frame.number() + 1 == self.record.frames);
@@ -69,6 +83,7 @@ impl StreamReader {
             None => Ok(None),
             Some(opened) => {
                 let plain = opened.map_err(|source| self.fault(source))?;
+                self.opened_frames += 1;
                 self.plain_bytes += plain.len() as u64;
                 self.progress.add_plain_bytes(plain.len() as u64);
                 Ok(Some(plain))
@@ -78,12 +93,9 @@ impl StreamReader {
 
     /// Proof that everything recorded was given.
     pub fn finish(self) -> Result<OpenReceipt> {
-        let whole = self.sealed_frames == self.record.frames && self.plain_bytes == self.record.plain_bytes;
-        if !whole {
-            let (stream, got, want) = (self.stream.name, self.plain_bytes, self.record.plain_bytes);
-            return Err(Error::Incomplete { stream, got, want });
-        }
-        Ok(OpenReceipt { plain_bytes: self.plain_bytes })
+        let (frames, bytes) = (self.opened_frames == self.record.frames, self.plain_bytes == self.record.plain_bytes);
+        let whole = frames && bytes && !self.failed;
+        if whole { Ok(OpenReceipt { plain_bytes: self.plain_bytes }) } else { Err(self.incomplete()) }
     }
 
     async fn next_sealed(&mut self) -> Result<Option<SealedFrame>> {
@@ -99,6 +111,11 @@ impl StreamReader {
             self.chunks += 1;
             self.frames = Some(Box::new(chunk.into_frames()));
         }
+    }
+
+    fn incomplete(&self) -> Error {
+        let (stream, got, want) = (self.stream.name.clone(), self.plain_bytes, self.record.plain_bytes);
+        Error::Incomplete { stream, got, want }
     }
 
     fn fault(&self, source: format::Error) -> Error {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::{Error, Place, Result};
-use crate::format::{ChunkRecord, Digest, StreamName};
+use super::{Error, Result};
+use crate::format::{ChunkRecord, Digest, Place, StreamName};
 use crate::limits::CHUNK_BYTES_MAX;
-use crate::store::{self, Read, VersionId};
+use crate::store::{self, ObjectKey, Read, VersionId};
 
 /// Fetches one chunk in the version that the manifest pins, and checks its length and digest.
 pub async fn fetch_chunk(
@@ -19,7 +19,7 @@ pub async fn fetch_chunk(
     number: u32,
     record: &ChunkRecord,
 ) -> Result<Bytes> {
-    let key = place.chunk(stream, number, record.tag);
+    let key = ObjectKey::new(place.chunk(stream, number, record.tag));
     let altered = |why: String| Error::AlteredChunk { key: key.to_string(), why };
     if record.bytes > CHUNK_BYTES_MAX as u64 {
         return Err(altered(format!("its manifest claims {} bytes", record.bytes)));

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::chunks::ChunkSender;
 use super::frames::Ordered;
-use super::place::StreamPlace;
 use super::stage::{SealReceipt, StoreReceipt};
-use super::{Error, Place, Result};
+use super::stream_place::StreamPlace;
+use super::{Error, Result};
 use crate::format::chunk::ChunkBuilder;
 use crate::format::seal::StreamKey;
-use crate::format::{self, Codec, DataKey, StreamName, StreamRecord};
+use crate::format::{self, Codec, DataKey, Place, StreamName, StreamRecord};
 use crate::keys;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::observe::Progress;
@@ -176,12 +176,12 @@ impl StreamWriter {
     /// Seals a compressed frame into the current chunk, or into the next one if it does not fit.
     async fn place(&mut self, packed: format::Result<Packed>) -> Result<()> {
         let packed = packed.map_err(|source| self.fault(source))?;
-        if self.chunk.as_ref().is_some_and(|chunk| chunk.bytes_with(packed.bytes.len()) > self.target.chunk_bytes) {
+        let (packed_bytes, chunk_bytes) = (packed.bytes.len(), self.target.chunk_bytes);
+        if self.chunk.as_ref().is_some_and(|chunk| !chunk.fits(packed_bytes, chunk_bytes)) {
             self.close_chunk().await?;
         }
         let (stream, number, first) = (&self.stream, self.chunks, self.frames);
-        let capacity = self.target.chunk_bytes;
-        let chunk = self.chunk.get_or_insert_with(|| ChunkBuilder::new(stream.header(number, first), capacity));
+        let chunk = self.chunk.get_or_insert_with(|| ChunkBuilder::new(stream.header(number, first), chunk_bytes));
         let sealed = chunk.push(&self.key, &packed.bytes, packed.plain_bytes, packed.last);
         sealed.map_err(|source| self.fault(source))?;
         self.frames += 1;

@@ -47,6 +47,11 @@ impl std::fmt::Debug for Environment {
     }
 }
 
+/// Whether a connection string itself carries a password, which everyone on the host could read in an argument list.
+pub fn carries_password(conninfo: &str) -> Result<bool> {
+    Ok(text::parse(conninfo)?.iter().any(|(name, value)| name == "password" && !value.is_empty()))
+}
+
 /// Where and how to connect. Holds no secret that `Debug` or [`ConnInfo::redacted`] would show.
 #[derive(Debug, Clone)]
 pub struct ConnInfo {

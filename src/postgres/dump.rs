@@ -123,8 +123,12 @@ impl Dump {
     ) -> Result<Self> {
         let application_name = format!("stonewal dump {}", token::random()?);
         let cleanup = Cleanup { info: info.clone(), application_name };
+        let session = tokio::select! {
+            session = Session::connect(info, &cleanup.application_name) => session?,
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        };
         let started = tokio::select! {
-            started = Self::launch(&cleanup, options, search, cancel) => started,
+            started = Self::launch(session, &cleanup, options, search, cancel) => started,
             () = cancel.cancelled() => Err(Error::Cancelled),
         };
         if started.is_err() {
@@ -134,13 +138,13 @@ impl Dump {
     }
 
     async fn launch(
+        session: Session,
         cleanup: &Cleanup,
         options: DumpOptions,
         search: &Search,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let name = &cleanup.application_name;
-        let session = Session::connect(&cleanup.info, name).await?;
         let needs = format!("the server is PostgreSQL {}", session.major());
         let program = search.find("pg_dump", session.major(), &needs).await?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off";

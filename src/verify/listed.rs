@@ -56,11 +56,11 @@ pub(super) async fn check(repository: &Repository, backup: &Backup, findings: &m
 
 /// Every object that a restore of the backup reads.
 fn pinned_objects(repository: &Repository, backup: &Backup) -> HashMap<String, Pinned> {
-    let (names, clear) = (repository.names(), backup.clear());
+    let (names, place, clear) = (repository.names(), repository.place(backup), backup.clear());
     let mut pinned = HashMap::new();
     for stream in &clear.streams {
         for (number, chunk) in (0..).zip(&stream.chunks) {
-            let key = names.chunk(&clear.cluster, &clear.backup, &stream.name, number, chunk.tag);
+            let key = place.chunk(&stream.name, number, chunk.tag);
             pinned.insert(key, Pinned::new(&chunk.version, Some(chunk.bytes)));
         }
     }

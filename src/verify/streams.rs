@@ -2,11 +2,11 @@
 
 use futures::{StreamExt as _, stream};
 
-use super::{Error, Findings, Options, place};
+use super::{Error, Findings, Options};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
-use crate::format::StreamRecord;
+use crate::format::{DataKey, Place, StreamRecord};
 use crate::keys;
-use crate::pipeline::{self, Place, StreamReader, fetch_chunk};
+use crate::pipeline::{self, StreamReader, fetch_chunk};
 
 /// Reads every chunk and compares its digest; goes on after a bad one, to tell the whole extent.
 pub(super) async fn checksum(
@@ -15,7 +15,7 @@ pub(super) async fn checksum(
     options: &Options,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let (store, place) = (repository.store(), place(repository, backup));
+    let (store, place) = (repository.store(), repository.place(backup));
     let place = &place;
     for record in &backup.clear().streams {
         let fetches = stream::iter((0..).zip(&record.chunks))
@@ -40,7 +40,7 @@ pub(super) async fn decrypt(
 ) -> Result<(), Error> {
     match repository.payload_key(&backup.clear().payload_key).await {
         Ok(key) => {
-            let place = place(repository, backup);
+            let place = repository.place(backup);
             for record in &backup.clear().streams {
                 if let Err(error) = drain(repository, &place, record, &key, options).await {
                     findings.push(found(error)?);
@@ -72,7 +72,7 @@ async fn drain(
     repository: &Repository,
     place: &Place,
     record: &StreamRecord,
-    key: &crate::format::DataKey,
+    key: &DataKey,
     options: &Options,
 ) -> pipeline::Result<()> {
     let (store, progress) = (repository.store().clone(), options.progress.clone());

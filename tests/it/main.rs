@@ -1,12 +1,7 @@
 //! Tests against real servers, one module per subject.
 
 #![cfg(test)]
-#![expect(clippy::print_stdout, reason = "tests say what they skip and what a server lacks")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::similar_names,
-    reason = "a test that cannot go on shall stop, and names are local"
-)]
+#![expect(clippy::similar_names, reason = "names of tests are local")]
 
 mod contract;
 mod embedded;

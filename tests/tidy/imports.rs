@@ -15,7 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("postgres", &["pipeline::stage", "limits", "observe"]),
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
     ("retention", &["catalog", "store", "limits", "observe"]),
-    ("verify", &["catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
+    ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
     (
         "commands",
         &[
@@ -40,10 +40,10 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Stores: code that works on any of them names none of them.
-const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::roles"];
+const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::memory", "store::roles"];
 
 /// Modules of the table that are not written yet. An entry must go when its module comes.
-const PLANNED: &[&str] = &["catalog", "retention", "verify", "commands", "cli"];
+const PLANNED: &[&str] = &["retention"];
 
 #[test]
 fn modules_import_only_what_the_table_allows() {
@@ -60,7 +60,7 @@ fn the_crate_documentation_lists_exactly_the_modules_of_the_table() {
 }
 
 /// Files that a `#[cfg(test)] mod name;` declares, without extension.
-fn test_files(sources: &[Source]) -> Vec<String> {
+pub(crate) fn test_files(sources: &[Source]) -> Vec<String> {
     let files = sources.iter().flat_map(|source| {
         let folder = source.path.trim_end_matches(".rs").trim_end_matches("/mod").to_owned();
         let folder = if folder == "src/lib" || folder == "src/main" { "src".to_owned() } else { folder };
@@ -69,7 +69,7 @@ fn test_files(sources: &[Source]) -> Vec<String> {
     files.collect()
 }
 
-fn is_or_below(path: &str, module: &str) -> bool {
+pub(crate) fn is_or_below(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
@@ -256,7 +256,7 @@ fn finer_rules_hold_too() {
     ] {
         assert_eq!(breaches(&Source::new(file, code)).len(), 1, "{code}");
     }
-    let lib = "//! - [`limits`]: x\n//! - [`keys`]: x\npub mod limits;\npub mod cli;\npub mod novel;\n";
+    let lib = "//! - [`limits`]: x\n//! - [`keys`]: x\npub mod limits;\npub mod retention;\npub mod novel;\n";
     let reasons: Vec<String> = module_list(lib).into_iter().map(|finding| finding.reason).collect();
     assert_eq!(reasons.len(), 5, "{reasons:#?}");
 }

@@ -1,11 +1,14 @@
 //! The clear part: what a person without keys may know of a backup.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::format::{
     BackupId, ClusterName, Error, KeyId, LockRecord, ObjectRecord, RepositoryId, Result, StreamName, StreamRecord, Tag,
 };
+use crate::limits::{CHUNK_BYTES_MAX, CHUNK_FRAMES_MAX, FRAME_BYTES_MAX};
 
 /// What a backup is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +16,14 @@ use crate::format::{
 pub enum Kind {
     /// Logical: pg_dump of one database, with the cluster's globals.
     Dump,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dump => "dump",
+        })
+    }
 }
 
 /// A data key of the backup and the wraps written with it.
@@ -80,20 +91,33 @@ impl ClearPart {
         self.streams.iter().find(|stream| stream.name == *name)
     }
 
-    /// Refuses a manifest that contradicts itself.
+    /// Refuses a manifest that contradicts itself or claims what no stream can have; after it, no sum overflows.
     pub(super) fn check(&self) -> Result<()> {
         let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
-        for (i, stream) in self.streams.iter().enumerate() {
+        let (mut names, mut ids) = (HashSet::new(), HashSet::new());
+        for stream in &self.streams {
+            for chunk in &stream.chunks {
+                within("chunk", chunk.bytes, CHUNK_BYTES_MAX)?;
+                within("number of frames", chunk.frames, CHUNK_FRAMES_MAX)?;
+            }
             let frames: u64 = stream.chunks.iter().map(|chunk| chunk.frames).sum();
-            if frames != stream.frames || stream.chunks.is_empty() {
+            if frames != stream.frames || stream.chunks.iter().any(|chunk| chunk.frames == 0) || frames == 0 {
                 return malformed(format!("the frames of stream {} do not add up", stream.name));
             }
-            if self.streams[..i].iter().any(|other| other.name == stream.name || other.id == stream.id) {
+            if stream.plain_bytes > frames.saturating_mul(FRAME_BYTES_MAX as u64) {
+                return malformed(format!("stream {} is longer than its frames can be", stream.name));
+            }
+            if !names.insert(&stream.name) || !ids.insert(stream.id) {
                 return malformed(format!("stream {} appears twice", stream.name));
             }
         }
         Ok(())
     }
+}
+
+fn within(what: &'static str, claimed: u64, max: usize) -> Result<()> {
+    let max = max as u64;
+    if claimed > max { Err(Error::Absurd { what, claimed, max }) } else { Ok(()) }
 }
 
 /// 64-bit numbers as JSON text: many JSON readers keep 53 bits.

@@ -1,0 +1,6 @@
+//! The catalog over a bucket in memory: attackers, crashes, failing stores.
+
+mod attack;
+mod restore;
+mod sim;
+mod world;

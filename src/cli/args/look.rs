@@ -1,0 +1,71 @@
+//! `list`, `show`, `verify`.
+
+use clap::Args;
+
+/// List the backups
+///
+/// Of the cluster that is configured or given, else of all. Only backups signed by a trusted writer are listed; whatever
+/// else lies among them is reported on standard error, and the exit code is 3.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal list
+  stonewal list --json | jq -r '.backups[-1].backup'
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file: they say whose backups count
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+pub(in crate::cli) struct List {
+    /// All clusters, even if one is configured
+    #[arg(long, conflicts_with = "cluster")]
+    pub(in crate::cli) all_clusters: bool,
+}
+
+/// Show everything that is known of one backup
+///
+/// With keys that open it, the database, extensions and row counts too.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal show
+  stonewal show 20261124T031500Z-5b0c6f2e --json
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+pub(in crate::cli) struct Show {
+    /// Which backup: an id as `stonewal list` shows it, or latest
+    #[arg(value_name = "BACKUP", default_value = "latest")]
+    pub(in crate::cli) backup: String,
+}
+
+/// Verify that backups are there, unchanged, locked and readable
+///
+/// Exit code 4 when a backup is damaged; 3 when all are whole but something lies beside them, such as later versions,
+/// delete markers or forged manifests, which a restore ignores.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Levels, each including those before it:
+  list       every object exists in its recorded version and is locked long enough; reads no data
+  checksum   every object holds the bytes that were written; reads everything, needs no key to the data
+  decrypt    every frame opens and decompresses; reads everything, needs the passphrase or a recovery file
+
+Examples:
+  stonewal verify
+  stonewal verify latest --level decrypt
+  stonewal verify --all-clusters --level checksum --json
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file (not for decrypt), or keys.identity_file
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*")]
+pub(in crate::cli) struct Verify {
+    /// One backup: an id as `stonewal list` shows it, or latest; without it, all
+    #[arg(value_name = "BACKUP")]
+    pub(in crate::cli) backup: Option<String>,
+    /// How deep: list, checksum or decrypt
+    #[arg(long, default_value = "list")]
+    pub(in crate::cli) level: String,
+    /// All clusters, even if one is configured
+    #[arg(long, conflicts_with_all = ["cluster", "backup"])]
+    pub(in crate::cli) all_clusters: bool,
+}

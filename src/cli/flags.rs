@@ -1,0 +1,91 @@
+//! Flags as settings: which flag stands for which key.
+
+use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore};
+use crate::config::Flags;
+use crate::config::key::{self, Key};
+
+type Value<'a> = (&'static Key, &'static str, &'a Option<String>);
+
+/// Everything on the command line that is a setting.
+pub(super) fn flags(global: &Global, command: &Command) -> Flags {
+    let mut flags = Flags::default();
+    flags.config.clone_from(&global.config);
+    set(
+        &mut flags,
+        &[
+            (&key::REPOSITORY, "--repository", &global.repository),
+            (&key::CLUSTER, "--cluster", &global.cluster),
+            (&key::S3_ENDPOINT, "--endpoint", &global.endpoint),
+            (&key::S3_REGION, "--region", &global.region),
+            (&key::S3_PROFILE, "--profile", &global.profile),
+            (&key::S3_CA_FILE, "--ca-file", &global.ca_file),
+            (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
+            (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
+            (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
+            (&key::LOG_FORMAT, "--log-format", &global.log_format),
+        ],
+    );
+    match command {
+        Command::Init(Init { recipients, lock: how, .. }) => {
+            flags.set_list(&key::KEYS_RECIPIENTS, "--recipient", recipients.clone());
+            lock(&mut flags, how);
+        }
+        Command::Backup(Backup::Dump(args)) => dump(&mut flags, args),
+        Command::Restore(Restore::Dump(args)) => {
+            set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
+        }
+        Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
+        Command::Doctor(args) => set(
+            &mut flags,
+            &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
+        ),
+        Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
+        Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+    }
+    flags
+}
+
+fn set(flags: &mut Flags, values: &[Value<'_>]) {
+    for (key, flag, value) in values {
+        if let Some(value) = value {
+            flags.set(key, flag, value);
+        }
+    }
+}
+
+fn lock(flags: &mut Flags, how: &LockFlags) {
+    set(
+        flags,
+        &[
+            (&key::LOCK_MODE, "--lock-mode", &how.lock_mode),
+            (&key::LOCK_RETAIN, "--retain", &how.retain),
+            (&key::IMMUTABILITY, "--immutability", &how.immutability),
+        ],
+    );
+}
+
+fn dump(flags: &mut Flags, args: &BackupDump) {
+    set(
+        flags,
+        &[
+            (&key::POSTGRES_URL, "--from", &args.from),
+            (&key::DUMP_GLOBALS, "--globals", &args.globals),
+            (&key::DUMP_COUNTS, "--counts", &args.counts),
+            (&key::DUMP_CODEC, "--codec", &args.codec),
+            (&key::DUMP_LEVEL, "--level", &args.level),
+            (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir),
+        ],
+    );
+    flags.set_list(&key::DUMP_SCHEMAS, "--schema", args.schemas.clone());
+    flags.set_list(&key::DUMP_EXCLUDE_TABLES, "--exclude-table", args.exclude_tables.clone());
+    flags.set_list(&key::DUMP_EXCLUDE_TABLE_DATA, "--exclude-table-data", args.exclude_table_data.clone());
+    for (key, flag, on) in [
+        (&key::DUMP_NO_OWNER, "--no-owner", args.no_owner),
+        (&key::DUMP_NO_PRIVILEGES, "--no-privileges", args.no_privileges),
+    ] {
+        if on {
+            flags.set(key, flag, "true");
+        }
+    }
+    lock(flags, &args.lock);
+}

@@ -1,0 +1,39 @@
+//! `list`: a table.
+
+use std::fmt::Write as _;
+
+use super::{Report, warnings_of};
+use crate::cli::words::{between, lock, size, table, time};
+use crate::commands::list::{Outcome, Row};
+
+impl Report for Outcome {
+    fn print(&self, out: &mut String) {
+        if self.backups.is_empty() {
+            let _ = writeln!(out, "no backups at {}", self.location);
+            return;
+        }
+        let rows: Vec<_> = self.backups.iter().map(row).collect();
+        let headings = ["CLUSTER", "BACKUP", "KIND", "STARTED", ">TOOK", "SERVER", ">SIZE", ">STORED", "LOCKED"];
+        table(out, &headings, &rows);
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        warnings_of(&self.findings)
+    }
+}
+
+fn row(row: &Row) -> Vec<String> {
+    // Debian appends its package to the version: "15.18 (Debian 15.18-0+deb12u1)".
+    let server = row.server_version.split_whitespace().next().unwrap_or_default().to_owned();
+    vec![
+        row.cluster.to_string(),
+        row.backup.to_string(),
+        row.kind.to_string(),
+        time(row.started_at),
+        between(row.started_at, row.finished_at),
+        server,
+        size(row.plain_bytes),
+        size(row.stored_bytes),
+        lock(row.lock.as_ref()),
+    ]
+}

@@ -1,0 +1,97 @@
+//! `show`: one backup on one screen.
+
+use std::fmt::Write as _;
+
+use super::{Report, warnings_of};
+use crate::cli::words::{between, count, facts, lock, ratio, size, table, time};
+use crate::commands::parts::{ClearPart, DumpFacts};
+use crate::commands::show::Outcome;
+
+impl Report for Outcome {
+    fn print(&self, out: &mut String) {
+        let clear = &self.clear;
+        let _ = writeln!(out, "backup {} of cluster {}", clear.backup, clear.cluster);
+        facts(out, &about(self));
+        out.push('\n');
+        let streams: Vec<_> = clear
+            .streams
+            .iter()
+            .map(|stream| {
+                vec![
+                    stream.name.to_string(),
+                    stream.codec.to_string(),
+                    size(stream.plain_bytes),
+                    size(stream.stored_bytes()),
+                    stream.chunks.len().to_string(),
+                ]
+            })
+            .collect();
+        table(out, &["STREAM", "CODEC", ">SIZE", ">STORED", ">CHUNKS"], &streams);
+        match self.sealed.as_ref().map(|sealed| &sealed.dump) {
+            Some(Some(dump)) => print_dump(out, dump),
+            Some(None) => {}
+            None => out.push_str("\nThe keys at hand do not open the sealed part: database, tables and row counts.\n"),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        warnings_of(&self.findings)
+    }
+}
+
+fn about(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let clear: &ClearPart = &outcome.clear;
+    let (plain, stored) = (clear.plain_bytes(), clear.stored_bytes());
+    let took = between(clear.started_at, clear.finished_at);
+    let mut lines = vec![
+        ("kind", clear.kind.to_string()),
+        ("started", format!("{}, took {took}", time(clear.started_at))),
+        ("size", format!("{}, stored in {} ({} : 1)", size(plain), size(stored), ratio(plain, stored))),
+        ("locked", lock(clear.lock.as_ref())),
+        ("server", format!("PostgreSQL {}", clear.server_version)),
+    ];
+    lines.extend(clear.system_identifier.map(|id| ("system id", id.to_string())));
+    if let (Some(lsn), Some(timeline)) = (&clear.lsn, clear.timeline) {
+        lines.push(("position", format!("{lsn} on timeline {timeline}")));
+    }
+    lines.push(("stonewal", clear.stonewal.clone()));
+    lines.push(("writer", outcome.writer.clone()));
+    lines.push(("manifest", format!("{} version {}", outcome.manifest, outcome.version)));
+    lines
+}
+
+fn print_dump(out: &mut String, dump: &DumpFacts) {
+    let database = &dump.database;
+    let _ = writeln!(out, "\ndatabase {}", database.name);
+    let mut lines = vec![
+        ("owner", database.owner.clone()),
+        ("encoding", format!("{}, {} / {}", database.encoding, database.collate, database.ctype)),
+    ];
+    lines.extend(database.size_bytes.map(|bytes| ("size on disk", size(bytes))));
+    let extensions: Vec<_> = dump.extensions.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
+    if !extensions.is_empty() {
+        lines.push(("extensions", extensions.join(", ")));
+    }
+    if dump.large_objects > 0 {
+        lines.push(("large objects", dump.large_objects.to_string()));
+    }
+    let restrict = if dump.restrict { "; needs a psql of August 2025 or later" } else { "" };
+    lines.push(("pg_dump", format!("{}{restrict}", dump.pg_dump_version)));
+    if !dump.options.is_empty() {
+        lines.push(("options", dump.options.join(" ")));
+    }
+    let roles = match dump.role_passwords {
+        Some(true) => "with their password hashes",
+        Some(false) => "without passwords",
+        None => "not included",
+    };
+    lines.push(("roles", roles.into()));
+    facts(out, &lines);
+    if let Some(counts) = &dump.counts {
+        let total = counts.iter().map(|table| table.rows).sum();
+        let _ = writeln!(out, "\n{} in {}", count(total, "row"), count(counts.len() as u64, "table"));
+        let rows: Vec<_> =
+            counts.iter().map(|c| vec![c.rows.to_string(), format!("{}.{}", c.schema, c.table)]).collect();
+        table(out, &[">ROWS", "TABLE"], &rows);
+    }
+}

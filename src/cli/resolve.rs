@@ -1,0 +1,45 @@
+//! Settings to command options.
+
+mod access;
+mod database;
+mod repository;
+
+use crate::commands::Which;
+use crate::commands::parts::{ClusterName, Level};
+use crate::config::{Origin, Settings, key};
+
+use super::failure::{Failure, Result};
+
+pub(super) use access::{Purpose, access, access_if_any, recipients};
+pub(super) use database::{
+    connection, dump_options, encoding, environment, globals, names_source, refuse_password, restore_target, search,
+};
+pub(super) use repository::repository;
+
+/// The cluster that is meant.
+pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {
+    Ok(settings.cluster.parse().map_err(crate::commands::Error::from)?)
+}
+
+/// The cluster that someone named, or `None` for all.
+pub(super) fn cluster_or_all(settings: &Settings, all: bool) -> Result<Option<ClusterName>> {
+    let named = settings.origin(&key::CLUSTER) != Origin::Default;
+    if all || !named { Ok(None) } else { cluster(settings).map(Some) }
+}
+
+/// `latest` or an id.
+pub(super) fn which(text: &str) -> Result<Which> {
+    if text == "latest" {
+        return Ok(Which::Latest);
+    }
+    let way_out = "give latest, or an id as `stonewal list` shows it";
+    text.parse().map(Which::Id).map_err(|_| Failure::usage(format!("{text:?} is not the id of a backup"), way_out))
+}
+
+/// How deep to verify.
+pub(super) fn level(text: &str) -> Result<Level> {
+    text.parse().map_err(|problem| Failure::Usage {
+        what: format!("--level: {problem}"),
+        way_out: Some("`stonewal verify --help` explains the levels"),
+    })
+}

@@ -1,0 +1,105 @@
+//! Which of the configured keys a command uses.
+
+use crate::commands;
+use crate::commands::parts::{Access, KeyError, Recipient, RecoveryFile, WriterFile};
+use crate::config::key::{self, Key};
+use crate::config::{Origin, SecretFile, Settings};
+
+use super::super::failure::{Failure, Result};
+
+/// What the keys are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Purpose {
+    /// Publishing: a writer file, else the passphrase.
+    Write,
+    /// Reading data: a recovery file, else the passphrase.
+    Read,
+    /// Telling which backups are genuine: whatever is there, the least powerful first.
+    Look,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Writer,
+    Recovery,
+    Passphrase,
+}
+
+/// The keys for a purpose.
+pub(in crate::cli) fn access(settings: &Settings, purpose: Purpose) -> Result<Access> {
+    access_if_any(settings, purpose)?.ok_or_else(|| Failure::usage(missing(purpose), ways(purpose)))
+}
+
+/// The keys for a purpose, or `None` if there are none. A file that was named on the command line is used whatever the
+/// purpose, so that a wrong one is reported instead of passed over.
+pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Result<Option<Access>> {
+    let keys = &settings.keys;
+    let by_flag = |key: &Key| matches!(settings.origin(key), Origin::Flag(_));
+    let order: &[Kind] = match purpose {
+        _ if by_flag(&key::KEYS_WRITER_FILE) => &[Kind::Writer],
+        _ if by_flag(&key::KEYS_IDENTITY_FILE) => &[Kind::Recovery],
+        Purpose::Write => &[Kind::Writer, Kind::Passphrase, Kind::Recovery],
+        Purpose::Read => &[Kind::Recovery, Kind::Passphrase, Kind::Writer],
+        Purpose::Look => &[Kind::Writer, Kind::Recovery, Kind::Passphrase],
+    };
+    for kind in order {
+        match (kind, &keys.writer_file, &keys.identity_file) {
+            (Kind::Writer, Some(_), _) if purpose == Purpose::Read => {
+                return Err(Failure::usage("a writer file cannot read data", ways(purpose)));
+            }
+            (Kind::Recovery, _, Some(_)) if purpose == Purpose::Write => {
+                return Err(Failure::usage("a recovery file cannot sign a backup", ways(purpose)));
+            }
+            (Kind::Writer, Some(file), _) => return decode(file, writer).map(Some),
+            (Kind::Recovery, _, Some(file)) => return decode(file, recovery).map(Some),
+            (Kind::Passphrase, ..) => {
+                if let Some(passphrase) = keys.passphrase()? {
+                    return Ok(Some(Access::Passphrase(passphrase)));
+                }
+            }
+            (Kind::Writer | Kind::Recovery, ..) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn missing(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Write => "there is neither a passphrase nor a writer file",
+        Purpose::Read => "there is neither a passphrase nor a recovery file",
+        Purpose::Look => "there is no passphrase, writer file or recovery file",
+    }
+}
+
+fn ways(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Write => {
+            "set BACKUP_PASSPHRASE, or keys.passphrase_file or keys.writer_file to a file that only you may read"
+        }
+        Purpose::Read => {
+            "set BACKUP_PASSPHRASE, or keys.passphrase_file or keys.identity_file to a file that only you may read"
+        }
+        Purpose::Look => {
+            "set BACKUP_PASSPHRASE, or keys.passphrase_file, keys.writer_file or keys.identity_file to a file that only you may read"
+        }
+    }
+}
+
+fn decode(file: &SecretFile, read: fn(&secrecy::SecretString) -> Result<Access, KeyError>) -> Result<Access> {
+    let text = file.read()?;
+    read(&text).map_err(|source| Failure::KeyFile { path: file.path().to_owned(), source })
+}
+
+fn writer(text: &secrecy::SecretString) -> Result<Access, KeyError> {
+    WriterFile::decode(text).map(|file| Access::Writer(Box::new(file)))
+}
+
+fn recovery(text: &secrecy::SecretString) -> Result<Access, KeyError> {
+    RecoveryFile::decode(text).map(Access::Recovery)
+}
+
+/// Further recipients for a new repository.
+pub(in crate::cli) fn recipients(settings: &Settings) -> Result<Vec<Recipient>> {
+    let parsed = settings.keys.recipients.iter().map(|text| text.parse());
+    Ok(parsed.collect::<Result<_, KeyError>>().map_err(commands::Error::from)?)
+}

@@ -1,0 +1,164 @@
+//! From arguments to an exit code.
+
+use std::ffi::OsString;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tokio_util::sync::CancellationToken;
+
+use super::Exit;
+use super::args::{Backup, Cli, Command, Keys, Restore, Store};
+use super::failure::{Failure, Result};
+use super::flags::flags;
+use super::progress::watch;
+use super::screen::Screen;
+use super::signals::Interrupts;
+use crate::commands;
+use crate::config::{self, Environment, Settings};
+use crate::limits::INTERRUPT_GRACE_SECONDS;
+use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
+
+mod databases;
+mod looks;
+mod servers;
+mod setup;
+
+/// How long an interrupted job may take to end by itself.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(INTERRUPT_GRACE_SECONDS);
+
+/// Runs one command line, program name first, and prints what came of it.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error, arguments.iter().any(|argument| argument == "--json")),
+    };
+    let screen = Screen::new(cli.global.json, cli.global.quiet);
+    let interrupts = Interrupts::default();
+    match prepare(&cli, &screen).and_then(|settings| execute(cli, &settings, &screen, &interrupts)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            // The terminal sends SIGINT to pg_dump and psql too; that one of them died of it first is no other failure.
+            let exit = if interrupts.cancel.is_cancelled() { Exit::Interrupted } else { failure.exit() };
+            screen.fail(&failure, exit);
+            exit
+        }
+    }
+}
+
+/// Help, version, or what is wrong with the arguments.
+fn explain(error: &clap::Error, json: bool) -> Exit {
+    let _ = error.print();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Exit::Done;
+    }
+    let text = error.render().to_string();
+    let first = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => text.lines().next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':'),
+    };
+    let hint = Some("`stonewal COMMAND --help` explains every argument".into());
+    Screen::new(json, true).fail_document(first.to_owned(), hint, Exit::Usage);
+    Exit::Usage
+}
+
+/// Settings and logging.
+fn prepare(cli: &Cli, screen: &Screen) -> Result<Settings> {
+    refuse_passwords(&cli.command)?;
+    let flags = flags(&cli.global, &cli.command);
+    let environment = Environment::capture()?;
+    let settings = match cli.command {
+        Command::Demo(_) => config::isolated(&flags, environment)?,
+        _ => config::load(&flags, environment)?,
+    };
+    let format = match settings.log.format {
+        config::LogFormat::Human => LogFormat::Human,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    let options = LogOptions { format, filter: settings.log.filter.clone(), verbosity: cli.global.verbose };
+    observe::init(&options, screen.log_writer())?;
+    Ok(settings)
+}
+
+/// No secret may stand in the arguments (invariant I13).
+fn refuse_passwords(command: &Command) -> Result<()> {
+    const SOURCE: &str = "set DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
+    const TARGET: &str = "set RESTORE_DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
+    let (flag, url, instead) = match command {
+        Command::Backup(Backup::Dump(args)) => ("--from", args.from.as_deref(), SOURCE),
+        Command::Doctor(args) => ("--from", args.from.as_deref(), SOURCE),
+        Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
+        _ => return Ok(()),
+    };
+    super::resolve::refuse_password(flag, url, instead)
+}
+
+/// The command on a runtime of its own: as many workers as processors, since compression and encryption run on them.
+fn execute(cli: Cli, settings: &Settings, screen: &Screen, interrupts: &Interrupts) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::System { what: "threads cannot be started", source })?;
+    let exit = runtime.block_on(async {
+        let listening = interrupts.listen(screen);
+        let _listening = listening.map_err(|source| Failure::System { what: "signals cannot be received", source })?;
+        Run { settings, screen, interrupts }.command(cli.command).await
+    });
+    // A thread that waits for the network or the disk must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    exit
+}
+
+/// What every command needs.
+struct Run<'a> {
+    settings: &'a Settings,
+    screen: &'a Screen,
+    interrupts: &'a Interrupts,
+}
+
+impl Run<'_> {
+    async fn command(&self, command: Command) -> Result<Exit> {
+        match command {
+            Command::Init(args) => self.init(args).await,
+            Command::Doctor(args) => self.doctor(&args).await,
+            Command::Backup(Backup::Dump(_)) => self.backup_dump().await,
+            Command::Restore(Restore::Dump(args)) => self.restore_dump(&args).await,
+            Command::List(args) => self.list(&args).await,
+            Command::Show(args) => self.show(&args).await,
+            Command::Verify(args) => self.verify(&args).await,
+            Command::Keys(Keys::Writer(args)) => self.writer(args).await,
+            Command::Store(Store::Serve(args)) => self.serve(args).await,
+            Command::Demo(_) => self.demo().await,
+        }
+    }
+
+    fn cancel(&self) -> &CancellationToken {
+        &self.interrupts.cancel
+    }
+
+    /// Runs a job that sees by itself when it is interrupted and ends in good order. One that does not manage to, because
+    /// a server does not answer, is given up; but not while its last step is under way: it must be known whether that
+    /// was taken.
+    async fn in_good_order<T>(&self, progress: &Progress, job: impl Future<Output = commands::Result<T>>) -> Result<T> {
+        let mut job = pin!(watch(self.screen, progress, job));
+        tokio::select! {
+            biased;
+            done = &mut job => return Ok(done?),
+            () = self.cancel().cancelled() => {}
+        }
+        match tokio::time::timeout(INTERRUPT_GRACE, &mut job).await {
+            Ok(done) => Ok(done?),
+            Err(_) if progress.read().phase == Phase::Finishing => Ok(job.await?),
+            Err(_) => Err(commands::Error::Interrupted.into()),
+        }
+    }
+
+    /// Runs a command that may be dropped at any moment: it holds nothing that needs an orderly end.
+    async fn until_interrupted<T>(&self, job: impl Future<Output = commands::Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.cancel().cancelled() => Err(commands::Error::Interrupted.into()),
+            done = job => Ok(done?),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `backup dump` and `restore dump`.
+
+use std::sync::atomic::Ordering;
+
+use super::Run;
+use crate::cli::Exit;
+use crate::cli::args::RestoreDump;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::report::ToStdout;
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::restore_dump::{self, Confirm, DatabaseTarget, RestoreTarget};
+use crate::commands::{self, Which, backup_dump};
+use crate::observe::Progress;
+
+impl Run<'_> {
+    pub(super) async fn backup_dump(&self) -> Result<Exit> {
+        let settings = self.settings;
+        let options = backup_dump::Options {
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Write)?,
+            cluster: resolve::cluster(settings)?,
+            source: resolve::connection(settings)?,
+            programs: resolve::search(settings),
+            dump: resolve::dump_options(&settings.dump),
+            globals: resolve::globals(&settings.dump),
+            encoding: resolve::encoding(&settings.dump),
+            chunk_bytes: settings.limits.chunk_bytes,
+            uploads: settings.limits.uploads,
+        };
+        let progress = Progress::new();
+        let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn restore_dump(&self, args: &RestoreDump) -> Result<Exit> {
+        let settings = self.settings;
+        let which = resolve::which(&args.backup)?;
+        let options = restore_dump::Options {
+            target: self.target(args, &which)?,
+            which,
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Read)?,
+            cluster: resolve::cluster(settings)?,
+            downloads: settings.limits.downloads,
+        };
+        let progress = Progress::new();
+        let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
+        Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+    }
+
+    fn target(&self, args: &RestoreDump, which: &Which) -> Result<RestoreTarget> {
+        let globals = args.globals_only;
+        if let Some(path) = &args.to_file {
+            return Ok(RestoreTarget::File { path: path.clone(), globals });
+        }
+        if args.to_stdout {
+            if self.screen.is_json() {
+                let what = "--to-stdout and --json would both write to standard output";
+                return Err(Failure::usage(what, "leave one of them out, or use --to-file"));
+            }
+            return Ok(RestoreTarget::Writer { writer: Box::new(tokio::io::stdout()), globals });
+        }
+        if globals {
+            let what = "--globals-only does not restore into a database";
+            return Err(Failure::usage(what, "use it with --to-file or --to-stdout"));
+        }
+        let info = resolve::restore_target(self.settings, args.to.as_deref())?;
+        let confirm = self.confirm(args.confirm, info.dbname(), which);
+        if matches!(confirm, Confirm::Missing) {
+            // Said before anything is fetched or connected to: nothing found there would change it.
+            return Err(commands::Error::NotConfirmed { target: info.redacted() }.into());
+        }
+        let programs = resolve::search(self.settings);
+        Ok(RestoreTarget::Database(Box::new(DatabaseTarget { info, programs, confirm, globals: !args.no_globals })))
+    }
+
+    /// By flag or variable, else by typing the name of the database, if someone is there to do that.
+    fn confirm(&self, given: bool, database: &str, which: &Which) -> Confirm {
+        if given || self.settings.restore.confirmed {
+            return Confirm::Given;
+        }
+        if !self.screen.can_ask() {
+            return Confirm::Missing;
+        }
+        let (screen, asking) = (self.screen.clone(), self.interrupts.asking.clone());
+        let (database, backup) = (database.to_owned(), which.to_string());
+        Confirm::Ask(Box::new(move |target| {
+            let question =
+                format!("Restore {backup} into {target}?\nType the name of the database ({database}) to go on: ");
+            asking.store(true, Ordering::SeqCst);
+            let answer = screen.ask(&question);
+            asking.store(false, Ordering::SeqCst);
+            answer.is_some_and(|answer| answer == database)
+        }))
+    }
+}

@@ -1,0 +1,57 @@
+//! `list`, `show`, `verify`.
+
+use super::Run;
+use crate::cli::Exit;
+use crate::cli::args::{List, Show, Verify};
+use crate::cli::failure::Result;
+use crate::cli::progress::watch;
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::parts::Level;
+use crate::commands::{list, show, verify};
+use crate::observe::{Phase, Progress};
+
+impl Run<'_> {
+    pub(super) async fn list(&self, args: &List) -> Result<Exit> {
+        let options = list::Options {
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access(self.settings, Purpose::Look)?,
+            cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
+        };
+        let outcome = self.until_interrupted(Box::pin(list::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn show(&self, args: &Show) -> Result<Exit> {
+        let options = show::Options {
+            which: resolve::which(&args.backup)?,
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access(self.settings, Purpose::Look)?,
+            cluster: resolve::cluster(self.settings)?,
+        };
+        let outcome = self.until_interrupted(Box::pin(show::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn verify(&self, args: &Verify) -> Result<Exit> {
+        let level = resolve::level(&args.level)?;
+        let which = args.backup.as_deref().map(resolve::which).transpose()?;
+        let purpose = if level == Level::Decrypt { Purpose::Read } else { Purpose::Look };
+        let cluster = match which {
+            Some(_) => Some(resolve::cluster(self.settings)?),
+            None => resolve::cluster_or_all(self.settings, args.all_clusters)?,
+        };
+        let options = verify::Options {
+            which,
+            cluster,
+            level,
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access(self.settings, purpose)?,
+            downloads: self.settings.limits.downloads,
+        };
+        let progress = Progress::new();
+        progress.set_phase(Phase::Streaming);
+        let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
+        let outcome = watch(self.screen, &progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+}

@@ -1,0 +1,48 @@
+//! `init`, `doctor`, `keys writer`.
+
+use super::Run;
+use crate::cli::Exit;
+use crate::cli::args::{Doctor, Init, Writer};
+use crate::cli::failure::Result;
+use crate::cli::report::Initialised;
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::{doctor, init, writer};
+
+impl Run<'_> {
+    pub(super) async fn init(&self, args: Init) -> Result<Exit> {
+        let repository = resolve::repository(self.settings)?;
+        let passphrase = self.settings.keys.require_passphrase()?;
+        let options = init::Options {
+            repository,
+            passphrase: passphrase.clone(),
+            recipients: resolve::recipients(self.settings)?,
+            recovery_file: args.recovery_file,
+        };
+        let outcome = self.until_interrupted(Box::pin(init::run(options))).await?;
+        Ok(self.screen.deliver(&Initialised::new(outcome, &passphrase)))
+    }
+
+    pub(super) async fn doctor(&self, args: &Doctor) -> Result<Exit> {
+        let named = resolve::names_source(self.settings);
+        let options = doctor::Options {
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access_if_any(self.settings, Purpose::Look)?,
+            source: named.then(|| resolve::connection(self.settings)).transpose()?,
+            programs: resolve::search(self.settings),
+            probe: !args.no_probe,
+        };
+        let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn writer(&self, args: Writer) -> Result<Exit> {
+        let options = writer::Options {
+            repository: resolve::repository(self.settings)?,
+            passphrase: self.settings.keys.require_passphrase()?,
+            name: args.name,
+            out: args.out,
+        };
+        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+}

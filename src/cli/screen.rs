@@ -1,0 +1,151 @@
+//! Standard output for data, standard error for everything else, and a progress bar that neither overwrites.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde::Serialize;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::Exit;
+use super::failure::{Failure, FailureDocument};
+use super::report::Report;
+use crate::observe::chain;
+
+/// How many warnings are printed in full.
+const WARNINGS_SHOWN: usize = 20;
+
+/// Both outputs. Clones share the bar.
+#[derive(Clone, Debug)]
+pub(super) struct Screen {
+    json: bool,
+    quiet: bool,
+    bar: ProgressBar,
+}
+
+impl Screen {
+    /// The bar is there from the start, so that whoever prints knows it; it stays hidden until something moves.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()) }
+    }
+
+    /// Whether standard output carries one JSON document.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Shows the bar, if someone looks at it.
+    pub(super) fn show_bar(&self) -> Option<&ProgressBar> {
+        let seen = std::io::stderr().is_terminal() && !self.json && !self.quiet;
+        seen.then(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
+        seen.then_some(&self.bar)
+    }
+
+    /// Whether a question would be seen and could be answered.
+    pub(super) fn can_ask(&self) -> bool {
+        std::io::stderr().is_terminal() && std::io::stdin().is_terminal() && !self.json
+    }
+
+    /// Asks for one line; `None` at the end of input.
+    pub(super) fn ask(&self, question: &str) -> Option<String> {
+        self.bar.suspend(|| {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "{question}");
+            let _ = stderr.flush();
+            let mut answer = String::new();
+            let read = std::io::stdin().read_line(&mut answer).ok()?;
+            (read > 0).then(|| answer.trim_end_matches(['\r', '\n']).to_owned())
+        })
+    }
+
+    /// For the log: its lines go to standard error, around the bar.
+    pub(super) fn log_writer(&self) -> BoxMakeWriter {
+        let screen = self.clone();
+        BoxMakeWriter::new(move || LogWriter(screen.clone()))
+    }
+
+    /// One or more lines on standard error. That nobody reads them is no reason to fail.
+    pub(super) fn say(&self, text: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        });
+    }
+
+    /// Text for people on standard output as it happens; nothing with `--json`, which prints one document at the end.
+    pub(super) fn tell(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        }
+    }
+
+    /// Prints what came of a command and says how the run ended.
+    pub(super) fn deliver(&self, report: &impl Report) -> Exit {
+        self.bar.finish_and_clear();
+        let mut text = String::new();
+        if self.json {
+            text = document(report);
+        } else if !(self.quiet && report.is_summary()) {
+            report.print(&mut text);
+        }
+        let printed = if report.leaves_stdout_alone() && !self.json {
+            self.say(text.trim_end());
+            Ok(())
+        } else {
+            std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().lock().flush())
+        };
+        let warnings = report.warnings();
+        for warning in warnings.iter().take(WARNINGS_SHOWN) {
+            self.say(&format!("warning: {warning}"));
+        }
+        if warnings.len() > WARNINGS_SHOWN {
+            self.say(&format!("warning: and {} more; --json tells all", warnings.len() - WARNINGS_SHOWN));
+        }
+        match printed {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.say(&format!("error: standard output: {error}"));
+                Exit::Failed
+            }
+            _ => report.exit(),
+        }
+    }
+
+    /// Says why a run failed.
+    pub(super) fn fail(&self, failure: &Failure, exit: Exit) {
+        self.bar.finish_and_clear();
+        let (error, hint) = (chain(failure), failure.hint());
+        if !failure.is_quiet() {
+            self.say(&format!("error: {error}"));
+            if let Some(hint) = &hint {
+                self.say(&format!("\nhint: {hint}"));
+            }
+        }
+        self.fail_document(error, hint, exit);
+    }
+
+    /// The document of a failed run, if documents are asked for.
+    pub(super) fn fail_document(&self, error: String, hint: Option<String>, exit: Exit) {
+        if self.json {
+            let text = document(&FailureDocument { error, hint, exit_code: exit.code() });
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        }
+    }
+}
+
+/// One line of JSON.
+fn document(value: &impl Serialize) -> String {
+    // What we serialise are plain structs; the error case would be a map with keys that are not text.
+    let json = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string()));
+    format!("{json}\n")
+}
+
+struct LogWriter(Screen);
+
+impl std::io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.bar.suspend(|| std::io::stderr().lock().write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! The types that options and outcomes are made of, so that whoever calls a command needs no other module.
+
+pub use crate::catalog::{Access, Finding};
+pub use crate::format::manifest::{ClearPart, DumpFacts};
+pub use crate::format::{BackupId, ClusterName, Codec, LockRecord};
+pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
+pub use crate::pipeline::Encoding;
+pub use crate::postgres::conninfo::carries_password;
+pub use crate::postgres::dump::DumpOptions;
+pub use crate::postgres::globals::GlobalsMode;
+pub use crate::postgres::programs::Search;
+pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
+pub use crate::store::{Checksum, LockMode, S3Options};
+pub use crate::verify::{Findings, Level};

@@ -1,0 +1,21 @@
+//! Golden vectors: files made once by `UPDATE_VECTORS=1` and from then on only read, so that every backup ever written
+//! stays readable. Their secrets guard nothing.
+
+mod backups;
+mod streams;
+
+pub(crate) use backups::golden_bucket;
+pub(crate) use streams::golden;
+
+use std::path::PathBuf;
+
+use crate::support::variable;
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
+}
+
+/// Whether the files are to be made anew.
+fn updating() -> bool {
+    variable("UPDATE_VECTORS").is_some_and(|value| value == "1")
+}
