@@ -48,15 +48,24 @@ impl Repository {
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
-        match check_record(&*store, &names, &keyring, location).await? {
+        let (doubt, keys) = (check_record(&*store, &names, &keyring, location).await?, keyring.repository());
+        let mut repository = Self { store, names, keyring: RwLock::new(keyring), findings };
+        match doubt {
             None => {}
             // A host that is given the wrong writer file must not publish where no one will look for it.
-            Some(finding) if publishes_only => {
-                return Err(Error::OtherRepository { keys: keyring.repository(), found: finding.detail });
+            Some(finding) if publishes_only && !repository.is_vouched_for().await? => {
+                return Err(Error::OtherRepository { keys, found: finding.detail });
             }
-            Some(finding) => findings.push(finding),
+            Some(finding) => repository.findings.push(finding),
         }
-        Ok(Self { store, names, keyring: RwLock::new(keyring), findings })
+        Ok(repository)
+    }
+
+    /// Whether the root writer's certificate of this very host lies here. The record's lock ends one day and its name is
+    /// fixed; certificates are renewed with every backup that needs it, and prove the same.
+    async fn is_vouched_for(&self) -> Result<bool> {
+        let own = self.with_keyring(|keyring| keyring.writer().map(|key| key.public().id()))?;
+        self.find_certificate(&own).await
     }
 
     /// Where things lie.

@@ -6,6 +6,7 @@
 mod contract;
 mod embedded;
 mod faulty;
+mod flow;
 mod postgres;
 mod support;
 mod wire;
