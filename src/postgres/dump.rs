@@ -101,6 +101,8 @@ pub struct Dump {
     facts: Facts,
     program: Program,
     cleanup: Cleanup,
+    /// Whether everything was ended and the sessions are known to be gone, once that was tried.
+    cleaned: Option<bool>,
     cancel: CancellationToken,
 }
 
@@ -123,8 +125,14 @@ impl Dump {
     ) -> Result<Self> {
         let application_name = format!("stonewal dump {}", token::random()?);
         let cleanup = Cleanup { info: info.clone(), application_name };
+        let connected = tokio::select! {
+            connected = Session::connect(info, &cleanup.application_name) => connected,
+            () = cancel.cancelled() => Err(Error::Cancelled),
+        };
+        // Where we were not let in, there is nothing to clean up and no way to do it.
+        let session = connected?;
         let started = tokio::select! {
-            started = Self::launch(&cleanup, options, search, cancel) => started,
+            started = Self::launch(session, &cleanup, options, search, cancel) => started,
             () = cancel.cancelled() => Err(Error::Cancelled),
         };
         if started.is_err() {
@@ -134,13 +142,13 @@ impl Dump {
     }
 
     async fn launch(
+        session: Session,
         cleanup: &Cleanup,
         options: DumpOptions,
         search: &Search,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let name = &cleanup.application_name;
-        let session = Session::connect(&cleanup.info, name).await?;
         let needs = format!("the server is PostgreSQL {}", session.major());
         let program = search.find("pg_dump", session.major(), &needs).await?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off";
@@ -159,7 +167,18 @@ impl Dump {
         }
         let cleanup = Cleanup { info: session.info().clone(), ..cleanup.clone() };
         let trailer = Trailer::new("-- PostgreSQL database dump complete");
-        Ok(Self { child, trailer, session, counting, counted: None, facts, program, cleanup, cancel: cancel.clone() })
+        Ok(Self {
+            child,
+            trailer,
+            session,
+            counting,
+            counted: None,
+            facts,
+            program,
+            cleanup,
+            cleaned: None,
+            cancel: cancel.clone(),
+        })
     }
 
     /// Facts about the source, known from the start.
@@ -272,10 +291,14 @@ impl Dump {
     }
 
     async fn clean_up(&mut self) -> bool {
+        if let Some(gone) = self.cleaned {
+            return gone;
+        }
         self.counting.shutdown().await;
         // The backends first: pg_dump waits for its own in vain while that waits for a lock.
         let gone = self.cleanup.run().await;
         self.child.terminate().await;
+        self.cleaned = Some(gone);
         gone
     }
 }
