@@ -7,6 +7,7 @@ pub mod doctor;
 mod error;
 mod facts;
 pub mod init;
+mod interrupt;
 pub mod list;
 pub mod parts;
 mod repository;

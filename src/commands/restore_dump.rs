@@ -7,6 +7,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
+use super::interrupt::unless_interrupted;
 use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{Access, Backup, Finding, Repository};
 use crate::format::{BackupId, ClusterName, DataKey, StreamName};
@@ -77,11 +78,15 @@ pub struct Outcome {
 
 /// Restores. On any failure the target is as it was before.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let connected = Connected::to(&options.repository).await?;
-    let repository = connected.open(options.access).await?;
-    let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which).await?;
-    findings.extend(repository.findings().iter().cloned());
-    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let finding = async {
+        let connected = Connected::to(&options.repository).await?;
+        let repository = connected.open(options.access).await?;
+        let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which).await?;
+        findings.extend(repository.findings().iter().cloned());
+        let key = repository.payload_key(&backup.clear().payload_key).await?;
+        Ok((repository, backup, findings, key))
+    };
+    let (repository, backup, findings, key) = unless_interrupted(cancel, Box::pin(finding)).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
     let mut outcome = match options.target {
         RestoreTarget::Database(target) => database::restore(&job, *target).await?,
