@@ -5,6 +5,7 @@
 
 mod contract;
 mod embedded;
+mod fail;
 mod faulty;
 mod postgres;
 mod support;
