@@ -7,7 +7,6 @@ pub mod doctor;
 mod error;
 mod facts;
 pub mod init;
-mod interrupt;
 pub mod list;
 pub mod parts;
 mod repository;

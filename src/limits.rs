@@ -116,6 +116,9 @@ pub const MANIFEST_BYTES_MAX: u64 = 2 * MANIFEST_PART_BYTES_MAX as u64 + 1024;
 /// Backup folders looked into at once.
 pub const DISCOVERIES: usize = 8;
 
+/// Objects of one kind looked at in a listing, the oldest of them: we put a handful there, an attacker a million.
+pub const FIRST_VERSIONS_MAX: usize = 5000;
+
 /// Findings told in full; all are counted.
 pub const FINDINGS_MAX: usize = 1000;
 

@@ -1,6 +1,6 @@
 //! What can go wrong with a repository as a whole.
 
-use crate::format::{self, BackupId, ClusterName, RepositoryId, StreamName};
+use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName};
 use crate::{keys, store};
 
 /// Result of a catalog call.
@@ -47,6 +47,12 @@ pub enum Error {
         /// The id asked for.
         backup: BackupId,
     },
+    /// Every wrap of a data key was deleted, so what it sealed cannot be read.
+    #[error("data key {key} is lost: the wrap that the manifest names was deleted, and no other opens")]
+    LostKey {
+        /// The key.
+        key: KeyId,
+    },
     /// The store acknowledged an object with less protection than asked for.
     #[error("the store acknowledged {key} but did not lock it: {why}")]
     Unlocked {
@@ -92,6 +98,7 @@ impl Error {
             Self::OtherRepository { .. } => "use the keys of this repository, or another prefix".into(),
             Self::NoBackup { .. } => "run `stonewal backup dump`; `stonewal list` shows every cluster".into(),
             Self::UnknownBackup { .. } => "`stonewal list` shows the ids".into(),
+            Self::LostKey { .. } => "someone removed a locked object by a bypass, or its lock had ended; restore another backup (`stonewal list`)".into(),
             Self::Unlocked { .. } => {
                 "this store does not enforce Object Lock as asked; `stonewal doctor` tells more. Nothing was published"
                     .into()
@@ -106,7 +113,7 @@ impl Error {
     /// Whether stored data is at fault, rather than the store, the keys or this process.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Format(_) | Self::Vanished { .. } | Self::Receipts { .. } => true,
+            Self::Format(_) | Self::Vanished { .. } | Self::Receipts { .. } | Self::LostKey { .. } => true,
             Self::Keys(error) => {
                 matches!(
                     error,

@@ -34,11 +34,15 @@ impl Repository {
             match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
                 Ok(key) => return Ok(key),
                 // What was planted says nothing; a store failure does.
+                Err(error @ Error::Store(store::Error::NotFound { .. })) => drop(error),
                 Err(error @ Error::Store(_)) => refusal = error,
                 Err(_) => {}
             }
         }
-        Err(refusal)
+        match refusal {
+            Error::Store(store::Error::NotFound { .. }) => Err(Error::LostKey { key: record.id }),
+            refusal => Err(refusal),
+        }
     }
 
     async fn try_wrap(

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
-use super::listing::first_versions;
+use super::listing::{first_version, first_versions};
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
@@ -48,15 +48,24 @@ impl Repository {
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
-        match check_record(&*store, &names, &keyring, location).await? {
+        let (doubt, keys) = (check_record(&*store, &names, &keyring, location).await?, keyring.repository());
+        let mut repository = Self { store, names, keyring: RwLock::new(keyring), findings };
+        match doubt {
             None => {}
             // A host that is given the wrong writer file must not publish where no one will look for it.
-            Some(finding) if publishes_only => {
-                return Err(Error::OtherRepository { keys: keyring.repository(), found: finding.detail });
+            Some(finding) if publishes_only && !repository.is_vouched_for().await? => {
+                return Err(Error::OtherRepository { keys, found: finding.detail });
             }
-            Some(finding) => findings.push(finding),
+            Some(finding) => repository.findings.push(finding),
         }
-        Ok(Self { store, names, keyring: RwLock::new(keyring), findings })
+        Ok(repository)
+    }
+
+    /// Whether the root writer's certificate of this very host lies here. The record's lock ends one day and its name is
+    /// fixed; certificates are renewed with every backup that needs it, and prove the same.
+    async fn is_vouched_for(&self) -> Result<bool> {
+        let own = self.with_keyring(|keyring| keyring.writer().map(|key| key.public().id()))?;
+        self.find_certificate(&own).await
     }
 
     /// Where things lie.
@@ -175,8 +184,7 @@ async fn find_bundle(
 /// The repository record must be genuine and name the repository of the keys. A reader is told and goes on: nothing
 /// that is restored depends on the record.
 async fn check_record(store: &dyn Read, names: &Names, keyring: &Keyring, location: &str) -> Result<Option<Finding>> {
-    let (entries, _) = first_versions(store, &names.repository()).await?;
-    let Some(entry) = entries.iter().find(|entry| entry.key.as_str() == names.repository()) else {
+    let Some(entry) = first_version(store, &names.repository()).await? else {
         if first_versions(store, &names.identities()).await?.0.is_empty() {
             return Err(Error::NoRepository { location: location.to_owned() });
         }
@@ -186,9 +194,9 @@ async fn check_record(store: &dyn Read, names: &Names, keyring: &Keyring, locati
     let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await?;
     match RepositoryRecord::decode(&bytes, keyring.trusted()) {
         Ok(record) if record.repository == keyring.repository() => Ok(None),
-        Ok(record) => Ok(Some(forged(entry, &format!("repository {}", record.repository)))),
+        Ok(record) => Ok(Some(forged(&entry, &format!("repository {}", record.repository)))),
         Err(error @ format::Error::Version { .. }) => Err(error.into()),
-        Err(error) => Ok(Some(forged(entry, &error.to_string()))),
+        Err(error) => Ok(Some(forged(&entry, &error.to_string()))),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A run that did not end well: what is said on standard error, and the exit code.
 
-use std::error::Error as StdError;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -8,6 +7,8 @@ use serde::Serialize;
 use super::Exit;
 use crate::commands::parts::KeyError;
 use crate::observe::LogError;
+#[cfg(test)]
+use crate::observe::chain;
 use crate::{commands, config};
 
 /// Result of anything on the way from arguments to an outcome.
@@ -105,30 +106,6 @@ pub(super) struct FailureDocument {
     pub(super) exit_code: u8,
 }
 
-/// An error and its causes on one line. A cause that the text before it already tells is left out.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !tells(&text, &said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
-    }
-    text
-}
-
-/// Whether `text` tells what `said` says: all of it, or what follows labels such as "db error: ERROR: ".
-fn tells(text: &str, said: &str) -> bool {
-    /// Shorter remainders may stand in `text` by accident.
-    const BYTES_MIN: usize = 20;
-    let first = said.lines().next().unwrap_or_default();
-    let remainders = first.match_indices(": ").map(|(at, label)| &first[at + label.len()..]);
-    text.contains(said) || remainders.filter(|rest| rest.len() >= BYTES_MIN).any(|rest| text.contains(rest))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,14 +119,6 @@ mod tests {
         let failure = Failure::from(commands::Error::from(source));
         assert_eq!(chain(&failure), "\"age1x\" is not an age recipient");
         assert_eq!(failure.exit(), Exit::Usage);
-    }
-
-    #[test]
-    fn a_cause_that_only_adds_labels_is_left_out() {
-        let text = "run a statement: relation \"t\" does not exist [42P01]";
-        assert!(tells(text, "db error: ERROR: relation \"t\" does not exist\nHINT: look"));
-        assert!(!tells("no connection to db: timed out", "io error: Connection refused (os error 111)"));
-        assert!(!tells("a: refused", "b: refused"));
     }
 
     #[test]

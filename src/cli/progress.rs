@@ -11,11 +11,12 @@ use crate::observe::{Phase, Progress, Reading};
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// With a total; that of a backup is the size of the database, which its SQL only resembles.
+/// With a total; that of a backup is the size of the database, which its SQL only resembles. What does not fit into
+/// the line is cut off.
 const KNOWN: &str =
-    "{prefix} {elapsed_precise} [{bar:24}] {binary_bytes} of about {binary_total_bytes}, {binary_bytes_per_sec}{msg}";
-const UNKNOWN: &str = "{prefix} {elapsed_precise} {spinner} {binary_bytes}, {binary_bytes_per_sec}{msg}";
-const WAITING: &str = "{prefix} {elapsed_precise} {spinner}";
+    "{prefix} {elapsed} [{bar:16}] {binary_bytes} of about {binary_total_bytes}, {binary_bytes_per_sec}{wide_msg}";
+const UNKNOWN: &str = "{prefix} {elapsed} {spinner} {binary_bytes}, {binary_bytes_per_sec}{wide_msg}";
+const WAITING: &str = "{prefix} {elapsed} {spinner}";
 
 /// Runs a job to its end and shows meanwhile how far it is, if someone looks.
 pub(super) async fn watch<T>(screen: &Screen, progress: &Progress, job: impl Future<Output = T>) -> T {
@@ -57,7 +58,7 @@ fn stored(reading: &Reading) -> String {
         return String::new();
     }
     let Reading { plain_bytes, stored_bytes, chunks, .. } = *reading;
-    format!("; {} stored in {}, {} : 1", size(stored_bytes), count(chunks, "chunk"), ratio(plain_bytes, stored_bytes))
+    format!("; {} in {}, {}:1", size(stored_bytes), count(chunks, "chunk"), ratio(plain_bytes, stored_bytes))
 }
 
 #[cfg(test)]
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn the_bar_tells_bytes_chunks_and_ratio() {
         let reading = Reading { plain_bytes: 40 << 20, stored_bytes: 10 << 20, chunks: 1, ..Reading::default() };
-        assert_eq!(stored(&reading), "; 10.0 MiB stored in 1 chunk, 4.0 : 1");
+        assert_eq!(stored(&reading), "; 10.0 MiB in 1 chunk, 4.0:1");
         assert_eq!(stored(&Reading::default()), "");
     }
 }

@@ -7,8 +7,9 @@ use serde::Serialize;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::Exit;
-use super::failure::{Failure, FailureDocument, chain};
+use super::failure::{Failure, FailureDocument};
 use super::report::Report;
+use crate::observe::chain;
 
 /// How many warnings are printed in full.
 const WARNINGS_SHOWN: usize = 20;

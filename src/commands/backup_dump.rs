@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::interrupt::unless_interrupted;
-use super::{Connected, Error, RepositoryOptions, Result, facts};
+use super::repository::interruptible;
+use super::{Connected, RepositoryOptions, Result, facts};
 use crate::catalog::{Access, BackupKeys, Committed, Draft, FinishedStream, Repository, commit, outlive};
 use crate::format::manifest::{Kind, SealedPart};
 use crate::format::{BackupId, ClusterName, LockRecord, Place, StreamName};
 use crate::keys;
 use crate::observe::{Phase, Progress};
-use crate::pipeline::stage::{SealReceipt, StoreReceipt};
+use crate::pipeline::stage::SourceReceipt;
 use crate::pipeline::{Encoding, StreamWriter, Target, pump};
 use crate::postgres::ConnInfo;
 use crate::postgres::dump::{Dump, DumpOptions, DumpReceipt};
@@ -77,14 +77,14 @@ pub struct Outcome {
 
 /// Backs up. On any failure, and when `cancel` is cancelled, pg_dump and its sessions are ended and no manifest exists.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let opening = unless_interrupted(cancel, Box::pin(open(&options.repository, options.access)));
-    let (connected, repository) = opening.await?;
+    let preparing = Box::pin(prepare(&options.repository, options.access));
+    let (connected, repository) = interruptible(cancel, preparing).await?;
 
     // The source proves itself before anything is written to the bucket.
     let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
     progress.expect_plain_bytes(dump.facts().database.size_bytes.unwrap_or(0));
     let globals = start_globals(&options.source, options.globals, &options.programs, &dump);
-    let mut globals = match unless_interrupted(cancel, globals).await {
+    let mut globals = match interruptible(cancel, globals).await {
         Ok(globals) => globals,
         Err(error) => {
             dump.abort().await;
@@ -102,7 +102,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         cancel,
     };
     let moving = Box::pin(job.move_streams(&mut dump, globals.as_mut()));
-    let moved = match unless_interrupted(cancel, moving).await {
+    let moved = match interruptible(cancel, moving).await {
         Ok(moved) => moved,
         Err(error) => {
             dump.abort().await;
@@ -115,16 +115,13 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     progress.set_phase(Phase::Finishing);
     let receipt = dump.finish().await?;
     let globals = globals.map(Globals::finish).transpose()?;
-    if cancel.is_cancelled() {
-        return Err(Error::Interrupted);
-    }
     let source = options.source.redacted();
     let description = facts::describe(&options.dump);
     job.publish(moved, receipt, globals, (options.globals, description), source).await
 }
 
-/// A repository that this host may add to.
-async fn open(options: &RepositoryOptions, access: Access) -> Result<(Connected, Repository)> {
+/// A store that protects what it is given, and keys that may publish.
+async fn prepare(options: &RepositoryOptions, access: Access) -> Result<(Connected, Repository)> {
     let connected = Connected::to(options).await?;
     connected.check_immutable().await?;
     let repository = connected.open(access).await?;
@@ -208,18 +205,16 @@ impl Job<'_> {
         &self,
         moved: Moved,
         receipt: DumpReceipt,
-        globals: Option<crate::pipeline::stage::SourceReceipt>,
+        globals: Option<SourceReceipt>,
         asked: (GlobalsMode, Vec<String>),
         source: String,
     ) -> Result<Outcome> {
         let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)) };
         let mut streams = Vec::new();
         if let (Some(writer), Some(receipt)) = (moved.globals, globals) {
-            let (sealed, stored) = self.last_chunks(writer).await?;
-            streams.push(FinishedStream::new(receipt, sealed, stored)?);
+            streams.push(self.finish(writer, receipt).await?);
         }
-        let (seal, stored) = self.last_chunks(moved.dump).await?;
-        streams.push(FinishedStream::new(receipt.source, seal, stored)?);
+        streams.push(self.finish(moved.dump, receipt.source).await?);
         let facts = receipt.facts;
         let draft = Draft {
             place: moved.place,
@@ -233,16 +228,16 @@ impl Job<'_> {
             sealed,
         };
         let store = &*self.connected.store;
-        // From here on it must be known whether the manifest was taken: no interrupting.
         let committed = commit(store, self.repository, moved.keys, draft, streams).await?;
         self.progress.set_phase(Phase::Done);
         let counted = receipt.counts.map(|counts| (counts.len() as u64, counts.iter().map(|count| count.rows).sum()));
         Ok(self.outcome(committed, source, counted))
     }
 
-    /// Sends what is left of a stream. The source has ended; a slow store can still be given up.
-    async fn last_chunks(&self, writer: StreamWriter) -> Result<(SealReceipt, StoreReceipt)> {
-        unless_interrupted(self.cancel, async { Ok(writer.finish().await?) }).await
+    /// Waits for the last acknowledgements. This is the last moment at which an interruption still prevents the backup.
+    async fn finish(&self, writer: StreamWriter, source: SourceReceipt) -> Result<FinishedStream> {
+        let (sealed, stored) = interruptible(self.cancel, async { Ok(writer.finish().await?) }).await?;
+        Ok(FinishedStream::new(source, sealed, stored)?)
     }
 
     fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>) -> Outcome {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Connected, Error, Immutability, RepositoryOptions, Result};
 use crate::catalog::{Access, Repository};
+use crate::observe::chain;
 use crate::postgres::ConnInfo;
 use crate::postgres::programs::Search;
 use crate::verify::Findings;
@@ -87,20 +88,6 @@ impl Outcome {
     fn fail(&mut self, name: &'static str, error: &Error) {
         self.checks.push(Check { name, status: Status::Fail, detail: chain(error), hint: error.hint() });
     }
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Examines. What is wrong is in the outcome; an error means that the options themselves are.

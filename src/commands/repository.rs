@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, Result, Which};
 use crate::catalog::{Access, Backup, Finding, Repository};
@@ -82,6 +83,15 @@ impl Connected {
     /// Opens the repository.
     pub async fn open(&self, access: Access) -> Result<Repository> {
         Ok(Repository::open(self.store.clone(), self.names.clone(), access, &self.location).await?)
+    }
+}
+
+/// Runs what may be dropped at any moment, until it is done or `cancel` is cancelled.
+pub(super) async fn interruptible<T>(cancel: &CancellationToken, job: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Interrupted),
+        done = job => done,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
-use super::interrupt::unless_interrupted;
+use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{Access, Backup, Finding, Repository};
 use crate::format::{BackupId, ClusterName, DataKey, StreamName};
@@ -78,15 +78,8 @@ pub struct Outcome {
 
 /// Restores. On any failure the target is as it was before.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let finding = async {
-        let connected = Connected::to(&options.repository).await?;
-        let repository = connected.open(options.access).await?;
-        let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which).await?;
-        findings.extend(repository.findings().iter().cloned());
-        let key = repository.payload_key(&backup.clear().payload_key).await?;
-        Ok((repository, backup, findings, key))
-    };
-    let (repository, backup, findings, key) = unless_interrupted(cancel, Box::pin(finding)).await?;
+    let finding = Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which));
+    let (repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
     let mut outcome = match options.target {
         RestoreTarget::Database(target) => database::restore(&job, *target).await?,
@@ -99,6 +92,21 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     progress.set_phase(Phase::Done);
     outcome.findings = findings;
     Ok(outcome)
+}
+
+/// The backup that is meant, and the key of its streams.
+async fn find_readable(
+    options: &RepositoryOptions,
+    access: Access,
+    cluster: &ClusterName,
+    which: &Which,
+) -> Result<(Repository, Backup, DataKey, Vec<Finding>)> {
+    let connected = Connected::to(options).await?;
+    let repository = connected.open(access).await?;
+    let (backup, mut findings) = repository::find(&repository, cluster, which).await?;
+    findings.extend(repository.findings().iter().cloned());
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    Ok((repository, backup, key, findings))
 }
 
 fn stream_name(globals: bool) -> &'static str {
@@ -130,11 +138,7 @@ impl Job<'_> {
 
     /// The next plain bytes of a stream, unless we are told to stop.
     async fn next(&self, reader: &mut StreamReader) -> Result<Option<Vec<u8>>> {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Error::Interrupted),
-            plain = reader.next() => Ok(plain?),
-        }
+        interruptible(self.cancel, async { Ok(reader.next().await?) }).await
     }
 
     /// Copies a whole stream.

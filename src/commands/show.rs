@@ -32,7 +32,7 @@ pub struct Outcome {
     pub writer: String,
     /// What anyone may read.
     pub clear: ClearPart,
-    /// What key holders may read; `None` where the keys at hand do not open it.
+    /// What key holders may read; `None` where the keys at hand do not open it or its key is lost.
     pub sealed: Option<SealedPart>,
     /// What did not belong beside it.
     pub findings: Vec<Finding>,
@@ -46,7 +46,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     findings.extend(repository.findings().iter().cloned());
     let sealed = match repository.sealed_part(&backup.manifest).await {
         Ok(sealed) => Some(sealed),
-        Err(catalog::Error::Keys(keys::Error::NotARecipient { .. })) => None,
+        Err(catalog::Error::Keys(keys::Error::NotARecipient { .. }) | catalog::Error::LostKey { .. }) => None,
         Err(error) => return Err(error.into()),
     };
     Ok(Outcome {

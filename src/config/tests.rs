@@ -155,9 +155,9 @@ fn bad_values_name_place_key_problem_and_what_is_allowed() {
         assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
     }
     let variable = World::new().variable("STONEWAL_S3_DEADLINE", "2h").error();
-    assert!(variable.starts_with("STONEWAL_S3_DEADLINE: s3.deadline: \"2h\" is too large"), "{variable}");
+    assert!(variable.starts_with("STONEWAL_S3_DEADLINE: \"2h\" is too large"), "{variable}");
     let flag = World::new().flag(&key::DUMP_CODEC, "bzip2").error();
-    assert!(flag.starts_with("--flag: dump.codec: \"bzip2\" is not allowed"), "{flag}");
+    assert!(flag.starts_with("--flag: \"bzip2\" is not allowed"), "{flag}");
 }
 
 #[test]
@@ -203,9 +203,7 @@ fn the_names_of_the_scripts_are_honoured() {
     assert!(settings.restore.confirmed);
     assert_eq!(settings.keys.require_passphrase().unwrap().expose_secret(), "from variable");
     for text in ["yes", "1", "TRUE", "ja"] {
-        assert!(
-            World::new().variable("CONFIRM_RESTORE", text).error().starts_with("CONFIRM_RESTORE: CONFIRM_RESTORE: ")
-        );
+        assert!(World::new().variable("CONFIRM_RESTORE", text).error().starts_with("CONFIRM_RESTORE: "));
     }
     assert!(!World::new().variable("CONFIRM_RESTORE", "").load().unwrap().restore.confirmed);
 }

@@ -217,3 +217,35 @@ fn check(what: &'static str, claimed: u32, max: usize) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::format::{Codec, DataKey, KeyId, RepositoryId, StreamId};
+
+    /// A terabyte of zeros in the largest chunks: frames of a few bytes each. What the writer makes, the reader takes.
+    #[test]
+    fn a_chunk_is_full_before_its_frames_are_too_many() {
+        let header = ChunkHeader {
+            codec: Codec::None,
+            number: 0,
+            first_frame: 0,
+            repository: RepositoryId::new([1; 16]),
+            key: KeyId::new([2; 16]),
+            stream: StreamId::new([3; 16]),
+            cluster: "main".parse().unwrap(),
+            backup: "20261124T031500Z-5b0c6f2e".parse().unwrap(),
+            name: "dump".parse().unwrap(),
+        };
+        let key = StreamKey::new(&DataKey::new(Zeroizing::new([4; 32])), &header.stream).unwrap();
+        let mut builder = ChunkBuilder::new(header.clone(), 0);
+        while builder.fits(1, CHUNK_BYTES_MAX) {
+            builder.push(&key, &[0], 1, false).unwrap();
+        }
+        assert_eq!(builder.frames(), CHUNK_FRAMES_MAX as u64);
+        let chunk = Chunk::read(&builder.finish(&key).unwrap(), &header, &key).unwrap();
+        assert_eq!(chunk.frames(), CHUNK_FRAMES_MAX as u64);
+    }
+}

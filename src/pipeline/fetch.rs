@@ -27,6 +27,8 @@ pub async fn fetch_chunk(
     let version = VersionId::new(record.version.clone());
     let body = store.get(&key, &version, 0..record.bytes).await.map_err(|error| match error {
         store::Error::NotFound { .. } => Error::MissingChunk { key: key.to_string(), version: record.version.clone() },
+        // The store answers, with another length than the manifest's.
+        store::Error::Corrupt { what, .. } => altered(what),
         error => Error::Store(error),
     })?;
     let hashed = body.clone();

@@ -7,8 +7,9 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::conninfo::{ConnInfo, Endpoint};
-use super::error::{chain, words};
+use super::error::words;
 use super::{Error, Result};
+use crate::observe::chain;
 
 mod attempt;
 

@@ -125,12 +125,10 @@ impl Dump {
     ) -> Result<Self> {
         let application_name = format!("stonewal dump {}", token::random()?);
         let cleanup = Cleanup { info: info.clone(), application_name };
-        let connected = tokio::select! {
-            connected = Session::connect(info, &cleanup.application_name) => connected,
-            () = cancel.cancelled() => Err(Error::Cancelled),
+        let session = tokio::select! {
+            session = Session::connect(info, &cleanup.application_name) => session?,
+            () = cancel.cancelled() => return Err(Error::Cancelled),
         };
-        // Where we were not let in, there is nothing to clean up and no way to do it.
-        let session = connected?;
         let started = tokio::select! {
             started = Self::launch(session, &cleanup, options, search, cancel) => started,
             () = cancel.cancelled() => Err(Error::Cancelled),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::observe::chain;
+
 /// Result of a call in [`crate::postgres`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -218,21 +220,6 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
         return format!("{}{detail} [{}]", db.message(), db.code().code());
     }
     chain(error)
-}
-
-/// An error with its causes, without repeating what the outer text already says.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn in_places(paths: &[PathBuf]) -> String {

@@ -128,7 +128,7 @@ impl Error {
         Some(match self {
             Self::NotFound { .. } => "the object was never written, or its lock has expired and it was deleted; `stonewal verify` names all that is missing".into(),
             Self::NoBucket { .. } => "check the repository URL and the endpoint, or create the bucket with `stonewal init`".into(),
-            Self::Denied { action, .. } => format!("allow {action} for these credentials; `stonewal doctor` lists what each role needs"),
+            Self::Denied { action, .. } => format!("allow {action} for these credentials; README.md lists what each role needs"),
             Self::Credentials { .. } => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached".into(),
             Self::Expired { .. } => "renew the session (for example `aws sso login`) or use a provider that refreshes by itself".into(),
             Self::WrongRegion { actual, .. } => format!("set region = \"{actual}\" (or AWS_REGION)"),

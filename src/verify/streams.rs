@@ -5,6 +5,7 @@ use futures::{StreamExt as _, stream};
 use super::{Error, Findings, Options};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
 use crate::format::{DataKey, Place, StreamRecord};
+use crate::keys;
 use crate::pipeline::{self, StreamReader, fetch_chunk};
 
 /// Reads every chunk and compares its digest; goes on after a bad one, to tell the whole extent.
@@ -37,12 +38,20 @@ pub(super) async fn decrypt(
     options: &Options,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let key = repository.payload_key(&backup.clear().payload_key).await?;
-    let place = repository.place(backup);
-    for record in &backup.clear().streams {
-        if let Err(error) = drain(repository, &place, record, &key, options).await {
-            findings.push(found(error)?);
+    match repository.payload_key(&backup.clear().payload_key).await {
+        Ok(key) => {
+            let place = repository.place(backup);
+            for record in &backup.clear().streams {
+                if let Err(error) = drain(repository, &place, record, &key, options).await {
+                    findings.push(found(error)?);
+                }
+            }
         }
+        Err(error) if error.is_integrity() && !is_other_reader(&error) => {
+            let wraps = repository.names().wraps(backup.clear().payload_key.id);
+            findings.push(Finding::new(FindingKind::Unreadable, wraps, None, error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
     }
     if let Err(error) = repository.sealed_part(&backup.manifest).await {
         let (key, version) = (backup.entry.key.as_str(), Some(backup.entry.version.as_str()));
@@ -52,6 +61,11 @@ pub(super) async fn decrypt(
         }
     }
     Ok(())
+}
+
+/// The keys at hand are for other backups, which says nothing about this one.
+fn is_other_reader(error: &catalog::Error) -> bool {
+    matches!(error, catalog::Error::Keys(keys::Error::NotARecipient { .. }))
 }
 
 async fn drain(

@@ -1,4 +1,5 @@
-//! Transcripts of the command line: what it prints and how it ends, for everything that needs no server.
+//! The command line from outside: what it prints and how it ends. [`live`] plays it against its own embedded store; the
+//! rest are transcripts, for everything that needs no server.
 //!
 //! A transcript is a text file beside this one. `$` lines run the program (variables may stand before its name), what
 //! follows is its standard output, then its standard error behind `!`, then `[exit N]`. `@ NAME MODE TEXT` makes a file
@@ -6,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is a panic")]
 
+mod live;
 mod runner;
 mod transcript;
 
@@ -42,7 +44,9 @@ fn check(name: &str) {
     let happened = runner::play(&transcript);
     assert!(!happened.outputs().contains(SECRET), "{}: a secret is printed (invariant I13)", path.display());
     let happened = happened.to_string();
-    if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test, no setting of the program")]
+    let update = std::env::var_os("UPDATE_TRANSCRIPTS").is_some();
+    if update {
         std::fs::write(&path, happened).unwrap();
         return;
     }

@@ -124,7 +124,8 @@ fn golden_backups_are_read_without_stonewal() {
         let recovery = format!("{}/tests/vectors/backups/{bucket}/recovery.txt", env!("CARGO_MANIFEST_DIR"));
         std::fs::copy(recovery, here.path("key")).unwrap();
         let keys = store.keys();
-        let find = |part: &str| keys.iter().map(|key| key.as_str()).find(|key| key.contains(part)).unwrap();
+        let find =
+            |part: &str| keys.iter().map(stonewal::store::ObjectKey::as_str).find(|key| key.contains(part)).unwrap();
         let bundle = here.path(find("/identities/").trim_start_matches("pg/"));
         open_bundle(&bundle, &here.path("key.json"));
         for key in ["key", "key.json"] {

@@ -7,6 +7,7 @@ mod contract;
 mod embedded;
 mod fail;
 mod faulty;
+mod flow;
 mod postgres;
 mod support;
 mod wire;

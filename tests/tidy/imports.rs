@@ -60,7 +60,7 @@ fn the_crate_documentation_lists_exactly_the_modules_of_the_table() {
 }
 
 /// Files that a `#[cfg(test)] mod name;` declares, without extension.
-fn test_files(sources: &[Source]) -> Vec<String> {
+pub(crate) fn test_files(sources: &[Source]) -> Vec<String> {
     let files = sources.iter().flat_map(|source| {
         let folder = source.path.trim_end_matches(".rs").trim_end_matches("/mod").to_owned();
         let folder = if folder == "src/lib" || folder == "src/main" { "src".to_owned() } else { folder };
@@ -69,7 +69,7 @@ fn test_files(sources: &[Source]) -> Vec<String> {
     files.collect()
 }
 
-fn is_or_below(path: &str, module: &str) -> bool {
+pub(crate) fn is_or_below(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 

@@ -1,6 +1,6 @@
 //! Ground rules as tests: what may import what, how large files and functions may be, what documents must say.
 //!
-//! Needs nothing but the sources. Every finding names file, line and reason; every rule has a test of its own which shows
+//! Needs no server. Every finding names file, line and reason; every rule has a test of its own which shows
 //! that it can fail.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failure is a panic")]

@@ -40,6 +40,10 @@ pub(super) async fn attempt(info: &ConnInfo, application_name: &str) -> Result<S
         "verify-ca" => timed(info, application_name, Some(Check::Chain)).await,
         "verify-full" => timed(info, application_name, Some(Check::ChainAndName)).await,
         _ => match timed(info, application_name, Some(Check::ChainIfRoots)).await {
+            // Without TLS there is one way only, and its refusal is the one that counts.
+            Err(Error::Tls { what, .. }) if what.ends_with("server does not support TLS") => {
+                timed(info, application_name, None).await
+            }
             Err(first) if matches!(first, Error::Tls { .. }) || is_turned_away(&first) => {
                 // The refusal of the better way is the one to tell when both fail.
                 timed(info, application_name, None).await.map_err(|_| first)

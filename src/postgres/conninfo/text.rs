@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Pairs> {
         }
     }
     if text.contains("://") {
-        return Err(bad("connection URL", "must begin with postgresql:// or postgres://"));
+        return Err(bad("URL", "must begin with postgresql:// or postgres://"));
     }
     if text.is_empty() || text.contains('=') { key_value(text) } else { Ok(vec![("dbname".into(), text.into())]) }
 }
@@ -137,9 +137,9 @@ fn hosts(authority: &str, pairs: &mut Pairs) -> Result<()> {
 
 fn parameter(part: &str) -> Result<(String, String)> {
     let Some((name, value)) = part.split_once('=') else {
-        return Err(bad("connection URL", "a query parameter lacks its \"=\""));
+        return Err(bad("URL", "a query parameter lacks its \"=\""));
     };
-    let name = decoded("connection URL", name)?;
+    let name = decoded("URL", name)?;
     if name == "ssl" && value == "true" {
         return Ok(("sslmode".into(), "require".into()));
     }

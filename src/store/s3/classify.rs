@@ -11,7 +11,8 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::super::Error;
 use super::S3;
-use super::retry::{Call, Failure, Retry, error_chain};
+use super::retry::{Call, Failure, Retry};
+use crate::observe::chain;
 
 /// Differences below this do not explain a refused signature: S3 allows 15 minutes.
 const SKEW_SECONDS_MIN: i64 = 240;
@@ -77,13 +78,13 @@ impl S3 {
         }
         let busy = |code: String| Error::Busy { action: call.action, target: self.target(call), code };
         match error {
-            SdkError::ResponseError(_) => Failure::passing(busy(format!("unreadable answer: {}", error_chain(error)))),
-            SdkError::ConstructionFailure(_) => Failure::permanent(Error::Setup(error_chain(error))),
+            SdkError::ResponseError(_) => Failure::passing(busy(format!("unreadable answer: {}", chain(error)))),
+            SdkError::ConstructionFailure(_) => Failure::permanent(Error::Setup(chain(error))),
             _ => {
                 // A certificate that is not trusted now will not be trusted in a second.
                 let untrusted =
                     find::<rustls::Error>(error).is_some_and(|e| matches!(e, rustls::Error::InvalidCertificate(_)));
-                let source = Box::new(Words(error_chain(error)));
+                let source = Box::new(Words(chain(error)));
                 let error = Error::Unreachable { endpoint: self.endpoint.clone(), source };
                 Failure { error, retry: if untrusted { Retry::Never } else { Retry::Backoff } }
             }
@@ -198,7 +199,7 @@ fn denied_words(call: Call<'_>, code: String) -> String {
 }
 
 fn no_credentials(error: &CredentialsError) -> Failure {
-    let code = error_chain(error);
+    let code = chain(error);
     let retry = match error {
         CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => Retry::Backoff,
         _ => Retry::Never,

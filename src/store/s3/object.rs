@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use super::super::{Error, Head, Lock, LockMode, ObjectKey, Put, Result, Stored, VersionId};
 use super::body::Upload;
-use super::retry::{Call, Failure, PATIENCE, error_chain};
+use super::retry::{Call, Failure, PATIENCE};
 use super::{Checksum, S3};
+use crate::observe::chain;
 
 const GET: &str = "s3:GetObjectVersion";
 const PUT: &str = "s3:PutObject";
@@ -134,7 +135,7 @@ impl S3 {
                 Failure::passing(corrupt(format!("the body ended after {} of {wanted} bytes", collected.len())))
             })?;
             let piece = piece.map_err(|error| {
-                let source = error_chain(&error).into();
+                let source = chain(&error).into();
                 Failure::passing(Error::Unreachable { endpoint: self.endpoint.clone(), source })
             })?;
             // A store that ignores the range sends on; what was not asked for is not kept.

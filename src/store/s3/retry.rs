@@ -18,6 +18,7 @@ use super::S3;
 use crate::limits::{
     STORE_BACKOFF_MILLIS, STORE_BACKOFF_MILLIS_MAX, STORE_FIRST_CONTACT_ATTEMPTS, STORE_STALL_SECONDS,
 };
+use crate::observe::chain;
 
 /// How long a request may make no progress.
 pub(super) const PATIENCE: Duration = Duration::from_secs(STORE_STALL_SECONDS);
@@ -160,7 +161,7 @@ impl Budget<'_> {
             Retry::Backoff => backoff(self.failures, Duration::ZERO),
             Retry::SlowDown(at_least) => backoff(self.failures + 2, at_least.unwrap_or_default()),
         };
-        self.last = error_chain(&error);
+        self.last = chain(&error);
         if self.failures >= self.attempts(&error) {
             return Err(self.with_effort(error));
         }
@@ -217,20 +218,6 @@ fn backoff(failures: u32, at_least: Duration) -> Duration {
         STORE_BACKOFF_MILLIS.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(STORE_BACKOFF_MILLIS_MAX);
     let jittered = Duration::from_millis(fastrand::u64(0..=ceiling));
     jittered.max(at_least.min(cap))
-}
-
-/// Text of an error with its causes, each said once.
-pub(super) fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

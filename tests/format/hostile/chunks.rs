@@ -18,7 +18,10 @@ fn header_bytes(body: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([body[10], body[11]]))
 }
 
-/// Bits flipped in every region of the second chunk: offset, the bit, and what it is called.
+/// Region, offset, bit, frames that may come out, and what the fault is called.
+type Flip = (&'static str, usize, u8, usize, Box<dyn Fn(&Error) -> bool>);
+
+/// Bits flipped in every region of the second chunk.
 #[test]
 fn i05_a_flipped_bit_in_any_region_is_named() {
     let good = golden("none-chunks");
@@ -27,7 +30,7 @@ fn i05_a_flipped_bit_in_any_region_is_named() {
     let index = header + 2 * SEALED;
     let misplaced =
         |field| move |error: &Error| matches!(error, Error::Misplaced { number: 1, field: f } if *f == field);
-    let table: Vec<(&str, usize, u8, usize, Box<dyn Fn(&Error) -> bool>)> = vec![
+    let table: Vec<Flip> = vec![
         ("magic", 0, 1, 2, Box::new(|e| *e == Error::NotOurs("chunk"))),
         ("version", 8, 2, 2, Box::new(|e| *e == Error::Version { what: "chunk", version: 3 })),
         ("codec, another", 9, 1, 2, Box::new(misplaced("codec"))),
@@ -193,11 +196,14 @@ fn i05_a_chunk_cut_anywhere_is_refused() {
     }
 }
 
+/// Where the chunk is from, the field that tells, and how its header differs.
+type Splice = (&'static str, &'static str, fn(&mut ChunkHeader));
+
 /// A genuine chunk of the same key and place number, from elsewhere.
 #[test]
 fn i05_splices_are_refused() {
     let good = golden("none-chunks");
-    let table: &[(&str, &str, fn(&mut ChunkHeader))] = &[
+    let table: &[Splice] = &[
         ("another repository", "repository", |h| h.repository = RepositoryId::new([1; 16])),
         ("another cluster", "cluster", |h| h.cluster = "other".parse::<ClusterName>().unwrap()),
         ("another backup", "backup", |h| h.backup = "20261123T031500Z-00000000".parse::<BackupId>().unwrap()),

@@ -108,12 +108,13 @@ fn i06_only_trusted_writers_and_the_right_purpose_count() {
     assert!(matches!(Manifest::decode(&forge.good, &[]), Err(Error::UntrustedWriter { .. })));
 }
 
-type Bend = fn(&Forge) -> Vec<u8>;
+/// Name, payload, and what the fault is called.
+type Nonsense = (&'static str, fn(&Forge) -> Vec<u8>, fn(&Error) -> bool);
 
 /// What a trusted writer could sign: still bounded, still consistent.
 #[test]
 fn signed_nonsense_is_refused() {
-    let table: &[(&str, Bend, fn(&Error) -> bool)] = &[
+    let table: &[Nonsense] = &[
         (
             "version",
             |f| [b"stwlmnft\0\0\0\x02", &f.payload()[12..]].concat(),
@@ -146,6 +147,9 @@ fn signed_nonsense_is_refused() {
     }
 }
 
+/// Name, what is replaced in the good text, by what, and what the fault is called.
+type Contradiction<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&Error) -> bool);
+
 /// Clear parts that contradict themselves: each by one change of the good text.
 #[test]
 fn signed_contradictions_are_refused() {
@@ -154,7 +158,7 @@ fn signed_contradictions_are_refused() {
     assert!(forge.decode(&forge.with_clear(&good)).is_ok(), "the text is the clear part");
     let malformed = |e: &Error| matches!(e, Error::Malformed { what: "manifest", .. });
     let absurd = |e: &Error| matches!(e, Error::Absurd { .. });
-    let table: &[(&str, &str, &str, &dyn Fn(&Error) -> bool)] = &[
+    let table: &[Contradiction] = &[
         ("an unknown field", "\"kind\":", "\"more\":1,\"kind\":", &malformed),
         ("an unknown kind", "\"dump\",\"started_at\"", "\"base\",\"started_at\"", &malformed),
         ("an unknown codec", "\"gzip\"", "\"brotli\"", &malformed),

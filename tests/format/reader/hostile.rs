@@ -13,10 +13,10 @@ use crate::support::{place, run, sql};
 use crate::vectors::golden;
 
 /// What is bent, and how many of the five frames of 40 bytes may come out.
-type Case = (&'static str, fn(&mut Set, &mut Bent), usize);
+type Case = (&'static str, fn(&mut Set, &mut Around), usize);
 
 /// What a case may change besides the chunks.
-struct Bent {
+struct Around {
     identity: Identity,
     signer: Option<WriterKey>,
     digests: bool,
@@ -30,7 +30,7 @@ const CASES: &[Case] = &[
         "the last tag's bit",
         |s, _| {
             let end = s.bodies[2].len() - 37;
-            flip(s, 2, end)
+            flip(s, 2, end);
         },
         4,
     ),
@@ -38,7 +38,7 @@ const CASES: &[Case] = &[
         "the index's bit",
         |s, _| {
             let end = s.bodies[1].len() - 20;
-            flip(s, 1, end)
+            flip(s, 1, end);
         },
         2,
     ),
@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
         "the trailer's bit",
         |s, _| {
             let end = s.bodies[1].len() - 9;
-            flip(s, 1, end)
+            flip(s, 1, end);
         },
         2,
     ),
@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
         "a chunk that is not what was stored",
         |s, b| {
             flip(s, 1, 150);
-            b.digests = false
+            b.digests = false;
         },
         2,
     ),
@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
         "a chunk cut",
         |s, _| {
             let end = s.bodies[1].len() - 1;
-            s.bodies[1].truncate(end)
+            s.bodies[1].truncate(end);
         },
         2,
     ),
@@ -103,26 +103,26 @@ fn i05_the_printed_reader_stops_at_the_fault() {
 }
 
 /// Lays a bent golden stream out as a backup whose manifest is signed for what it now is, and lets the script read it.
-async fn read(script: &str, bend: &fn(&mut Set, &mut Bent)) -> std::process::Output {
+async fn read(script: &str, bend: &fn(&mut Set, &mut Around)) -> std::process::Output {
     let mut set = golden("none-chunks");
     let genuine: Vec<Digest> = set.bodies.iter().map(|body| Digest::of(body)).collect();
     let (root, identity) = (WriterKey::generate().unwrap(), Identity::generate());
     let recipient = identity.recipient();
-    let mut bent = Bent { identity, signer: None, digests: true, planted_key: false };
-    bend(&mut set, &mut bent);
+    let mut around = Around { identity, signer: None, digests: true, planted_key: false };
+    bend(&mut set, &mut around);
     set.place.names = place(set.place.repository).names;
 
     let store = Memory::default();
     let (metadata, place) = (data_key().unwrap(), set.place.clone());
     let mut payload_key = store_wrap(&store, &place, &set.key, std::slice::from_ref(&recipient)).await;
-    if bent.planted_key {
+    if around.planted_key {
         payload_key.wrap.tag = Tag::new([1; 8]);
         let body = wrap(&data_key().unwrap(), &[recipient]).unwrap().into();
         put(&store, place.names.wrap(payload_key.id, payload_key.wrap.tag), body).await;
     }
     for (number, (chunk, body)) in (0..).zip(set.record.chunks.iter_mut().zip(&set.bodies)) {
         chunk.bytes = body.len() as u64;
-        chunk.sha256 = if bent.digests { Digest::of(body) } else { genuine[number as usize] };
+        chunk.sha256 = if around.digests { Digest::of(body) } else { genuine[number as usize] };
         let key = place.names.chunk(&place.cluster, &place.backup, &set.record.name, number, chunk.tag);
         put(&store, key, body.clone().into()).await;
     }
@@ -131,11 +131,11 @@ async fn read(script: &str, bend: &fn(&mut Set, &mut Bent)) -> std::process::Out
     let wrap = ObjectRecord { tag: Tag::new([0; 8]), version: String::new() };
     let metadata_key = KeyRecord { id: metadata.id(), wrap };
     let clear = clear(&place, payload_key, metadata_key, vec![set.record]);
-    let manifest = place.names.manifest(&place.cluster, &place.backup, Tag::new([2; 8]));
-    put(&store, manifest.clone(), sign(&clear, &metadata, bent.signer.as_ref().unwrap_or(&root)).into()).await;
+    let manifest = place.names.manifest(&place.cluster, &place.backup, clear.manifest);
+    put(&store, manifest.clone(), sign(&clear, &metadata, around.signer.as_ref().unwrap_or(&root)).into()).await;
 
     let here = Download::new(script, &store);
-    let recovery = RecoveryFile { repository: place.repository, root: *root.public(), identity: bent.identity };
+    let recovery = RecoveryFile { repository: place.repository, root: *root.public(), identity: around.identity };
     here.write_key(&recovery.encode());
     here.read("key", &manifest, "dump")
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use stonewal::catalog::{found, publish_certificate};
-use stonewal::format::Place;
 use stonewal::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
-use stonewal::format::{Codec, DataKey, ObjectRecord, StreamRecord, Tag};
+use stonewal::format::{Codec, DataKey, ObjectRecord, Place, StreamRecord};
 use stonewal::keys::{
-    self, Bundle, Identity, Recipient, RecoveryFile, WriterFile, WriterKey, data_key, repository_id, wrap,
+    self, Bundle, Identity, Recipient, RecoveryFile, WriterFile, WriterKey, data_key, repository_id, tag, wrap,
 };
 use stonewal::observe::Progress;
 use stonewal::pipeline::{Encoding, StreamWriter, Target};
@@ -24,7 +23,6 @@ pub(crate) const PASSPHRASE: &str = "granite does not burn";
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) store: Arc<Memory>,
-    pub(crate) place: Place,
     pub(crate) recovery: SecretString,
     pub(crate) writer: SecretString,
     pub(crate) manifest: ObjectKey,
@@ -62,9 +60,9 @@ pub(crate) async fn make(signer: Signer, codec: Codec, chunk_bytes: usize, strea
     let clear = clear(&place, payload_key, metadata_key, records);
     let signing = if signer == Signer::Root { &bundle.writer } else { &host.writer };
     let body = sign(&clear, &metadata, signing);
-    let manifest = ObjectKey::new(place.manifest(clear.manifest));
+    let manifest = ObjectKey::new(place.names.manifest(&place.cluster, &place.backup, clear.manifest));
     store.put(Put { key: manifest.clone(), body: body.into(), lock: None }).await.unwrap();
-    Made { writer: host.encode().unwrap(), recovery: recovery.encode(), store, place, manifest }
+    Made { writer: host.encode().unwrap(), recovery: recovery.encode(), store, manifest }
 }
 
 pub(crate) fn target(store: &Arc<Memory>, place: &Place, chunk_bytes: usize) -> Arc<Target> {
@@ -107,7 +105,7 @@ pub(crate) fn clear(
         cluster: place.cluster.clone(),
         system_identifier: Some(7_432_109_876_543_210_987),
         backup: place.backup.clone(),
-        manifest: Tag::new([2; 8]),
+        manifest: tag().unwrap(),
         kind: Kind::Dump,
         started_at: "2026-11-24T03:15:00Z".parse().unwrap(),
         finished_at: "2026-11-24T03:15:07.25Z".parse().unwrap(),

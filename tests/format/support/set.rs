@@ -74,17 +74,17 @@ impl Set {
         let mut size = 1;
         while !rest.is_empty() {
             size = sizes.next().unwrap_or(size).clamp(1, rest.len());
-            let (these, those) = rest.split_at(size);
+            let (now, later) = rest.split_at(size);
             let number = u32::try_from(set.bodies.len()).unwrap();
             let mut chunk = ChunkBuilder::new(header(place, &set.record, key.id(), number, first), 0);
-            for (i, plain) in these.iter().enumerate() {
+            for (i, plain) in now.iter().enumerate() {
                 let packed = codec.compress(plain, codec.default_level()).unwrap();
-                let last = those.is_empty() && i + 1 == these.len();
+                let last = later.is_empty() && i + 1 == now.len();
                 chunk.push(&stream_key, &packed, plain.len(), last).unwrap();
             }
             set.push(chunk.finish(&stream_key).unwrap().to_vec(), size as u64);
             first += size as u64;
-            rest = those;
+            rest = later;
         }
         set
     }

@@ -88,7 +88,7 @@ async fn read(bucket: &str, id: RepositoryId, access: Access, reads_data: bool) 
     let repository = Repository::open(store.clone(), names.clone(), access, bucket).await.unwrap();
     assert_eq!((repository.id(), repository.findings()), (id, &[][..]), "{bucket}");
     let cluster: ClusterName = "main".parse().unwrap();
-    assert_eq!(repository.clusters().await.unwrap(), [cluster.clone()]);
+    assert_eq!(repository.clusters().await.unwrap(), std::slice::from_ref(&cluster));
     let (backup, findings) = repository.latest(&cluster).await.unwrap();
     assert_eq!(findings, [], "{bucket}");
     let clear = backup.clear();

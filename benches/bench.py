@@ -1,0 +1,84 @@
+"""Measures stonewal; started by benches/run, which see. benches/README.md explains the cases."""
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+
+import jobs
+import measure
+import stream
+from ground import Ground
+
+PARTS = {
+    "dump": "backup of a real database against pg_dump and the shell pipeline",
+    "restore": "restore against psql and the shell pipeline",
+    "stream": "memory and disk for a stream far larger than both",
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/run", description="Measures stonewal on this machine.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(f"{k}: {v}" for k, v in PARTS.items()))
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
+    parser.add_argument("--scale", type=int, default=20, help="of pgbench (default 20)")
+    parser.add_argument("--rows", type=int, default=500_000, help="of the table documents (default 500000)")
+    parser.add_argument("--stream-gib", type=float, default=20, help="half-compressible stream (default 20)")
+    parser.add_argument("--noise-gib", type=float, default=4, help="incompressible stream (default 4)")
+    parser.add_argument("--codecs", default="gzip,zstd", help="of the dump and restore parts (default gzip,zstd)")
+    parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
+    parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
+    parser.add_argument("--stonewal", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--aws", required=True, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    unknown = set(given.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    given.parts = given.parts or list(PARTS)
+    return given
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def machine(ground):
+    model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "unknown")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    version = ground.call(ground.stonewal, "--version").strip()
+    server = ground.sql("SHOW server_version")
+    load = os.getloadavg()[0]
+    return (
+        f"{version}, PostgreSQL {server}, {os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}; "
+        f"load before: {load:.1f}"
+    )
+
+
+def main():
+    given = arguments()
+    results = {}
+    with Ground(given.stonewal, given.aws, given.work) as ground:
+        print(f"{machine(ground)}\n")
+        ground.found_repository()
+        if {"dump", "restore"} & set(given.parts):
+            say("making data")
+            size = ground.make_data(given.scale, given.rows)
+            plain = jobs.write_sql_file(ground)
+            print(f"Data: pgbench -s {given.scale} and {given.rows} documents, {size} in the database, {plain / 1e6:.0f} MB as SQL\n")
+        codecs = given.codecs.split(",")
+        for part, cases in (("dump", jobs.dumps), ("restore", jobs.restores)):
+            if part not in given.parts:
+                continue
+            chosen = cases(ground, codecs)
+            results[part] = measure.interleave(chosen, given.rounds, say)
+            print(f"## {part}: medians of {given.rounds} interleaved rounds, ratios within each round (lowest–highest)\n")
+            print(f"{measure.table(results[part], base=next(iter(chosen)))}\n", flush=True)
+        if "stream" in given.parts:
+            results["stream"] = stream.measure_all(ground, given.stream_gib, given.noise_gib, codecs, say)
+    if given.out:
+        measure.save(given.out, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+//! The whole flow: databases through the commands into an Object-Locked bucket and back, in good times and bad.
+
+mod attack;
+mod clock;
+mod damage;
+mod forge;
+mod ground;
+mod keys;
+mod lifecycle;
+mod memory;
+mod network;
+mod refusing;
+mod roundtrip;
+mod secrecy;
+mod stage;

@@ -1,0 +1,94 @@
+//! The ground a repository stands on: buckets that protect and buckets that do not, and what `doctor` says of them.
+
+use std::collections::BTreeMap;
+
+use stonewal::commands::doctor::{self, Status};
+use stonewal::commands::{Error, Immutability, Which, init};
+use stonewal::store::roles::Role;
+use stonewal::verify::Level;
+
+use super::stage::{Stage, run_backup};
+
+fn statuses(outcome: &doctor::Outcome) -> BTreeMap<&'static str, Status> {
+    outcome.checks.iter().map(|check| (check.name, check.status)).collect()
+}
+
+const WORM: [&str; 6] = ["worm: lock", "worm: shorten", "worm: delete", "worm: bypass", "worm: hide", "worm: original"];
+
+/// PAINS A15.
+#[tokio::test]
+async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
+    let Some(stage) = Stage::new("doctor_writer", |_| ()).await else { return };
+    stage.backup().await;
+    for access in [Some(stage.writer_access()), Some(Stage::passphrase()), None] {
+        let has_key = access.is_some();
+        let mut options = stage.doctor_options(Role::Writer, access);
+        options.source = Some(stage.database.clone());
+        let outcome = doctor::run(options).await.unwrap();
+        let statuses = statuses(&outcome);
+        let good =
+            WORM.iter().chain(&["bucket", "versioning", "object lock", "clock", "checksum", "source", "pg_dump"]);
+        for name in good {
+            assert_eq!(statuses.get(name), Some(&Status::Ok), "{name}: {:#?}", outcome.checks);
+        }
+        assert_eq!(outcome.status(), if has_key { Status::Ok } else { Status::Note }, "{:#?}", outcome.checks);
+        assert!(outcome.capabilities.len() == 6 && outcome.capabilities.values().all(|&kept| kept), "{outcome:?}");
+        if has_key {
+            let backups = outcome.checks.iter().find(|check| check.name == "backups").unwrap();
+            assert!(backups.detail.starts_with("1 backups of 1 clusters"), "{backups:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn doctor_names_what_is_wrong_with_the_credentials() {
+    let Some(stage) = Stage::new("doctor_roles", |_| ()).await else { return };
+    let cases = [
+        (Role::Admin, [("worm: bypass", Status::Fail), ("worm: hide", Status::Warn)], Status::Fail),
+        (Role::Attacker, [("worm: bypass", Status::Ok), ("worm: hide", Status::Warn)], Status::Warn),
+    ];
+    for (role, expected, worst) in cases {
+        let outcome = doctor::run(stage.doctor_options(role, Some(stage.writer_access()))).await.unwrap();
+        let statuses = statuses(&outcome);
+        for (name, status) in expected {
+            assert_eq!(statuses.get(name), Some(&status), "{role}: {:#?}", outcome.checks);
+        }
+        assert_eq!(outcome.status(), worst, "{role}: {:#?}", outcome.checks);
+    }
+    let outcome = doctor::run(stage.doctor_options(Role::Reader, Some(Stage::passphrase()))).await.unwrap();
+    assert_eq!(statuses(&outcome).get("worm"), Some(&Status::Note), "a reader plants nothing: {:#?}", outcome.checks);
+    let mut options = stage.doctor_options(Role::Writer, None);
+    options.repository.s3.bucket = "absent".into();
+    let outcome = doctor::run(options).await.unwrap();
+    assert_eq!(statuses(&outcome).get("bucket"), Some(&Status::Fail), "{:#?}", outcome.checks);
+}
+
+#[tokio::test]
+async fn an_unlocked_bucket_is_refused_unless_the_configuration_says_none() {
+    let Some(stage) = Stage::empty("unlocked_bucket", |_| ()).await else { return };
+    let store = stage.connected(Role::Admin).await.store;
+    store.create_bucket(false).await.unwrap();
+    let refused = init::run(stage.init()).await.unwrap_err();
+    assert!(matches!(refused, Error::NotImmutable { .. }) && refused.hint().unwrap().contains("none"), "{refused}");
+    assert!(stage.entries().await.is_empty() && !stage.recovery_path().exists(), "nothing was begun");
+
+    let mut unlocked = stage.init();
+    unlocked.repository.immutability = Immutability::None;
+    init::run(unlocked).await.unwrap();
+    let refused = run_backup(stage.backup_options_with(Stage::passphrase())).await.unwrap_err();
+    assert!(matches!(refused, Error::NotImmutable { .. }), "{refused}");
+    let mut options = stage.backup_options_with(Stage::passphrase());
+    options.repository.immutability = Immutability::None;
+    let made = run_backup(options).await.unwrap();
+    assert_eq!(made.lock, None);
+    assert!(!stage.bytes(Which::Latest).await.is_empty());
+    let verified = stage.verify(Role::Reader, Stage::passphrase(), Level::Decrypt).await.unwrap();
+    assert!(!verified.has_findings() && verified.backups.len() == 1, "{verified:?}");
+
+    let locked = doctor::run(stage.doctor_options(Role::Writer, Some(Stage::passphrase()))).await.unwrap();
+    assert_eq!(statuses(&locked).get("object lock"), Some(&Status::Fail), "{:#?}", locked.checks);
+    let mut accepted = stage.doctor_options(Role::Writer, Some(Stage::passphrase()));
+    accepted.repository.immutability = Immutability::None;
+    let accepted = doctor::run(accepted).await.unwrap();
+    assert_eq!(accepted.status(), Status::Warn, "it says that backups can be deleted: {:#?}", accepted.checks);
+}
