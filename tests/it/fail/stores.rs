@@ -72,12 +72,12 @@ async fn credentials_and_rights_that_do_not_do_are_named() {
     let denied = "
 error: s3:PutObject on prod/[..] is denied: AccessDenied: [..]
 
-hint: allow s3:PutObject for these credentials; `stonewal doctor` lists what each role needs";
+hint: allow s3:PutObject for these credentials; README.md lists what each role needs";
     world.stonewal("backup dump").role(&world, Role::Reader).end().await.is(1, denied);
     let denied = "
 error: s3:[..] on [..] is denied: AccessDenied: [..]
 
-hint: allow s3:[..] for these credentials; `stonewal doctor` lists what each role needs";
+hint: allow s3:[..] for these credentials; README.md lists what each role needs";
     world.stonewal("backup dump").role(&world, Role::Pruner).end().await.is(1, denied);
     let unknown = "
 error: the store does not accept the credentials: InvalidAccessKeyId: [..]
