@@ -83,7 +83,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     // The source proves itself before anything is written to the bucket.
     let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
     progress.expect_plain_bytes(dump.facts().database.size_bytes.unwrap_or(0));
-    let mut globals = match start_globals(&options.source, options.globals, &options.programs, &dump).await {
+    let globals = start_globals(&options.source, options.globals, &options.programs, &dump);
+    let mut globals = match interruptible(cancel, globals).await {
         Ok(globals) => globals,
         Err(error) => {
             dump.abort().await;
