@@ -81,8 +81,8 @@ async fn reach(progress: &Progress, chunks: u64) {
     tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("the backup gets that far");
 }
 
-/// Starts a backup over a slow connection and, once a chunk is stored and while pg_dump still runs, lets `strike` happen; then how it ended and how long
-/// it took since.
+/// Starts a backup over a slow connection and, once a chunk is stored and while pg_dump still runs, lets `strike` happen;
+/// then how it ended and how long it took since.
 async fn struck(
     options: backup_dump::Options,
     strike: impl FnOnce(),
@@ -111,6 +111,8 @@ async fn assert_nothing_left(stage: &Stage) {
 #[tokio::test]
 async fn i02_a_store_that_falls_silent_ends_the_backup_within_the_deadline() {
     let Some(stage) = Stage::new("falls_silent", |_| ()).await else { return };
+    // More than the buffers hold: pg_dump must still be running when the store falls silent.
+    stage.source.psql("app", "INSERT INTO ledger SELECT id + 200000, body FROM ledger", &[]);
     let proxy = Proxy::start(upstream(&stage), Weather::Slow(Duration::from_millis(1))).await;
     let mut options = stage.backup_options();
     options.repository = through(options.repository, &proxy.endpoint());
