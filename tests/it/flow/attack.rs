@@ -1,8 +1,9 @@
 //! An attacker with every right at the store but lock bypass, and with all that is public of the repository: deletes, hides,
 //! overwrites, forges. Restores give the same bytes; the noise is reported (invariants I4, I6; PAINS A17, A18).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use stonewal::catalog::FindingKind;
 use stonewal::commands::backup_dump::Outcome;
 use stonewal::commands::doctor::{self, Status};
@@ -124,13 +125,18 @@ async fn i04_nothing_depends_on_the_size_of_pages_or_on_times() {
     assert!(shown.clear.backup == made.backup && whole.len() == target.bytes[1].len());
 }
 
-/// Sets every modification time in the store to the same one.
+/// Sets every modification time in the store to the newest one.
 fn tie(root: &Path) {
-    for entry in std::fs::read_dir(root.join("buckets").join(BUCKET).join("meta")).unwrap() {
-        let path = entry.unwrap().path();
-        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert!(record["last_modified"].is_string());
-        record["last_modified"] = "2026-11-24T03:15:00Z".into();
-        std::fs::write(&path, record.to_string()).unwrap();
+    let meta = root.join("buckets").join(BUCKET).join("meta");
+    let read = |path: PathBuf| -> (PathBuf, serde_json::Value) {
+        let record = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        (path, record)
+    };
+    let mut records: Vec<_> = std::fs::read_dir(meta).unwrap().map(|entry| read(entry.unwrap().path())).collect();
+    let time = |record: &serde_json::Value| record["last_modified"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let newest = records.iter().map(|(_, record)| time(record)).max().unwrap();
+    for (path, record) in &mut records {
+        record["last_modified"] = newest.to_string().into();
+        std::fs::write(path, record.to_string()).unwrap();
     }
 }

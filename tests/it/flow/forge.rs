@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use stonewal::catalog::Access;
 use stonewal::commands::Connected;
 use stonewal::format::manifest::{ClearPart, Manifest, RepositoryRecord, SealedPart};
@@ -25,6 +25,7 @@ pub(super) struct Attacker<'a> {
     manifest: Bytes,
     recipients: Vec<keys::Recipient>,
     root: stonewal::format::WriterPublic,
+    in_a_day: Timestamp,
 }
 
 impl<'a> Attacker<'a> {
@@ -36,7 +37,8 @@ impl<'a> Attacker<'a> {
         let manifest = at.store.get(&entry.key, &entry.version, 0..entry.bytes).await.unwrap();
         let file = stage.writer_file();
         let writer = WriterKey::generate().unwrap();
-        Self { stage, at, writer, clear, manifest, recipients: file.recipients, root: file.root }
+        let in_a_day = at.store.clock().now() + SignedDuration::from_hours(24);
+        Self { stage, at, writer, clear, manifest, recipients: file.recipients, root: file.root, in_a_day }
     }
 
     async fn put(&self, key: impl Into<String>, body: impl Into<Bytes>) {
@@ -77,9 +79,8 @@ impl<'a> Attacker<'a> {
 
     /// An id of tomorrow, which `latest` would take first.
     fn tomorrow(&self, number: u16) -> BackupId {
-        let at = self.at.store.clock().now() + SignedDuration::from_hours(24);
         let [high, low] = number.to_be_bytes();
-        BackupId::new(at, [0xff, 0xff, high, low])
+        BackupId::new(self.in_a_day, [0xff, 0xff, high, low])
     }
 
     fn sign(&self, clear: &ClearPart) -> Vec<u8> {
@@ -106,7 +107,9 @@ impl<'a> Attacker<'a> {
                 self.put(self.at.names.manifest(&cluster(), &backup, tag().unwrap()), body.clone()).await;
             }
             // One that says the right things of itself; only the signature is not one of ours.
-            let clear = ClearPart { backup: backup.clone(), manifest: tag().unwrap(), ..self.clear.clone() };
+            let at = if backup == self.clear.backup { self.clear.started_at } else { self.in_a_day };
+            let (manifest, started_at, finished_at) = (tag().unwrap(), at, at);
+            let clear = ClearPart { backup: backup.clone(), manifest, started_at, finished_at, ..self.clear.clone() };
             self.put(self.at.names.manifest(&cluster(), &backup, clear.manifest), self.sign(&clear)).await;
         }
     }
