@@ -68,17 +68,22 @@ impl Repository {
         Ok(findings)
     }
 
-    /// The newest backup of `cluster`: by the start time in its id, which is the store's and signed.
+    /// The newest backup of `cluster`: by the start time in its id, which is the store's and signed. Ids tell whole
+    /// seconds; among backups of one second, the manifests tell which began last.
     pub async fn latest(&self, cluster: &ClusterName) -> Result<(Backup, Vec<Finding>)> {
         let mut findings = Vec::new();
+        let mut newest: Option<Backup> = None;
         for id in self.candidates(cluster).await?.iter().rev() {
+            if newest.as_ref().is_some_and(|newest| !id.began_at(newest.clear().started_at)) {
+                break;
+            }
             let (backup, beside) = self.look(cluster, id).await?;
             findings.extend(beside);
-            if let Some(backup) = backup {
-                return Ok((backup, findings));
-            }
+            let began = |backup: &Backup| backup.clear().started_at;
+            newest = newest.into_iter().chain(backup).max_by_key(began);
         }
-        Err(Error::NoBackup { cluster: cluster.clone() })
+        let newest = newest.ok_or_else(|| Error::NoBackup { cluster: cluster.clone() })?;
+        Ok((newest, findings))
     }
 
     /// The backup called `id`.

@@ -2,6 +2,7 @@
 
 mod attack;
 mod ground;
+mod order;
 mod restore;
 mod sim;
 mod world;

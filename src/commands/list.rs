@@ -63,7 +63,11 @@ pub async fn run(options: Options) -> Result<Outcome> {
     };
     let (mut backups, mut findings) = (Vec::new(), repository.findings().to_vec());
     for cluster in clusters {
-        findings.extend(repository.each_backup(&cluster, |backup| backups.push(row(&backup))).await?);
+        let mut rows = Vec::new();
+        findings.extend(repository.each_backup(&cluster, |backup| rows.push(row(&backup))).await?);
+        // Ids tell whole seconds only.
+        rows.sort_by_key(|row| row.started_at);
+        backups.append(&mut rows);
     }
     Ok(Outcome { location: connected.location, backups, findings })
 }

@@ -137,7 +137,7 @@ hint: check the repository URL, or run `stonewal init`";
     let init = plain("init").env("STONEWAL_IMMUTABILITY", "none").end().await;
     init.is_warned("there is one recipient only");
     let unlocked = "
-error: bucket plain has no [..]
+error: bucket plain has no Object Lock
 
 hint: Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted";
     plain("backup dump").end().await.is(1, unlocked);
