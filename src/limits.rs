@@ -25,6 +25,9 @@ pub const CHUNK_HEADER_BYTES_MAX: usize = 1024;
 /// Frames in one chunk: what the frame index may claim before memory is set aside for it.
 pub const CHUNK_FRAMES_MAX: usize = 1 << 20;
 
+/// Frames compressed or opened at once, however many processors there are: each holds up to three frames' worth of memory.
+pub const FRAME_WORKERS_MAX: usize = 16;
+
 /// Chunks being sent at once; one more is being filled.
 pub const UPLOADS_DEFAULT: usize = 3;
 /// See [`UPLOADS_DEFAULT`].
@@ -45,7 +48,7 @@ pub const SMALL_OBJECT_BYTES_MAX: u64 = 1 << 20;
 /// scrypt work factor (log2 N) of a passphrase-sealed identity bundle: 128 MiB and about half a second.
 pub const SCRYPT_LOG_N: u8 = 17;
 /// The largest work factor accepted when reading: a planted bundle must not cost minutes or gigabytes.
-pub const SCRYPT_LOG_N_MAX: u8 = 20;
+pub const SCRYPT_LOG_N_MAX: u8 = 18;
 
 /// Identity bundles tried with a passphrase before giving up: each costs one scrypt.
 pub const IDENTITY_BUNDLES_MAX: usize = 8;

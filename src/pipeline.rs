@@ -16,6 +16,6 @@ mod upload;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};
-pub use fetch::fetch_chunk;
+pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use upload::{Encoding, StreamWriter, Target};

@@ -73,14 +73,11 @@ async fn check_locked(store: &dyn Read, key: &ObjectKey, version: &VersionId, lo
     }
     match store.head(key, version).await?.lock {
         None => unlocked("it has no lock".into()),
-        Some(found) if found.mode != asked.mode => {
-            unlocked(format!("{} was asked for, {} is set", asked.mode, found.mode))
-        }
-        // Stores keep whole seconds.
-        Some(found) if found.retain_until.as_second() < asked.retain_until.as_second() => {
-            unlocked(format!("until {} was asked for, until {} is set", asked.retain_until, found.retain_until))
-        }
-        Some(_) => Ok(()),
+        Some(found) if found.outlasts(asked) => Ok(()),
+        Some(found) => unlocked(format!(
+            "{} until {} was asked for, {} until {} is set",
+            asked.mode, asked.retain_until, found.mode, found.retain_until
+        )),
     }
 }
 
@@ -167,13 +164,22 @@ pub async fn commit<S: Read + Append>(
         streams: streams.into_iter().map(|stream| stream.record).collect(),
     };
     check_listed(store, &place, &clear).await?;
+    // Some stores lock small objects and lose the lock of large ones.
+    for stream in &clear.streams {
+        if let Some(chunk) = stream.chunks.first() {
+            let key = ObjectKey::new(place.chunk(&stream.name, 0, chunk.tag));
+            check_locked(store, &key, &VersionId::new(chunk.version.clone()), draft.lock).await?;
+        }
+    }
     let body = repository.with_keyring(|ring| -> Result<Vec<u8>> {
         let writer = ring.writer()?;
         let sign = |message: &[u8]| writer.sign(message);
         Ok(Manifest::encode(&clear, &draft.sealed, &keys.metadata, writer.public(), sign)?)
     })?;
     let key = ObjectKey::new(place.manifest(clear.manifest));
-    let stored = store.put(Put { key: key.clone(), body: body.into(), lock: draft.lock }).await?;
+    let stored = store.put(Put { key: key.clone(), body: body.into(), lock: draft.lock }).await.map_err(|source| {
+        if source.is_about_the_object() { source.into() } else { Error::Undecided { key: key.to_string(), source } }
+    })?;
     Ok(Committed { clear, key, version: stored.version })
 }
 

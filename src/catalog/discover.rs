@@ -3,11 +3,11 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::SignedDuration;
 
-use super::listing::{first_versions, folders};
+use super::listing::{Oldest, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::manifest::{ClearPart, Manifest};
 use crate::format::{BackupId, ClusterName, Place};
-use crate::limits::{DISCOVERIES, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
 use crate::store::Entry;
 
 /// How far the times of one store may differ: `Date` of an answer, arrival of an object.
@@ -82,28 +82,34 @@ impl Repository {
             let began = |backup: &Backup| backup.clear().started_at;
             newest = newest.into_iter().chain(backup).max_by_key(began);
         }
-        let newest = newest.ok_or_else(|| Error::NoBackup { cluster: cluster.clone() })?;
-        Ok((newest, findings))
+        match newest {
+            Some(newest) => Ok((newest, findings)),
+            None => Err(nothing(&findings, Error::NoBackup { cluster: cluster.clone() })),
+        }
     }
 
     /// The backup called `id`.
     pub async fn backup(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Backup, Vec<Finding>)> {
         let (backup, findings) = self.look(cluster, id).await?;
-        let backup = backup.ok_or_else(|| Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() })?;
-        Ok((backup, findings))
+        match backup {
+            Some(backup) => Ok((backup, findings)),
+            None => Err(nothing(&findings, Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() })),
+        }
     }
 
     /// Looks into one folder: the oldest manifest that authenticates for this place is the backup.
     pub async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
-        let (entries, mut findings) = first_versions(&*self.store, &self.names.manifests(cluster, id)).await?;
-        for entry in entries {
-            match self.read_manifest(&entry).await {
-                Ok(manifest) => return Ok((Some(Backup { manifest, entry }), findings)),
-                // Whether it is there at all cannot be said without the store.
-                Err(Error::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
-                    findings.push(Finding::new(FindingKind::ForgedManifest, key, version, error.to_string()));
+        let mut findings = Vec::new();
+        let mut oldest = Oldest::new(&*self.store, self.names.manifests(cluster, id));
+        while let Some((entries, beside)) = oldest.next().await? {
+            findings.extend(beside);
+            for entry in entries {
+                match self.read_manifest(&entry).await {
+                    Ok(manifest) => return Ok((Some(Backup { manifest, entry }), findings)),
+                    // Whether it is there at all cannot be said without the store.
+                    Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+                    Err(error) if findings.len() < FINDINGS_MAX => findings.push(not_a_manifest(&entry, &error)),
+                    Err(_) => {}
                 }
             }
         }
@@ -132,5 +138,19 @@ impl Repository {
             return Err(crate::format::Error::Malformed { what: "manifest", why }.into());
         }
         Ok(manifest)
+    }
+}
+
+fn not_a_manifest(entry: &Entry, error: &Error) -> Finding {
+    let unread = matches!(error, Error::Store(_));
+    let kind = if unread { FindingKind::Opaque } else { FindingKind::ForgedManifest };
+    Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), error.to_string())
+}
+
+/// Nothing was found; if something could not be read, that is the reason to tell.
+fn nothing(findings: &[Finding], otherwise: Error) -> Error {
+    match findings.iter().find(|finding| finding.kind == FindingKind::Opaque) {
+        Some(finding) => Error::Unread { key: finding.key.clone(), why: finding.detail.clone() },
+        None => otherwise,
     }
 }

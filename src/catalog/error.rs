@@ -47,11 +47,28 @@ pub enum Error {
         /// The id asked for.
         backup: BackupId,
     },
+    /// There is something named like a manifest, and the store does not hand it out.
+    #[error("{key} cannot be read, and nothing else is there: {why}")]
+    Unread {
+        /// The object.
+        key: String,
+        /// What the store said.
+        why: String,
+    },
     /// Every wrap of a data key was deleted, so what it sealed cannot be read.
     #[error("data key {key} is lost: the wrap that the manifest names was deleted, and no other opens")]
     LostKey {
         /// The key.
         key: KeyId,
+    },
+    /// The manifest was sent and no answer came.
+    #[error("whether the manifest {key} was stored is not known")]
+    Undecided {
+        /// The manifest's object.
+        key: String,
+        /// What came instead of an answer.
+        #[source]
+        source: store::Error,
     },
     /// The store acknowledged an object with less protection than asked for.
     #[error("the store acknowledged {key} but did not lock it: {why}")]
@@ -98,6 +115,8 @@ impl Error {
             Self::OtherRepository { .. } => "use the keys of this repository, or another prefix".into(),
             Self::NoBackup { .. } => "run `stonewal backup dump`; `stonewal list` shows every cluster".into(),
             Self::UnknownBackup { .. } => "`stonewal list` shows the ids".into(),
+            Self::Undecided { .. } => "run `stonewal list`: if the backup is listed it is whole, if not there is none".into(),
+            Self::Unread { .. } => "allow s3:GetObjectVersion on the prefix; if others can be read, this one was planted or archived".into(),
             Self::LostKey { .. } => "someone removed a locked object by a bypass, or its lock had ended; restore another backup (`stonewal list`)".into(),
             Self::Unlocked { .. } => {
                 "this store does not enforce Object Lock as asked; `stonewal doctor` tells more. Nothing was published"

@@ -22,6 +22,8 @@ pub struct Finding {
 pub enum FindingKind {
     /// An object that looks like a manifest and is not signed by a trusted writer, or belongs elsewhere.
     ForgedManifest,
+    /// An object named like ours that the store does not hand out. Whoever wrote it meant it so, or its rights are wrong.
+    Opaque,
     /// A version written over an object of ours.
     LaterVersion,
     /// A delete marker over an object of ours.
@@ -44,6 +46,7 @@ impl std::fmt::Display for FindingKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ForgedManifest => "forged manifests",
+            Self::Opaque => "objects that cannot be read",
             Self::LaterVersion => "objects overwritten",
             Self::DeleteMarker => "objects hidden by delete markers",
             Self::Stray => "stray objects",
@@ -69,7 +72,15 @@ impl FindingKind {
 
     /// Whether someone must have done it on purpose.
     pub fn is_tampering(self) -> bool {
-        matches!(self, Self::ForgedManifest | Self::LaterVersion | Self::DeleteMarker | Self::ForgedKey | Self::Altered)
+        matches!(
+            self,
+            Self::ForgedManifest
+                | Self::Opaque
+                | Self::LaterVersion
+                | Self::DeleteMarker
+                | Self::ForgedKey
+                | Self::Altered
+        )
     }
 }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
-use super::listing::first_versions;
+use super::listing::{Oldest, read_small};
 use super::{Finding, FindingKind, Repository, Result};
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
 use crate::keys::{Bundle, Certificate, Keyring, tag};
-use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::store::{Append, Lock, ObjectKey, Put, Read};
 
 /// Makes a repository below `names`, which must be empty of one: first the identity bundle, then the record. Returns the
@@ -87,18 +86,17 @@ async fn renew<S: Read + Append>(
     fresh: impl Fn() -> Result<String>,
     lock: Lock,
 ) -> Result<bool> {
-    let (entries, _) = first_versions(store, prefix).await?;
     let mut found = None;
-    for entry in entries.iter().filter(|entry| entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
-        let body = store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
-        if !genuine(&body) {
-            continue;
+    let mut oldest = Oldest::new(store, prefix.to_owned());
+    while let Some((entries, _)) = oldest.next().await? {
+        for entry in &entries {
+            let Some(body) = read_small(store, entry).await?.filter(|body| genuine(body)) else { continue };
+            let held = store.head(&entry.key, &entry.version).await?.lock;
+            if held.is_some_and(|held| held.outlasts(lock)) {
+                return Ok(true);
+            }
+            found.get_or_insert(body);
         }
-        let held = store.head(&entry.key, &entry.version).await?.lock;
-        if held.is_some_and(|held| held.retain_until >= lock.retain_until) {
-            return Ok(true);
-        }
-        found.get_or_insert(body);
     }
     let Some(body) = found else { return Ok(false) };
     let now = store.clock().now();

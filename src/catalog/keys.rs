@@ -1,6 +1,6 @@
 //! Finding a backup's data keys: the wraps its manifest pins first, then any added since.
 
-use super::listing::first_versions;
+use super::listing::Oldest;
 use super::{Error, Repository, Result};
 use crate::format::DataKey;
 use crate::format::manifest::{KeyRecord, Manifest, SealedPart};
@@ -29,14 +29,15 @@ impl Repository {
                 Ok(key) => return Ok(key),
                 Err(error) => error,
             };
-        let (entries, _) = first_versions(&*self.store, &self.names.wraps(record.id)).await?;
-        for entry in entries.iter().filter(|entry| entry.key != pinned && entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
-            match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
-                Ok(key) => return Ok(key),
-                // What was planted says nothing; a store failure does.
-                Err(error @ Error::Store(store::Error::NotFound { .. })) => drop(error),
-                Err(error @ Error::Store(_)) => refusal = error,
-                Err(_) => {}
+        let mut oldest = Oldest::new(&*self.store, self.names.wraps(record.id));
+        while let Some((entries, _)) = oldest.next().await? {
+            for entry in entries.iter().filter(|entry| entry.key != pinned && entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
+                match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
+                    Ok(key) => return Ok(key),
+                    // What was planted says nothing; a store that fails does.
+                    Err(Error::Store(error)) if !error.is_about_the_object() => refusal = error.into(),
+                    Err(_) => {}
+                }
             }
         }
         match refusal {

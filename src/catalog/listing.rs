@@ -1,8 +1,11 @@
 //! Listings that stay bounded whatever was planted.
 
+use bytes::Bytes;
+use jiff::Timestamp;
+
 use super::{Finding, FindingKind, Result};
-use crate::limits::{FINDINGS_MAX, FIRST_VERSIONS_MAX};
-use crate::store::{Entry, ListQuery, ObjectKey, Read};
+use crate::limits::{FINDINGS_MAX, FIRST_VERSIONS_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::store::{self, Entry, ListQuery, ObjectKey, PageToken, Read};
 
 /// Gives every version and delete marker below `prefix` to `take`, page by page.
 pub async fn each_entry(store: &dyn Read, prefix: &str, mut take: impl FnMut(Entry) + Send) -> Result<()> {
@@ -12,10 +15,19 @@ pub async fn each_entry(store: &dyn Read, prefix: &str, mut take: impl FnMut(Ent
         let page = store.list_page(&query, token.as_ref()).await?;
         page.entries.into_iter().for_each(&mut take);
         match page.next {
-            Some(next) => token = Some(next),
+            Some(next) => token = Some(moved_on(prefix, token, next)?),
             None => return Ok(()),
         }
     }
+}
+
+/// A store that gives the same page again would keep us for ever.
+fn moved_on(prefix: &str, last: Option<PageToken>, next: PageToken) -> Result<PageToken> {
+    if last.is_some_and(|last| last.key == next.key && last.version == next.version) {
+        let (target, what) = (format!("listing of {prefix}"), "it gives the same page again".to_owned());
+        return Err(store::Error::Corrupt { target, what }.into());
+    }
+    Ok(next)
 }
 
 /// The folders directly below `prefix`.
@@ -26,7 +38,7 @@ pub(super) async fn folders(store: &dyn Read, prefix: &str) -> Result<Vec<String
         let page = store.list_page(&query, token.as_ref()).await?;
         folders.extend(page.prefixes);
         match page.next {
-            Some(next) => token = Some(next),
+            Some(next) => token = Some(moved_on(prefix, token, next)?),
             None => return Ok(folders),
         }
     }
@@ -40,9 +52,17 @@ struct Passing {
     markers: u64,
 }
 
-/// What was collected so far: never more than the oldest few, whatever was planted.
+/// Where an entry stands among all: by arrival, then by name.
+type Rank = (Timestamp, ObjectKey);
+
+fn rank(entry: &Entry) -> Rank {
+    (entry.last_modified, entry.key.clone())
+}
+
+/// What was collected so far: never more than the oldest few behind `after`, whatever was planted.
 #[derive(Default)]
 struct Collected {
+    after: Option<Rank>,
     first: Vec<Entry>,
     findings: Vec<Finding>,
 }
@@ -53,22 +73,53 @@ impl Collected {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.extend(overlays(&key, versions, markers));
         }
-        self.first.extend(first);
+        let after = self.after.as_ref();
+        self.first.extend(first.filter(|entry| after.is_none_or(|after| rank(entry) > *after)));
         if self.first.len() > 2 * FIRST_VERSIONS_MAX {
             self.keep_oldest();
         }
     }
 
     fn keep_oldest(&mut self) {
-        self.first.sort_by_key(|entry| entry.last_modified);
+        self.first.sort_by_cached_key(rank);
         self.first.truncate(FIRST_VERSIONS_MAX);
     }
 }
 
-/// The first version of every object below `prefix`, oldest first, and what was laid over them since. Of more objects than
-/// we ever put there, the oldest count: ours came first.
+/// The first versions of the objects below a prefix, oldest first, a bounded number at a time: ours came first, but what is
+/// written last (a manifest, a renewed copy) may have been preceded by any number of planted ones.
+pub(super) struct Oldest<'a> {
+    store: &'a dyn Read,
+    prefix: String,
+    after: Option<Rank>,
+    ended: bool,
+}
+
+impl<'a> Oldest<'a> {
+    pub(super) fn new(store: &'a dyn Read, prefix: String) -> Self {
+        Self { store, prefix, after: None, ended: false }
+    }
+
+    /// The next batch, and with the first one what was laid over the objects since. Lists everything again for each.
+    pub(super) async fn next(&mut self) -> Result<Option<(Vec<Entry>, Vec<Finding>)>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let is_first = self.after.is_none();
+        let (entries, findings) = batch(self.store, &self.prefix, self.after.take()).await?;
+        self.ended = entries.len() < FIRST_VERSIONS_MAX;
+        self.after = entries.last().map(rank);
+        Ok(Some((entries, if is_first { findings } else { Vec::new() })))
+    }
+}
+
+/// The oldest batch.
 pub(super) async fn first_versions(store: &dyn Read, prefix: &str) -> Result<(Vec<Entry>, Vec<Finding>)> {
-    let (mut all, mut passing) = (Collected::default(), None::<Passing>);
+    batch(store, prefix, None).await
+}
+
+async fn batch(store: &dyn Read, prefix: &str, after: Option<Rank>) -> Result<(Vec<Entry>, Vec<Finding>)> {
+    let (mut all, mut passing) = (Collected { after, ..Collected::default() }, None::<Passing>);
     each_entry(store, prefix, |entry| {
         if passing.as_ref().is_none_or(|now| now.key != entry.key) {
             all.close(passing.take());
@@ -89,6 +140,18 @@ pub(super) async fn first_versions(store: &dyn Read, prefix: &str) -> Result<(Ve
     Ok((all.first, all.findings))
 }
 
+/// A small object; `None` if it is not small, or the store does not hand this one out.
+pub(super) async fn read_small(store: &dyn Read, entry: &Entry) -> Result<Option<Bytes>> {
+    if entry.bytes > SMALL_OBJECT_BYTES_MAX {
+        return Ok(None);
+    }
+    match store.get(&entry.key, &entry.version, 0..entry.bytes).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_about_the_object() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The first version of the object called `key` and of no other. Names that begin with `key` follow it in a listing and may be
 /// millions, so it ends at the first of them.
 pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<Option<Entry>> {
@@ -105,7 +168,7 @@ pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<Option<
             }
         }
         match page.next {
-            Some(next) => token = Some(next),
+            Some(next) => token = Some(moved_on(key, token, next)?),
             None => return Ok(first),
         }
     }

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
+use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::listing::{first_version, first_versions};
+use super::listing::{Oldest, first_version, first_versions, read_small};
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
 use crate::keys::{Bundle, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{DISCOVERIES, IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX, IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
 use crate::store::{Entry, Read};
 
 /// How the caller proves who it is.
@@ -126,13 +127,15 @@ impl Repository {
 
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.
     async fn find_certificate(&self, writer: &str) -> Result<bool> {
-        let prefix = format!("{}{writer}-", self.names.writers());
-        let (entries, _) = first_versions(&*self.store, &prefix).await?;
-        for entry in entries.iter().filter(|entry| entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
-            let bytes = self.store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
-            let mut keyring = self.keyring.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if keyring.trust(&bytes).is_ok_and(|certificate| certificate.writer.id() == writer) {
-                return Ok(true);
+        let prefix = self.names.writer_copies(writer);
+        let mut oldest = Oldest::new(&*self.store, prefix);
+        while let Some((entries, _)) = oldest.next().await? {
+            for entry in &entries {
+                let Some(bytes) = read_small(&*self.store, entry).await? else { continue };
+                let mut keyring = self.keyring.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if keyring.vouches(&bytes, writer) && keyring.trust(&bytes).is_ok() {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -178,36 +181,57 @@ async fn find_bundle(
     location: &str,
 ) -> Result<Found> {
     let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
-    let (entries, mut findings) = first_versions(store, &prefix).await?;
-    let (mut tried, mut refusal) = (Vec::new(), None);
-    for entry in &entries {
-        let genuine_name = names.fingerprint_of(entry.key.as_str()).filter(|_| entry.bytes <= SMALL_OBJECT_BYTES_MAX);
-        let Some(fingerprint) = genuine_name else {
-            findings.push(forged(entry, "it is not named or sized like an identity bundle"));
-            continue;
-        };
-        if tried.contains(&fingerprint) || tried.len() >= IDENTITY_BUNDLES_MAX {
-            continue;
-        }
-        let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
-        if Bundle::fingerprint(&bytes) != fingerprint {
-            findings.push(forged(entry, "its content is not what its name says"));
-            continue;
-        }
-        tried.push(fingerprint);
-        let passphrase = passphrase.clone();
-        match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
-            Ok(bundle) => return Ok(Found { bundle, fingerprint, beside: findings }),
-            Err(error) => {
-                findings.push(forged(entry, "it does not open under the passphrase"));
-                // The oldest bundle is the genuine one, so its refusal is the one to tell.
-                refusal.get_or_insert(error);
+    let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
+    let mut oldest = Oldest::new(store, prefix);
+    while let Some((entries, beside)) = oldest.next().await? {
+        findings.extend(beside);
+        for entry in &entries {
+            let (fingerprint, bytes) = match candidate(store, names, entry, &tried).await? {
+                Candidate::Bundle(fingerprint, bytes) if tried.len() < IDENTITY_BUNDLES_MAX => (fingerprint, bytes),
+                Candidate::Forged(why) if findings.len() < FINDINGS_MAX => {
+                    findings.push(forged(entry, why));
+                    continue;
+                }
+                Candidate::Tried | Candidate::Forged(_) | Candidate::Bundle(..) => continue,
+            };
+            tried.push(fingerprint);
+            let passphrase = passphrase.clone();
+            match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
+                Ok(bundle) => return Ok(Found { bundle, fingerprint, beside: findings }),
+                Err(error) => {
+                    findings.push(forged(entry, "it does not open under the passphrase"));
+                    // The oldest bundle is the genuine one, so its refusal is the one to tell.
+                    refusal.get_or_insert(error);
+                }
             }
         }
     }
     Err(match refusal {
         Some(error) => Error::Keys(error),
         None => Error::NoRepository { location: location.to_owned() },
+    })
+}
+
+/// What an object among the bundles is.
+enum Candidate {
+    Tried,
+    Forged(&'static str),
+    Bundle(Tag, Bytes),
+}
+
+async fn candidate(store: &dyn Read, names: &Names, entry: &Entry, tried: &[Tag]) -> Result<Candidate> {
+    let Some(fingerprint) = names.fingerprint_of(entry.key.as_str()) else {
+        return Ok(Candidate::Forged("it is not named like an identity bundle"));
+    };
+    if tried.contains(&fingerprint) {
+        return Ok(Candidate::Tried);
+    }
+    Ok(match read_small(store, entry).await? {
+        None => Candidate::Forged("it cannot be read, or is too long for an identity bundle"),
+        Some(bytes) if Bundle::fingerprint(&bytes) != fingerprint => {
+            Candidate::Forged("its content is not what its name says")
+        }
+        Some(bytes) => Candidate::Bundle(fingerprint, bytes),
     })
 }
 

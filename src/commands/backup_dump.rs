@@ -81,7 +81,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let (connected, repository) = interruptible(cancel, preparing).await?;
 
     // The source proves itself before anything is written to the bucket.
-    let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
+    let stop = cancel.child_token();
+    let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, &stop).await?;
     progress.expect_plain_bytes(dump.facts().database.size_bytes.unwrap_or(0));
     let globals = start_globals(&options.source, options.globals, &options.programs, &dump);
     let mut globals = match interruptible(cancel, globals).await {
@@ -113,7 +114,18 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         }
     };
     progress.set_phase(Phase::Finishing);
-    let receipt = dump.finish().await?;
+    // Counting may take longer than the dump; a store that refuses the last chunks must not keep the transaction open.
+    let failed = moved.dump.failed();
+    let mut finishing = Box::pin(dump.finish());
+    let receipt = tokio::select! {
+        biased;
+        receipt = &mut finishing => receipt?,
+        () = failed.cancelled() => {
+            stop.cancel();
+            let _ = finishing.await;
+            return Err(moved.dump.failure().await.into());
+        }
+    };
     let globals = globals.map(Globals::finish).transpose()?;
     let source = options.source.redacted();
     let description = facts::describe(&options.dump);

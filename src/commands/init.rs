@@ -68,7 +68,7 @@ async fn check(
     created_bucket: bool,
 ) -> Result<Outcome> {
     if options.recovery_file.is_some() || !options.recipients.is_empty() {
-        let why = "the repository exists already; recipients can only be named when it is created";
+        let why = "the repository exists already; recipients can only be named when it is created. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
         return Err(Error::Usage(why.into()));
     }
     if repository.lacks_record() {
@@ -113,7 +113,17 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
         recovery_file = Some(path);
     }
     let lock = connected.lock()?;
-    let key = found(&*connected.store, &connected.names, &bundle, options.passphrase, lock).await?;
+    let passphrase = options.passphrase;
+    let key = found(&*connected.store, &connected.names, &bundle, passphrase.clone(), lock).await?;
+    let first = connected.open(Access::Passphrase(passphrase)).await?.id();
+    if first != repository {
+        // Nothing was wrapped to our recovery identity, and nothing will be.
+        if let Some(path) = &recovery_file {
+            let _ = std::fs::remove_file(path);
+        }
+        let why = format!("another `stonewal init` was there at the same time: repository {first} is the one to use");
+        return Err(Error::Usage(why));
+    }
     let everyone = std::iter::once(bundle.identity.recipient()).chain(bundle.recipients.iter().cloned());
     Ok(Outcome {
         location: connected.location,

@@ -32,6 +32,8 @@ pub struct Row {
     pub started_at: Timestamp,
     /// When it was complete (store time).
     pub finished_at: Timestamp,
+    /// When its manifest arrived (store time): nobody can choose it.
+    pub arrived_at: Timestamp,
     /// Version of the server.
     pub server_version: String,
     /// Plain bytes of all streams.
@@ -80,6 +82,7 @@ fn row(backup: &Backup) -> Row {
         kind: clear.kind,
         started_at: clear.started_at,
         finished_at: clear.finished_at,
+        arrived_at: backup.entry.last_modified,
         server_version: clear.server_version.clone(),
         plain_bytes: clear.plain_bytes(),
         stored_bytes: clear.stored_bytes(),

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub manifest: String,
     /// Version of its manifest.
     pub version: String,
+    /// When its manifest arrived (store time): nobody can choose it.
+    pub arrived_at: jiff::Timestamp,
     /// Short id of the writer that signed it.
     pub writer: String,
     /// What anyone may read.
@@ -52,6 +54,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     Ok(Outcome {
         manifest: backup.entry.key.to_string(),
         version: backup.entry.version.to_string(),
+        arrived_at: backup.entry.last_modified,
         writer: backup.manifest.writer().id(),
         clear: backup.clear().clone(),
         sealed,

@@ -80,7 +80,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     let how = verify::Options { level: options.level, downloads: options.downloads, progress: progress.clone() };
     let mut backups = Vec::new();
     for cluster in &clusters {
-        for id in wanted(&repository, cluster, options.which.as_ref(), &mut beside).await? {
+        for id in wanted(&repository, cluster, options.which.as_ref()).await? {
             let Some(backup) = look(&repository, cluster, &id, &mut beside).await? else { continue };
             let findings = verify::verify(&repository, &backup, &how).await?;
             let whole = !findings.has_damage();
@@ -91,12 +91,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     Ok(Outcome { level: options.level, backups, beside })
 }
 
-async fn wanted(
-    repository: &Repository,
-    cluster: &ClusterName,
-    which: Option<&Which>,
-    beside: &mut Findings,
-) -> Result<Vec<BackupId>> {
+async fn wanted(repository: &Repository, cluster: &ClusterName, which: Option<&Which>) -> Result<Vec<BackupId>> {
     Ok(match which {
         None => repository.candidates(cluster).await?,
         Some(Which::Id(id)) => {
@@ -105,8 +100,8 @@ async fn wanted(
             vec![id.clone()]
         }
         Some(Which::Latest) => {
-            let (backup, findings) = repository.latest(cluster).await?;
-            beside.extend(findings);
+            // What lies beside it is told when it is looked at.
+            let (backup, _) = repository.latest(cluster).await?;
             vec![backup.clear().backup.clone()]
         }
     })

@@ -36,8 +36,8 @@ keys! {
     S3_PATH_STYLE = "s3.path_style", "STONEWAL_S3_PATH_STYLE", None, "true or false";
     S3_CA_FILE = "s3.ca_file", "STONEWAL_S3_CA_FILE", None, "a PEM file with the certificate authority of the endpoint";
     S3_CHECKSUM = "s3.checksum", "STONEWAL_S3_CHECKSUM", Some("crc64nvme"), "\"crc64nvme\", \"sha256\", \"crc32c\" or \"md5\"";
-    S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("120s"), "a duration from 1s to 1h, for one request with all its retries";
-    S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("10"), "a number from 1 to 100";
+    S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("900s"), "a duration from 1s to 1h, for one request with all its retries";
+    S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("20"), "a number from 1 to 100";
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";

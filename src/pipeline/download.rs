@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, chunks_ahead};
 use super::frames::Ordered;
 use super::stage::OpenReceipt;
 use super::stream_place::StreamPlace;
@@ -44,7 +44,8 @@ impl StreamReader {
         let name = record.name.clone();
         let stream_key =
             StreamKey::new(key, &record.id).map_err(|source| Error::Format { stream: name.clone(), source })?;
-        let fetcher = Fetcher::new(store, Arc::new(place.clone()), name.clone(), record.chunks.clone(), ahead.max(1));
+        let ahead = chunks_ahead(ahead, &record.chunks);
+        let fetcher = Fetcher::new(store, Arc::new(place.clone()), name.clone(), record.chunks.clone(), ahead);
         let stream = StreamPlace { place, name, id: record.id, key: key.id(), codec: record.codec };
         Ok(Self {
             stream,

@@ -8,7 +8,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{Error, Result};
 use crate::format::{ChunkRecord, Digest, Place, StreamName};
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX};
 use crate::store::{self, ObjectKey, Read, VersionId};
 
 /// Fetches one chunk in the version that the manifest pins, and checks its length and digest.
@@ -37,6 +37,14 @@ pub async fn fetch_chunk(
         return Err(altered(format!("its SHA-256 is {digest}, recorded is {}", record.sha256)));
     }
     Ok(body)
+}
+
+/// How many chunks of this stream may be fetched at once, when `asked` of the usual size were asked for: a backup made with
+/// larger chunks must not cost more memory to read.
+pub fn chunks_ahead(asked: usize, chunks: &[ChunkRecord]) -> usize {
+    let largest = chunks.iter().map(|chunk| chunk.bytes).max().unwrap_or(0).max(1);
+    let room = asked as u64 * CHUNK_BYTES_DEFAULT as u64;
+    usize::try_from(room / largest).unwrap_or(asked).clamp(1, asked.max(1))
 }
 
 /// The chunks of a stream in order, a bounded number of them fetched ahead.

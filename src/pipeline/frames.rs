@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Error, Result};
+use crate::limits::FRAME_WORKERS_MAX;
 
 /// A bounded queue of jobs on the blocking threads, so that compression never starves the runtime. Results come out in
 /// the order in which the jobs went in.
@@ -15,9 +16,10 @@ pub(super) struct Ordered<T> {
 }
 
 impl<T: Send + 'static> Ordered<T> {
-    /// As many jobs at once as the host has processors.
+    /// As many jobs at once as the host has processors, within the limit.
     pub(super) fn new() -> Self {
-        Self { jobs: VecDeque::new(), workers: std::thread::available_parallelism().map_or(2, usize::from) }
+        let workers = std::thread::available_parallelism().map_or(2, usize::from).min(FRAME_WORKERS_MAX);
+        Self { jobs: VecDeque::new(), workers }
     }
 
     /// Whether another job would wait for an earlier one.

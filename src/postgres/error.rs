@@ -144,6 +144,12 @@ pub enum Error {
         /// Bytes it delivered.
         bytes: u64,
     },
+    /// The connection was lost after the COMMIT was sent.
+    #[error("whether the restore was committed is not known: {what}")]
+    OutcomeUnknown {
+        /// What happened to the connection.
+        what: String,
+    },
     /// psql stopped at a statement, or did not confirm the commit.
     #[error("the restore was rolled back: {what}")]
     LoadFailed {
@@ -197,6 +203,7 @@ impl Error {
             Self::ProgramTooOld { major, .. } => format!("install the client programs of PostgreSQL {major} or newer (Debian: postgresql-client-{major}), or name their path"),
             Self::ChildFailed { stderr, .. } if stderr.contains("permission denied") => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) lets a role dump everything".into(),
             Self::ChildFailed { .. } | Self::Incomplete { .. } => "nothing was published; mend what the program complains about and run the command again".into(),
+            Self::OutcomeUnknown { .. } => "look into the target: it holds the whole backup or nothing; nothing in between is possible".into(),
             Self::LoadFailed { .. } => "the target is as it was before; mend the cause and restore again".into(),
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,

@@ -128,15 +128,13 @@ impl Load {
         let end = format!("DELETE FROM {GUARD};\nCOMMIT;\n\\echo {committed}\n");
         // From here on the outcome is the server's: no cancelling.
         let Some(mut stdin) = self.stdin.take() else { return Err(self.failure().await) };
-        if stdin.write_all(end.as_bytes()).await.is_err() {
-            return Err(self.failure().await);
-        }
+        let sent = stdin.write_all(end.as_bytes()).await;
         drop(stdin);
-        let confirmed = seen(&mut self.stdout, &committed).await;
+        let confirmed = sent.is_ok() && seen(&mut self.stdout, &committed).await;
         match self.process.wait().await {
             Ok(()) if confirmed => Ok(()),
-            Ok(()) => Err(Error::LoadFailed { what: "psql ended without confirming the COMMIT".into() }),
-            Err(error) => Err(load_failed(error)),
+            Ok(()) => Err(Error::OutcomeUnknown { what: "psql ended without confirming the COMMIT".into() }),
+            Err(error) => Err(after_commit(error)),
         }
     }
 
@@ -212,6 +210,14 @@ async fn seen(stdout: &mut ChildStdout, marker: &str) -> bool {
         kept.drain(..excess);
     }
     false
+}
+
+/// The server's word that the COMMIT failed is a rollback; a lost connection says nothing.
+fn after_commit(error: Error) -> Error {
+    match load_failed(error) {
+        Error::LoadFailed { what } if !what.contains("ERROR:") => Error::OutcomeUnknown { what },
+        error => error,
+    }
 }
 
 /// The first complaint about a statement in what psql said.

@@ -48,3 +48,12 @@ pub fn version_warning(dumped_major: u32, target_major: u32) -> Option<String> {
         format!("the dump comes from PostgreSQL {dumped_major}, the target is PostgreSQL {target_major}: statements it does not know will stop the restore")
     })
 }
+
+impl Session {
+    /// Whether this role may change the database itself: as its owner, a member of the owner, or a superuser.
+    pub async fn owns_database(&self) -> Result<bool> {
+        let sql = "SELECT pg_catalog.pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+        let row = self.client().query_one(sql, &[]).await;
+        Ok(row.map_err(|e| Error::sql("ask who owns the target", e))?.get(0))
+    }
+}

@@ -123,6 +123,12 @@ impl Error {
         !matches!(self, Self::Unreachable { .. } | Self::Deadline { .. } | Self::Busy { .. } | Self::Corrupt { .. })
     }
 
+    /// Whether it is this one object that cannot be read, and others may well be: gone meanwhile, sealed under a key of
+    /// someone else's, in an archive, or damaged.
+    pub fn is_about_the_object(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Denied { .. } | Self::Refused { .. } | Self::Corrupt { .. })
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -86,6 +86,14 @@ pub struct Lock {
     pub retain_until: Timestamp,
 }
 
+impl Lock {
+    /// Whether it holds against as many and for as long as `other`. Stores keep whole seconds.
+    pub fn outlasts(&self, other: Self) -> bool {
+        let as_strict = self.mode == other.mode || self.mode == LockMode::Compliance;
+        as_strict && self.retain_until.as_second() >= other.retain_until.as_second()
+    }
+}
+
 /// One object to be written.
 #[derive(Clone, Debug)]
 pub struct Put {

@@ -6,9 +6,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Error, Findings};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository, each_entry};
-use crate::format::LockRecord;
+use crate::format::{LockModeRecord, LockRecord};
 use crate::limits::HEADS;
-use crate::store::{self, ObjectKey, VersionId};
+use crate::store::{self, Lock, LockMode, ObjectKey, VersionId};
 
 /// One pinned object while the listing passes.
 struct Pinned {
@@ -101,7 +101,9 @@ async fn check_locks(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let store = repository.store();
-    let Some(promised) = promised.filter(|lock| lock.retain_until > store.clock().now()) else { return Ok(()) };
+    let Some(promised) = promised.map(lock).filter(|lock| lock.retain_until > store.clock().now()) else {
+        return Ok(());
+    };
     let heads = stream::iter(objects).map(|(key, version)| async move {
         let (object, id) = (ObjectKey::new(key), VersionId::new(version));
         let head = store.head(&object, &id).await?;
@@ -111,12 +113,21 @@ async fn check_locks(
     while let Some((key, version, head)) = heads.try_next().await.map_err(catalog::Error::from)? {
         let detail = match head.lock {
             None => "it is not locked".to_owned(),
-            Some(lock) if lock.retain_until.as_second() < promised.retain_until.as_second() => {
-                format!("it is locked until {}, the manifest says {}", lock.retain_until, promised.retain_until)
-            }
-            Some(_) => continue,
+            Some(lock) if lock.outlasts(promised) => continue,
+            Some(lock) => format!(
+                "it is locked in {} mode until {}, the manifest says {} until {}",
+                lock.mode, lock.retain_until, promised.mode, promised.retain_until
+            ),
         };
         findings.push(Finding::new(FindingKind::LockShort, key.as_str(), Some(version.as_str()), detail));
     }
     Ok(())
+}
+
+fn lock(record: LockRecord) -> Lock {
+    let mode = match record.mode {
+        LockModeRecord::Governance => LockMode::Governance,
+        LockModeRecord::Compliance => LockMode::Compliance,
+    };
+    Lock { mode, retain_until: record.retain_until }
 }

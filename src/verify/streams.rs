@@ -6,7 +6,7 @@ use super::{Error, Findings, Options};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
 use crate::format::{DataKey, Place, StreamRecord};
 use crate::keys;
-use crate::pipeline::{self, StreamReader, fetch_chunk};
+use crate::pipeline::{self, StreamReader, chunks_ahead, fetch_chunk};
 
 /// Reads every chunk and compares its digest; goes on after a bad one, to tell the whole extent.
 pub(super) async fn checksum(
@@ -20,7 +20,7 @@ pub(super) async fn checksum(
     for record in &backup.clear().streams {
         let fetches = stream::iter((0..).zip(&record.chunks))
             .map(|(number, chunk)| async move { fetch_chunk(&**store, place, &record.name, number, chunk).await });
-        let mut fetches = fetches.buffer_unordered(options.downloads.max(1));
+        let mut fetches = fetches.buffer_unordered(chunks_ahead(options.downloads, &record.chunks));
         while let Some(fetched) = fetches.next().await {
             match fetched {
                 Ok(body) => options.progress.add_chunk(body.len() as u64),

@@ -21,6 +21,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 pub(crate) fn skip(what: &str, why: &str) {
     assert!(variable("REQUIRE_ALL").is_none_or(|v| v != "1"), "{what} cannot run, and REQUIRE_ALL=1: {why}");
     println!("skipped: {what}: {why}");
+    note_skip(&format!("{what}: {why}"));
+}
+
+/// Adds a line to the list that `scripts/test` prints at its end: runners hide what passing tests print.
+fn note_skip(line: &str) {
+    use std::io::Write as _;
+    let Some(path) = variable("STONEWAL_TEST_SKIPS") else { return };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| writeln!(file, "{line}")).unwrap();
 }
 
 /// A client's options for a loopback server, patient for seconds only.

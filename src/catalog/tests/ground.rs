@@ -1,5 +1,6 @@
 //! What every backup stands on stays locked and genuine, and no trusted writer owns the future.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,8 +13,11 @@ use crate::catalog::{Access, Error, FindingKind, outlive};
 use crate::format::manifest::{Manifest, SealedPart};
 use crate::format::{BackupId, Tag};
 use crate::keys::{Bundle, WriterFile, data_key};
+use crate::limits::FIRST_VERSIONS_MAX;
 use crate::store::memory::Memory;
-use crate::store::{Append as _, Lock, ObjectKey, Prune as _, Put};
+use crate::store::{
+    self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock, VersionId,
+};
 
 fn writer_file() -> WriterFile {
     let Access::Writer(file) = host() else { panic!("a host has a writer file") };
@@ -91,4 +95,78 @@ async fn i04_a_backup_from_the_future_is_none() {
     assert!(restored == genuine);
     assert_eq!(id, committed.clear.backup.as_str());
     assert!(findings.iter().any(|finding| finding.detail.contains("after it arrived")), "{findings:?}");
+}
+
+/// The manifest is written last: whoever saw the first chunk can have put any number of names before it.
+#[tokio::test]
+async fn i04_a_genuine_manifest_is_found_behind_any_number_of_planted_ones() {
+    let store = Arc::new(bucket(1000));
+    let repository = open(store.clone(), host()).await.unwrap();
+    let genuine = plain(4, 10_000);
+    let never = CancellationToken::new();
+    let committed = back_up(&store, &repository, Scripted::good(genuine.clone()), 1, &never).await.unwrap();
+    let (body, _) = store.first(&committed.key).unwrap();
+    let crowded = Arc::new(bucket(1000));
+    for (key, version, body) in store.dump() {
+        if key != committed.key {
+            crowded.load(&key, version, body);
+        }
+    }
+    for number in 0..=u64::try_from(FIRST_VERSIONS_MAX).unwrap() {
+        let key = names().manifest(&cluster(), &committed.clear.backup, Tag::new(number.to_be_bytes()));
+        crowded.put(Put { key: ObjectKey::new(key), body: Bytes::from_static(b"junk"), lock: None }).await.unwrap();
+    }
+    crowded.put(Put { key: committed.key.clone(), body, lock: None }).await.unwrap();
+    let (restored, id, _) = latest(crowded).await.unwrap();
+    assert!(restored == genuine);
+    assert_eq!(id, committed.clear.backup.as_str());
+}
+
+/// Hands out everything but objects that a key of someone else's seals: as SSE-C and archives answer.
+struct Opaque(Arc<Memory>);
+
+#[async_trait::async_trait]
+impl Read for Opaque {
+    async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> store::Result<Bytes> {
+        let bytes = self.0.get(key, version, range).await?;
+        if bytes.starts_with(b"opaque") {
+            let (target, code) = (key.to_string(), "InvalidRequest".into());
+            return Err(store::Error::Refused { action: "s3:GetObjectVersion", target, code });
+        }
+        Ok(bytes)
+    }
+
+    async fn head(&self, key: &ObjectKey, version: &VersionId) -> store::Result<Head> {
+        self.0.head(key, version).await
+    }
+
+    async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> store::Result<Page> {
+        self.0.list_page(query, token).await
+    }
+
+    fn clock(&self) -> &StoreClock {
+        self.0.clock()
+    }
+}
+
+#[tokio::test]
+async fn i04_what_cannot_be_read_hides_nothing() {
+    let store = Arc::new(bucket(1000));
+    let repository = open(store.clone(), host()).await.unwrap();
+    let genuine = plain(5, 10_000);
+    let never = CancellationToken::new();
+    let committed = back_up(&store, &repository, Scripted::good(genuine.clone()), 1, &never).await.unwrap();
+    let planted = BackupId::new(committed.clear.started_at + SignedDuration::from_hours(1), [9; 4]);
+    for place in [&planted, &committed.clear.backup] {
+        let key = names().manifest(&cluster(), place, Tag::new([0; 8]));
+        store.put(Put { key: ObjectKey::new(key), body: Bytes::from_static(b"opaque"), lock: None }).await.unwrap();
+    }
+    let opaque: Arc<dyn Read> = Arc::new(Opaque(store));
+    let (restored, id, findings) = latest(opaque.clone()).await.unwrap();
+    assert!(restored == genuine);
+    assert_eq!(id, committed.clear.backup.as_str());
+    assert!(findings.iter().any(|finding| finding.kind == FindingKind::Opaque), "{findings:?}");
+    let repository = open(opaque, host()).await.unwrap();
+    let refused = repository.backup(&cluster(), &planted).await.unwrap_err();
+    assert!(matches!(refused, Error::Unread { .. }), "{refused}");
 }

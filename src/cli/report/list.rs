@@ -13,7 +13,7 @@ impl Report for Outcome {
             return;
         }
         let rows: Vec<_> = self.backups.iter().map(row).collect();
-        let headings = ["CLUSTER", "BACKUP", "KIND", "STARTED", ">TOOK", "SERVER", ">SIZE", ">STORED", "LOCKED"];
+        let headings = ["CLUSTER", "BACKUP", "KIND", "ARRIVED", ">TOOK", "SERVER", ">SIZE", ">STORED", "LOCKED"];
         table(out, &headings, &rows);
     }
 
@@ -29,7 +29,7 @@ fn row(row: &Row) -> Vec<String> {
         row.cluster.to_string(),
         row.backup.to_string(),
         row.kind.to_string(),
-        time(row.started_at),
+        time(row.arrived_at),
         between(row.started_at, row.finished_at),
         server,
         size(row.plain_bytes),

@@ -46,6 +46,7 @@ fn about(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("kind", clear.kind.to_string()),
         ("started", format!("{}, took {took}", time(clear.started_at))),
+        ("arrived", format!("{} by the store's clock", time(outcome.arrived_at))),
         ("size", format!("{}, stored in {} ({} : 1)", size(plain), size(stored), ratio(plain, stored))),
         ("locked", lock(clear.lock.as_ref())),
         ("server", format!("PostgreSQL {}", clear.server_version)),

@@ -16,6 +16,9 @@ use crate::store::{Append as _, S3};
 const CANARY: &[u8] = b"stonewal canary: locked for a minute";
 const LOCKED_FOR: Duration = Duration::from_mins(1);
 
+const PROVEN: &str = "denied, and an unlocked version could be deleted: the lock holds";
+const NOT_PROVEN: &str = "denied, as any deletion is to these credentials; run doctor once with ones that may delete, to put the lock itself to the test";
+
 /// One locked object.
 struct Canary {
     key: ObjectKey,
@@ -67,8 +70,11 @@ async fn attack(store: &S3, canary: &Canary, outcome: &mut Outcome) -> Result<()
     }
     let sooner = SignedDuration::from_secs(30);
     let shorter = Lock { retain_until: lock.retain_until.checked_sub(sooner).unwrap_or(lock.retain_until), ..*lock };
-    denied(outcome, "worm: shorten", store.set_lock(key, version, shorter).await, "its lock was shortened");
-    denied(outcome, "worm: delete", store.delete_version(key, version, false).await, "the locked version was deleted");
+    let word = if deletes_unlocked(store, key).await? { PROVEN } else { NOT_PROVEN };
+    let shortened = store.set_lock(key, version, shorter).await;
+    denied(outcome, "worm: shorten", shortened, "denied", "its lock was shortened");
+    let deleted = store.delete_version(key, version, false).await;
+    denied(outcome, "worm: delete", deleted, word, "the locked version was deleted");
     let bypassed = store.delete_version(key, version, true).await;
     let gone = bypassed.is_ok();
     bypass(outcome, lock.mode, bypassed);
@@ -76,8 +82,20 @@ async fn attack(store: &S3, canary: &Canary, outcome: &mut Outcome) -> Result<()
     if gone { Ok(()) } else { overwrite(store, canary, outcome).await }
 }
 
+/// Whether these credentials can delete what is not locked: only then does a denial come from the lock.
+async fn deletes_unlocked(store: &S3, beside: &ObjectKey) -> Result<bool> {
+    let key = ObjectKey::new(format!("{beside}-unlocked"));
+    let control = Put { key: key.clone(), body: Bytes::from_static(b"stonewal canary: not locked"), lock: None };
+    let version = store.put(control).await?.version;
+    match store.delete_version(&key, &version, false).await {
+        Ok(()) => Ok(true),
+        Err(store::Error::Denied { .. } | store::Error::Refused { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// An attack that must be refused.
-fn denied(outcome: &mut Outcome, name: &'static str, attacked: store::Result<()>, harm: &str) {
+fn denied(outcome: &mut Outcome, name: &'static str, attacked: store::Result<()>, word: &str, harm: &str) {
     match attacked {
         Ok(()) => outcome.advise(
             name,
@@ -85,7 +103,7 @@ fn denied(outcome: &mut Outcome, name: &'static str, attacked: store::Result<()>
             harm,
             "this store does not enforce Object Lock; do not call backups in it immutable",
         ),
-        Err(store::Error::Denied { .. } | store::Error::Refused { .. }) => outcome.add(name, Status::Ok, "denied"),
+        Err(store::Error::Denied { .. } | store::Error::Refused { .. }) => outcome.add(name, Status::Ok, word),
         Err(error) => outcome.fail(name, &Error::from(error)),
     }
 }
@@ -99,7 +117,7 @@ fn bypass(outcome: &mut Outcome, mode: LockMode, attacked: store::Result<()>) {
             "these credentials removed a locked version by bypassing governance",
             "take s3:BypassGovernanceRetention away from them, or lock in compliance mode",
         ),
-        (_, attacked) => denied(outcome, name, attacked, "a version under compliance was deleted"),
+        (_, attacked) => denied(outcome, name, attacked, "denied", "a version under compliance was deleted"),
     }
 }
 

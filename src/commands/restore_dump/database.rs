@@ -102,11 +102,41 @@ async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> R
     if !confirmed {
         return Err(Error::NotConfirmed { target: database });
     }
-    let comment_and_settings = facts::database_facts(&recorded.database).restore_sql(session.info().dbname());
+    let comment_and_settings = comment_and_settings(&session, recorded, &globals, &mut warnings).await?;
     Ok(Checked { info: session.info().clone(), database, program, globals, warnings, comment_and_settings })
 }
 
-/// A different version of the collation data may order text differently, which corrupts indexes silently.
+/// Statements for what the database has besides its contents, as far as this target can take them: they come last, and one
+/// that fails would roll everything back.
+async fn comment_and_settings(
+    session: &Session,
+    recorded: &DumpFacts,
+    globals: &Restorable,
+    warnings: &mut Vec<String>,
+) -> Result<String> {
+    let mut facts = facts::database_facts(&recorded.database);
+    if facts.comment.is_none() && facts.settings.is_empty() {
+        return Ok(String::new());
+    }
+    if !session.owns_database().await? {
+        warnings.push(format!(
+            "the comment and settings of the source database were left out: {} does not own the target",
+            session.info().user()
+        ));
+        return Ok(String::new());
+    }
+    let there = Existing::of(session).await?.roles;
+    let known = |role: &String| there.contains(role) || globals.roles_created.contains(role);
+    let (kept, left): (Vec<_>, Vec<_>) = facts.settings.into_iter().partition(|s| s.role.as_ref().is_none_or(known));
+    for role in left.iter().filter_map(|setting| setting.role.as_ref()) {
+        warnings.push(format!("a setting of role {role} was left out: the target has no such role"));
+    }
+    facts.settings = kept;
+    Ok(facts.restore_sql(session.info().dbname()))
+}
+
+/// Another encoding may not hold every character, another collation sorts differently. Indexes are built anew, so the
+/// version of the collation data does not matter here.
 async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Option<String>> {
     let here = session.facts().await?.database;
     let then = &recorded.database;
