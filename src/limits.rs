@@ -70,6 +70,9 @@ pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
 /// Uploads are handed to the connection in frames of this size, so that progress can be watched.
 pub const STORE_UPLOAD_FRAME_BYTES: usize = 64 << 10;
 
+/// Bytes asked for in the pipes to and from a child process: what Linux grants without privileges.
+pub const CHILD_PIPE_BYTES: usize = 1 << 20;
+
 /// Last bytes of standard error kept from a child process.
 pub const STDERR_BYTES_MAX: usize = 16 << 10;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_compression::Level;
-use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, Lz4Decoder, Lz4Encoder, ZstdDecoder, ZstdEncoder};
+use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, Lz4Decoder, Lz4Encoder, ZstdDecoder};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -79,21 +79,22 @@ impl Codec {
 
     /// Compresses one frame of at most [`FRAME_BYTES_MAX`] bytes into a complete gzip member, zstd or lz4 frame.
     pub fn compress(self, plain: &[u8], level: i32) -> Result<Vec<u8>> {
-        let packed = self.encode(plain, Level::Precise(level))?;
+        let packed = self.encode(plain, level)?;
         // zlib-rs at level 1 grows noise by a twentieth; stored blocks grow by a header each.
         if self == Self::Gzip && packed.len() > plain.len() {
-            return self.encode(plain, Level::Precise(0));
+            return self.encode(plain, 0);
         }
         Ok(packed)
     }
 
-    fn encode(self, plain: &[u8], level: Level) -> Result<Vec<u8>> {
+    fn encode(self, plain: &[u8], level: i32) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(plain.len() / 2 + 128);
+        let quality = Level::Precise(level);
         let coded = match self {
             Self::None => drain(plain, &mut out),
-            Self::Gzip => drain(GzipEncoder::with_quality(plain, level), &mut out),
-            Self::Zstd => drain(ZstdEncoder::with_quality(plain, level), &mut out),
-            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, level), &mut out),
+            Self::Gzip => drain(GzipEncoder::with_quality(plain, quality), &mut out),
+            Self::Zstd => zstd::bulk::compress(plain, level).map(|packed| out = packed),
+            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, quality), &mut out),
         };
         coded.map_err(|why| self.fault(0, why))?;
         Ok(out)

@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 
 use super::conninfo::ChildEnv;
 use super::{Error, Result};
+#[cfg(target_os = "linux")]
+use crate::limits::CHILD_PIPE_BYTES;
 use crate::limits::{CHILD_TERMINATE_SECONDS_MAX, STDERR_BYTES_MAX};
 use crate::pipeline::stage::SourceReceipt;
 
@@ -49,11 +51,13 @@ impl Process {
     }
 
     pub(super) fn take_stdout(&mut self) -> Result<ChildStdout> {
-        self.child.stdout.take().ok_or_else(|| self.io("take its output", std::io::ErrorKind::BrokenPipe.into()))
+        let stdout = self.child.stdout.take().inspect(widen);
+        stdout.ok_or_else(|| self.io("take its output", std::io::ErrorKind::BrokenPipe.into()))
     }
 
     pub(super) fn take_stdin(&mut self) -> Result<ChildStdin> {
-        self.child.stdin.take().ok_or_else(|| self.io("take its input", std::io::ErrorKind::BrokenPipe.into()))
+        let stdin = self.child.stdin.take().inspect(widen);
+        stdin.ok_or_else(|| self.io("take its input", std::io::ErrorKind::BrokenPipe.into()))
     }
 
     pub(super) fn io(&self, what: &str, source: std::io::Error) -> Error {
@@ -109,6 +113,17 @@ impl Process {
         self.child.id()
     }
 }
+
+/// Lets either end run on while the other waits for a processor, and spares both thousands of context switches. A kernel
+/// that refuses, because this user has many wide pipes already, costs speed and nothing else.
+#[cfg(target_os = "linux")]
+fn widen(pipe: &impl std::os::fd::AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, CHILD_PIPE_BYTES);
+}
+
+/// Other systems size pipes by themselves.
+#[cfg(not(target_os = "linux"))]
+fn widen<T>(_: &T) {}
 
 /// Reads to the end and keeps the last [`STDERR_BYTES_MAX`] bytes.
 async fn tail_of(mut pipe: impl AsyncRead + Unpin) -> Vec<u8> {
