@@ -104,7 +104,7 @@ pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
-const _: () = assert!((DOWNLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
+const _: () = assert!((DOWNLOADS_DEFAULT + 2) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () =
     assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);
 const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
@@ -115,6 +115,9 @@ const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 
 /// A manifest object: two parts and an envelope.
 pub const MANIFEST_BYTES_MAX: u64 = 2 * MANIFEST_PART_BYTES_MAX as u64 + 1024;
+
+/// A manifest longer than this takes the room of several while it is looked at.
+pub const MANIFEST_USUAL_BYTES_MAX: u64 = 16 << 20;
 
 /// Backup folders looked into at once.
 pub const DISCOVERIES: usize = 8;

@@ -1,13 +1,17 @@
 //! Finding backups: list folders, read what is named like a manifest, believe what is signed.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::SignedDuration;
 
 use super::listing::{first_versions, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::manifest::{ClearPart, Manifest};
 use crate::format::{BackupId, ClusterName, Place};
-use crate::limits::{DISCOVERIES, MANIFEST_BYTES_MAX};
+use crate::limits::{DISCOVERIES, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
 use crate::store::Entry;
+
+/// How far the times of one store may differ: `Date` of an answer, arrival of an object.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// A backup whose manifest was found and authenticated.
 #[derive(Debug)]
@@ -106,9 +110,17 @@ impl Repository {
             let max = MANIFEST_BYTES_MAX;
             return Err(crate::format::Error::Absurd { what: "manifest", claimed: entry.bytes, max }.into());
         }
+        // Many usual manifests at once, or one planted giant.
+        let weight = usize::try_from(entry.bytes / MANIFEST_USUAL_BYTES_MAX).unwrap_or(DISCOVERIES) + 1;
+        let weight = u32::try_from(weight.min(DISCOVERIES)).unwrap_or(1);
+        let _room = self.manifest_room.acquire_many(weight).await;
         let bytes = self.store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
         let manifest = self.decode_manifest(&bytes).await?;
         let clear = manifest.clear();
+        if clear.started_at.duration_until(entry.last_modified) < -CLOCK_TOLERANCE {
+            let why = format!("it claims to begin at {}, after it arrived", clear.started_at);
+            return Err(crate::format::Error::Malformed { what: "manifest", why }.into());
+        }
         let named = self.names.manifest(&clear.cluster, &clear.backup, clear.manifest);
         if clear.repository != self.id() || named != entry.key.as_str() {
             let why = format!("it is a copy of the manifest of backup {} of cluster {}", clear.backup, clear.cluster);

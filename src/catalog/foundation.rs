@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
 use super::listing::first_versions;
-use super::{Repository, Result};
+use super::{Finding, FindingKind, Repository, Result};
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
-use crate::keys::{Bundle, Certificate, tag};
+use crate::keys::{Bundle, Certificate, Keyring, tag};
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::store::{Append, Lock, ObjectKey, Put, Read};
 
@@ -55,49 +54,55 @@ pub async fn publish_certificate(
     Ok(())
 }
 
-/// Sees to it that the identity bundle and the publisher's certificate stay locked at least until `lock` ends. An
-/// object whose lock is shorter is copied under a new name with a lock twice as long: the backup role may add and may
-/// not extend.
-pub async fn outlive<S: Read + Append>(store: &S, repository: &Repository, lock: Lock) -> Result<()> {
+/// Sees to it that the identity bundle and the publisher's certificate stay locked at least until `lock` ends (invariant
+/// I11). One whose locks are all shorter is copied under a new name with a lock twice as long: the backup role may add
+/// and may not extend. Only what is genuine counts, whatever an attacker planted under the same name; what is gone
+/// altogether is returned.
+pub async fn outlive<S: Read + Append>(store: &S, repository: &Repository, lock: Lock) -> Result<Vec<Finding>> {
     let names = repository.names();
-    let writer = repository.with_keyring(|keyring| keyring.writer().map(|key| key.public().id()))?;
-    let own = format!("{}{writer}-", names.writers());
-    for prefix in [names.identities(), own] {
-        let (entries, _) = first_versions(store, &prefix).await?;
-        let genuine = entries.into_iter().filter(|entry| entry.bytes <= SMALL_OBJECT_BYTES_MAX);
-        renew(store, names, genuine.map(|entry| (entry.key, entry.version)).collect(), lock).await?;
-    }
-    Ok(())
-}
-
-/// Copies the oldest of `objects` unless one of its copies is locked until `lock` ends.
-async fn renew<S: Read + Append>(
-    store: &S,
-    names: &Names,
-    objects: Vec<(ObjectKey, crate::store::VersionId)>,
-    lock: Lock,
-) -> Result<()> {
-    let Some((first, first_version)) = objects.first() else { return Ok(()) };
-    let (folder, stem) = stem(first);
-    let copies = objects.iter().filter(|(key, _)| self::stem(key) == (folder, stem));
-    for (key, version) in copies {
-        let held = store.head(key, version).await?.lock;
-        if held.is_some_and(|held| held.retain_until >= lock.retain_until) {
-            return Ok(());
+    let mut gone = Vec::new();
+    let mut lost = |prefix: String, what: &str| gone.push(Finding::new(FindingKind::Missing, prefix, None, what));
+    if let Some(print) = repository.with_keyring(Keyring::bundle) {
+        let prefix = names.identity_copies(print);
+        let genuine = |bytes: &[u8]| Bundle::fingerprint(bytes) == print;
+        if !renew(store, &prefix, genuine, || Ok(names.identity(print, tag()?)), lock).await? {
+            lost(prefix, "the identity bundle is gone: the passphrase opens nothing without a copy of it");
         }
     }
-    let head = store.head(first, first_version).await?;
-    let body: Bytes = store.get(first, first_version, 0..head.bytes).await?;
-    let now = store.clock().now();
-    let longer = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
-    let suffix = if first.as_str().starts_with(&names.identities()) { ".age" } else { "" };
-    let key = ObjectKey::new(format!("{folder}/{stem}-{}{suffix}", tag()?));
-    store.put(Put { key, body, lock: Some(Lock { retain_until: longer, ..lock }) }).await?;
-    Ok(())
+    let (writer, is_root) =
+        repository.with_keyring(|ring| ring.writer().map(|key| (key.public().id(), key.public() == ring.root())))?;
+    let prefix = names.writer_copies(&writer);
+    let genuine = |bytes: &[u8]| repository.with_keyring(|ring| ring.vouches(bytes, &writer));
+    if !renew(store, &prefix, genuine, || Ok(names.writer(&writer, tag()?)), lock).await? && !is_root {
+        lost(prefix, "the certificate of this host is gone: others do not trust what it writes");
+    }
+    Ok(gone)
 }
 
-/// Folder and stem of `folder/stem-tag[.age]`.
-fn stem(key: &ObjectKey) -> (&str, &str) {
-    let (folder, name) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
-    (folder, name.rsplit_once('-').map_or(name, |(stem, _)| stem))
+/// Copies a genuine object below `prefix` to a `fresh` name, unless one is locked until `lock` ends. False if there is none.
+async fn renew<S: Read + Append>(
+    store: &S,
+    prefix: &str,
+    genuine: impl Fn(&[u8]) -> bool,
+    fresh: impl Fn() -> Result<String>,
+    lock: Lock,
+) -> Result<bool> {
+    let (entries, _) = first_versions(store, prefix).await?;
+    let mut found = None;
+    for entry in entries.iter().filter(|entry| entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
+        let body = store.get(&entry.key, &entry.version, 0..entry.bytes).await?;
+        if !genuine(&body) {
+            continue;
+        }
+        let held = store.head(&entry.key, &entry.version).await?.lock;
+        if held.is_some_and(|held| held.retain_until >= lock.retain_until) {
+            return Ok(true);
+        }
+        found.get_or_insert(body);
+    }
+    let Some(body) = found else { return Ok(false) };
+    let now = store.clock().now();
+    let longer = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
+    store.put(Put { key: ObjectKey::new(fresh()?), body, lock: Some(Lock { retain_until: longer, ..lock }) }).await?;
+    Ok(true)
 }

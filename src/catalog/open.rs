@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::listing::{first_version, first_versions};
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
-use crate::format::{self, RepositoryId, WriterPublic};
+use crate::format::{self, RepositoryId, Tag, WriterPublic};
 use crate::keys::{Bundle, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::limits::{DISCOVERIES, IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
 use crate::store::{Entry, Read};
 
 /// How the caller proves who it is.
@@ -20,6 +21,14 @@ use crate::store::{Entry, Read};
 pub enum Access {
     /// The passphrase of the identity bundle in the bucket.
     Passphrase(SecretString),
+    /// The same, with the fingerprint of the bundle, as `init` names it: however many bundles were planted, only this
+    /// one is tried.
+    Bundle {
+        /// The passphrase.
+        passphrase: SecretString,
+        /// The fingerprint.
+        fingerprint: Tag,
+    },
     /// A host that may publish and not read.
     Writer(Box<WriterFile>),
     /// An offline identity that may read.
@@ -32,6 +41,7 @@ pub struct Repository {
     pub(super) names: Names,
     keyring: RwLock<Keyring>,
     findings: Vec<Finding>,
+    pub(super) manifest_room: Semaphore,
 }
 
 impl Repository {
@@ -41,15 +51,20 @@ impl Repository {
         let publishes_only = matches!(access, Access::Writer(_));
         let keyring = match access {
             Access::Passphrase(passphrase) => {
-                let (bundle, beside) = find_bundle(&*store, &names, passphrase, location).await?;
-                findings.extend(beside);
-                Keyring::from_bundle(bundle)
+                let found = find_bundle(&*store, &names, passphrase, None, location).await?;
+                findings.extend(found.beside);
+                Keyring::from_bundle(found.bundle, found.fingerprint)
+            }
+            Access::Bundle { passphrase, fingerprint } => {
+                let found = find_bundle(&*store, &names, passphrase, Some(fingerprint), location).await?;
+                Keyring::from_bundle(found.bundle, found.fingerprint)
             }
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
         let (doubt, keys) = (check_record(&*store, &names, &keyring, location).await?, keyring.repository());
-        let mut repository = Self { store, names, keyring: RwLock::new(keyring), findings };
+        let mut repository =
+            Self { store, names, keyring: RwLock::new(keyring), findings, manifest_room: Semaphore::new(DISCOVERIES) };
         match doubt {
             None => {}
             // A host that is given the wrong writer file must not publish where no one will look for it.
@@ -135,20 +150,35 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// The identity bundle of a repository, for what only the root writer may do.
-pub async fn open_bundle(store: &dyn Read, names: &Names, passphrase: SecretString, location: &str) -> Result<Bundle> {
-    Ok(find_bundle(store, names, passphrase, location).await?.0)
-}
-
-/// The oldest identity bundle that opens under the passphrase, and what was found before it. Copies of one bundle cost
-/// one attempt.
-async fn find_bundle(
+/// The identity bundle of a repository with its fingerprint, for what only the root writer may do.
+pub async fn open_bundle(
     store: &dyn Read,
     names: &Names,
     passphrase: SecretString,
     location: &str,
-) -> Result<(Bundle, Vec<Finding>)> {
-    let (entries, mut findings) = first_versions(store, &names.identities()).await?;
+) -> Result<(Bundle, Tag)> {
+    let found = find_bundle(store, names, passphrase, None, location).await?;
+    Ok((found.bundle, found.fingerprint))
+}
+
+/// A bundle that opened, and what was found before it.
+struct Found {
+    bundle: Bundle,
+    fingerprint: Tag,
+    beside: Vec<Finding>,
+}
+
+/// The oldest identity bundle that opens under the passphrase, or the one that is `wanted`. Copies of one bundle cost one
+/// attempt.
+async fn find_bundle(
+    store: &dyn Read,
+    names: &Names,
+    passphrase: SecretString,
+    wanted: Option<Tag>,
+    location: &str,
+) -> Result<Found> {
+    let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
+    let (entries, mut findings) = first_versions(store, &prefix).await?;
     let (mut tried, mut refusal) = (Vec::new(), None);
     for entry in &entries {
         let genuine_name = names.fingerprint_of(entry.key.as_str()).filter(|_| entry.bytes <= SMALL_OBJECT_BYTES_MAX);
@@ -167,7 +197,7 @@ async fn find_bundle(
         tried.push(fingerprint);
         let passphrase = passphrase.clone();
         match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
-            Ok(bundle) => return Ok((bundle, findings)),
+            Ok(bundle) => return Ok(Found { bundle, fingerprint, beside: findings }),
             Err(error) => {
                 findings.push(forged(entry, "it does not open under the passphrase"));
                 // The oldest bundle is the genuine one, so its refusal is the one to tell.
@@ -192,7 +222,7 @@ async fn check_record(store: &dyn Read, names: &Names, keyring: &Keyring, locati
         return Ok(Some(Finding::new(FindingKind::Missing, names.repository(), None, gone)));
     };
     let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await?;
-    match RepositoryRecord::decode(&bytes, keyring.trusted()) {
+    match RepositoryRecord::decode(&bytes, std::slice::from_ref(keyring.root())) {
         Ok(record) if record.repository == keyring.repository() => Ok(None),
         Ok(record) => Ok(Some(forged(&entry, &format!("repository {}", record.repository)))),
         Err(error @ format::Error::Version { .. }) => Err(error.into()),

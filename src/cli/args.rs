@@ -32,7 +32,7 @@ Start here:
   export STONEWAL_REPOSITORY=s3://my-backups/prod
   export BACKUP_PASSPHRASE='a long sentence that only you and your safe know'
   export DATABASE_URL=postgres://backup@db.example/app
-  stonewal init && stonewal doctor && stonewal backup dump
+  stonewal init --recovery-file recovery.txt && stonewal doctor && stonewal backup dump
 
 Settings come from flags, then variables, then configuration files (/etc/stonewal/stonewal.toml,
 ~/.config/stonewal/stonewal.toml). Every key has a variable: lock.retain is STONEWAL_LOCK_RETAIN.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::repository::interruptible;
 use super::{Connected, RepositoryOptions, Result, facts};
-use crate::catalog::{Access, BackupKeys, Committed, Draft, FinishedStream, Repository, commit, outlive};
+use crate::catalog::{Access, BackupKeys, Committed, Draft, Finding, FinishedStream, Repository, commit, outlive};
 use crate::format::manifest::{Kind, SealedPart};
 use crate::format::{BackupId, ClusterName, LockRecord, Place, StreamName};
 use crate::keys;
@@ -83,7 +83,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     // The source proves itself before anything is written to the bucket.
     let mut dump = Dump::start(&options.source, options.dump.clone(), &options.programs, cancel).await?;
     progress.expect_plain_bytes(dump.facts().database.size_bytes.unwrap_or(0));
-    let mut globals = match start_globals(&options.source, options.globals, &options.programs, &dump).await {
+    let globals = start_globals(&options.source, options.globals, &options.programs, &dump);
+    let mut globals = match interruptible(cancel, globals).await {
         Ok(globals) => globals,
         Err(error) => {
             dump.abort().await;
@@ -159,6 +160,7 @@ struct Moved {
     place: Place,
     lock: Option<Lock>,
     started_at: jiff::Timestamp,
+    gone: Vec<Finding>,
     keys: BackupKeys,
     dump: StreamWriter,
     globals: Option<StreamWriter>,
@@ -169,9 +171,10 @@ impl Job<'_> {
         let store = &self.connected.store;
         let started_at = store.clock().now();
         let lock = self.connected.lock()?;
-        if let Some(lock) = lock {
-            outlive(&**store, self.repository, lock).await?;
-        }
+        let gone = match lock {
+            Some(lock) => outlive(&**store, self.repository, lock).await?,
+            None => Vec::new(),
+        };
         let keys = BackupKeys::store(&**store, self.repository, lock).await?;
         let place = Place {
             names: self.connected.names.clone(),
@@ -197,7 +200,7 @@ impl Job<'_> {
             None => None,
         };
         let dump = pump(dump, writer(DUMP_STREAM)?, self.cancel).await?;
-        Ok(Moved { place, lock, started_at, keys, dump, globals })
+        Ok(Moved { place, lock, started_at, gone, keys, dump, globals })
     }
 
     async fn publish(
@@ -230,7 +233,7 @@ impl Job<'_> {
         let committed = commit(store, self.repository, moved.keys, draft, streams).await?;
         self.progress.set_phase(Phase::Done);
         let counted = receipt.counts.map(|counts| (counts.len() as u64, counts.iter().map(|count| count.rows).sum()));
-        Ok(self.outcome(committed, source, counted))
+        Ok(self.outcome(committed, source, counted, &moved.gone))
     }
 
     /// Waits for the last acknowledgements. This is the last moment at which an interruption still prevents the backup.
@@ -239,15 +242,15 @@ impl Job<'_> {
         Ok(FinishedStream::new(source, sealed, stored)?)
     }
 
-    fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>) -> Outcome {
+    fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>, gone: &[Finding]) -> Outcome {
         let clear = committed.clear;
         let mut warnings = Vec::new();
         let skew = self.connected.store.clock().skew();
         if skew.abs() >= jiff::SignedDuration::from_mins(1) {
             warnings.push(format!("the store's clock is {skew:#} ahead of this host's; locks follow the store's"));
         }
-        warnings
-            .extend(self.repository.findings().iter().map(|finding| format!("{}: {}", finding.key, finding.detail)));
+        let findings = self.repository.findings().iter().chain(gone);
+        warnings.extend(findings.map(|finding| format!("{}: {}", finding.key, finding.detail)));
         Outcome {
             plain_bytes: clear.plain_bytes(),
             stored_bytes: clear.stored_bytes(),

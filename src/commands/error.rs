@@ -41,7 +41,7 @@ pub enum Error {
     Pipeline(#[from] pipeline::Error),
     /// PostgreSQL, or one of its programs, failed.
     #[error(transparent)]
-    Postgres(#[from] postgres::Error),
+    Postgres(postgres::Error),
     /// The embedded store failed.
     #[error(transparent)]
     Embedded(store::embedded::Error),
@@ -117,7 +117,7 @@ impl Error {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
             Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
-            Self::Postgres(postgres::Error::Cancelled) | Self::Interrupted => Class::Interrupted,
+            Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)
             | Self::NotConfirmed { .. }
@@ -126,6 +126,16 @@ impl Error {
             | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
             | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
             _ => Class::Failed,
+        }
+    }
+}
+
+impl From<postgres::Error> for Error {
+    fn from(error: postgres::Error) -> Self {
+        match error {
+            // Whoever noticed first, the operator reads the same.
+            postgres::Error::Cancelled => Self::Interrupted,
+            error => Self::Postgres(error),
         }
     }
 }

@@ -73,7 +73,7 @@ async fn check(
     }
     if repository.lacks_record() {
         let (store, names) = (&connected.store, &connected.names);
-        let bundle = open_bundle(&**store, names, options.passphrase, &connected.location).await?;
+        let (bundle, _) = open_bundle(&**store, names, options.passphrase, &connected.location).await?;
         put_record(&**store, names, &bundle, connected.lock()?).await?;
     }
     Ok(Outcome {

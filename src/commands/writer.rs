@@ -38,8 +38,9 @@ pub struct Outcome {
 pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     connected.check_immutable().await?;
-    let bundle = open_bundle(&*connected.store, &connected.names, options.passphrase, &connected.location).await?;
-    let (file, certificate) = WriterFile::generate(&bundle, &options.name)?;
+    let opening = open_bundle(&*connected.store, &connected.names, options.passphrase, &connected.location);
+    let (bundle, fingerprint) = opening.await?;
+    let (file, certificate) = WriterFile::generate(&bundle, fingerprint, &options.name)?;
     write_secret(&options.out, &file.encode()?)?;
     let lock = connected.lock()?;
     let published = publish_certificate(&*connected.store, &connected.names, &bundle, &certificate, lock).await;

@@ -41,6 +41,7 @@ keys! {
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
+    KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";
     KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
     DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";

@@ -35,6 +35,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
             writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
+            bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
         },
         dump: dump(&read)?,

@@ -141,6 +141,8 @@ pub struct KeySettings {
     pub writer_file: Option<SecretFile>,
     /// File with an age identity.
     pub identity_file: Option<SecretFile>,
+    /// Fingerprint of the identity bundle: no other is tried with the passphrase.
+    pub bundle: Option<String>,
     /// Further recipients (`age1…`) to which `init` wraps data keys.
     pub recipients: Vec<String>,
 }

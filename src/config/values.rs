@@ -110,6 +110,12 @@ pub(super) fn endpoint(text: &str) -> Parsed<String> {
     Ok(text.trim_end_matches('/').into())
 }
 
+/// The shape only; `format` reads it.
+pub(super) fn fingerprint(text: &str) -> Parsed<String> {
+    let good = text.len() == 16 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not a fingerprint")) }
+}
+
 /// The shape only; `keys` reads it.
 pub(super) fn recipient(text: &str) -> Parsed<String> {
     if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY") {

@@ -44,7 +44,7 @@ macro_rules! hex_id {
             pub const BYTES: usize = $bytes;
 
             /// From raw bytes.
-            pub fn new(bytes: [u8; $bytes]) -> Self {
+            pub const fn new(bytes: [u8; $bytes]) -> Self {
                 Self(bytes)
             }
 
@@ -182,9 +182,17 @@ text_id!(
 impl BackupId {
     /// The id of a backup that started at `at` (store time).
     pub fn new(at: Timestamp, random: [u8; 4]) -> Self {
-        let at = at.strftime("%Y%m%dT%H%M%SZ").to_string();
-        Self(format!("{at}-{}", hex(&random)))
+        Self(format!("{}-{}", stamp(at), hex(&random)))
     }
+
+    /// Whether this is the id of a backup that started at `at`.
+    pub fn began_at(&self, at: Timestamp) -> bool {
+        self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
+    }
+}
+
+fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 fn check_word(text: &str) -> Result<(), &'static str> {

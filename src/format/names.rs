@@ -40,9 +40,14 @@ impl Names {
         format!("{}identities/", self.prefix)
     }
 
+    /// What the copies of the identity bundle with this fingerprint begin with.
+    pub fn identity_copies(&self, fingerprint: Tag) -> String {
+        format!("{}{fingerprint}-", self.identities())
+    }
+
     /// One copy of the identity bundle with this fingerprint.
     pub fn identity(&self, fingerprint: Tag, tag: Tag) -> String {
-        format!("{}{fingerprint}-{tag}.age", self.identities())
+        format!("{}{tag}.age", self.identity_copies(fingerprint))
     }
 
     /// Folder of writer certificates.
@@ -50,9 +55,14 @@ impl Names {
         format!("{}writers/", self.prefix)
     }
 
+    /// What the copies of the certificate of the writer with this short id begin with.
+    pub fn writer_copies(&self, writer: &str) -> String {
+        format!("{}{writer}-", self.writers())
+    }
+
     /// One copy of the certificate of the writer with this short id.
     pub fn writer(&self, writer: &str, tag: Tag) -> String {
-        format!("{}{writer}-{tag}", self.writers())
+        format!("{}{tag}", self.writer_copies(writer))
     }
 
     /// Folder of the wraps of one data key.

@@ -1,13 +1,14 @@
 //! What this process holds: whom it wraps keys to, what it can open, whom it believes, and as whom it publishes.
 
 use super::{Bundle, Certificate, Error, Identity, Recipient, RecoveryFile, Result, WriterFile, WriterKey, unwrap};
-use crate::format::{DataKey, KeyId, RepositoryId, WriterPublic};
+use crate::format::{DataKey, KeyId, RepositoryId, Tag, WriterPublic};
 
 /// All keys at hand. Never printed.
 #[derive(Debug)]
 pub struct Keyring {
     repository: RepositoryId,
     root: WriterPublic,
+    bundle: Option<Tag>,
     trusted: Vec<WriterPublic>,
     writer: Option<WriterKey>,
     recipients: Vec<Recipient>,
@@ -17,13 +18,14 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The operator's: reads, publishes, vouches.
-    pub fn from_bundle(bundle: Bundle) -> Self {
+    /// The operator's: reads, publishes, vouches. `fingerprint` is that of the stored bundle.
+    pub fn from_bundle(bundle: Bundle, fingerprint: Tag) -> Self {
         let mut recipients = vec![bundle.identity.recipient()];
         recipients.extend(bundle.recipients);
         Self {
             repository: bundle.repository,
             root: *bundle.writer.public(),
+            bundle: Some(fingerprint),
             trusted: vec![*bundle.writer.public()],
             writer: Some(bundle.writer),
             metadata_recipients: recipients.clone(),
@@ -40,6 +42,7 @@ impl Keyring {
         Self {
             repository: file.repository,
             root: file.root,
+            bundle: Some(file.bundle),
             trusted: vec![file.root, *file.writer.public()],
             writer: Some(file.writer),
             metadata_recipients,
@@ -54,6 +57,7 @@ impl Keyring {
         Self {
             repository: file.repository,
             root: file.root,
+            bundle: None,
             trusted: vec![file.root],
             writer: None,
             recipients: Vec::new(),
@@ -75,6 +79,22 @@ impl Keyring {
     /// Id of the repository these keys are for.
     pub fn repository(&self) -> RepositoryId {
         self.repository
+    }
+
+    /// The root writer.
+    pub fn root(&self) -> &WriterPublic {
+        &self.root
+    }
+
+    /// Fingerprint of the stored identity bundle, as far as it is known here.
+    pub fn bundle(&self) -> Option<Tag> {
+        self.bundle
+    }
+
+    /// Whether `certificate` is the root's word for the writer with this short id.
+    pub fn vouches(&self, certificate: &[u8], writer: &str) -> bool {
+        let certificate = Certificate::decode(certificate, self.repository, &self.root);
+        certificate.is_ok_and(|certificate| certificate.writer.id() == writer)
     }
 
     /// Writers whose signatures count.
@@ -120,6 +140,8 @@ mod tests {
     use super::*;
     use crate::keys::{data_key, wrap};
 
+    const PRINT: Tag = Tag::new([9; 8]);
+
     fn bundle() -> Bundle {
         Bundle::generate(RepositoryId::new([3; 16]), Vec::new(), Timestamp::UNIX_EPOCH).unwrap()
     }
@@ -127,11 +149,11 @@ mod tests {
     #[test]
     fn i07_a_writer_file_opens_metadata_and_no_data() {
         let bundle = bundle();
-        let (file, certificate) = WriterFile::generate(&bundle, "db1").unwrap();
+        let (file, certificate) = WriterFile::generate(&bundle, PRINT, "db1").unwrap();
         let certificate = certificate.encode(&bundle.writer).unwrap();
         let text = file.encode().unwrap();
         let mut host = Keyring::from_writer_file(WriterFile::decode(&text).unwrap());
-        let mut operator = Keyring::from_bundle(bundle);
+        let mut operator = Keyring::from_bundle(bundle, PRINT);
         operator.trust(&certificate).unwrap();
         host.trust(&certificate).unwrap();
 
@@ -149,9 +171,9 @@ mod tests {
     #[test]
     fn i06_only_the_root_vouches() {
         let (ours, theirs) = (bundle(), bundle());
-        let (_, certificate) = WriterFile::generate(&ours, "db1").unwrap();
+        let (_, certificate) = WriterFile::generate(&ours, PRINT, "db1").unwrap();
         let forged = certificate.encode(&theirs.writer).unwrap();
-        let mut ring = Keyring::from_bundle(ours);
+        let mut ring = Keyring::from_bundle(ours, PRINT);
         assert!(matches!(ring.trust(&forged), Err(Error::Format(crate::format::Error::UntrustedWriter { .. }))));
         assert_eq!(ring.trusted().len(), 1);
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
 use super::{Bundle, Certificate, Error, Identity, Recipient, Result, WriterKey};
-use crate::format::{RepositoryId, WriterPublic};
+use crate::format::{RepositoryId, Tag, WriterPublic};
 
 const WHAT: &str = "writer file";
 
@@ -18,6 +18,8 @@ pub struct WriterFile {
     pub repository: RepositoryId,
     /// The root writer, through which other writers are trusted.
     pub root: WriterPublic,
+    /// Fingerprint of the stored identity bundle, which this host must see to outlive what it writes.
+    pub bundle: Tag,
     /// Who can read what this host writes.
     pub recipients: Vec<Recipient>,
     /// Signs what this host publishes.
@@ -33,6 +35,7 @@ struct Record {
     name: String,
     repository: RepositoryId,
     root: WriterPublic,
+    bundle: Tag,
     recipients: Vec<String>,
     writer_secret: String,
     metadata_identity: String,
@@ -46,15 +49,17 @@ impl Drop for Record {
 }
 
 impl WriterFile {
-    /// Fresh keys for a new host, and the certificate that makes the repository trust them.
-    pub fn generate(bundle: &Bundle, name: &str) -> Result<(Self, Certificate)> {
+    /// Fresh keys for a new host, and the certificate that makes the repository trust them. `fingerprint` is that of
+    /// the stored bundle.
+    pub fn generate(bundle: &Bundle, fingerprint: Tag, name: &str) -> Result<(Self, Certificate)> {
         let (writer, metadata) = (WriterKey::generate()?, Identity::generate());
         let certificate =
             Certificate { repository: bundle.repository, name: name.to_owned(), writer: *writer.public() };
         let mut recipients = vec![bundle.identity.recipient()];
         recipients.extend(bundle.recipients.iter().cloned());
         let root = *bundle.writer.public();
-        let file = Self { name: name.to_owned(), repository: bundle.repository, root, recipients, writer, metadata };
+        let (name, repository) = (name.to_owned(), bundle.repository);
+        let file = Self { name, repository, root, bundle: fingerprint, recipients, writer, metadata };
         Ok((file, certificate))
     }
 
@@ -65,6 +70,7 @@ impl WriterFile {
             name: self.name.clone(),
             repository: self.repository,
             root: self.root,
+            bundle: self.bundle,
             recipients: self.recipients.iter().map(ToString::to_string).collect(),
             writer_secret: self.writer.secret().expose_secret().to_owned(),
             metadata_identity: self.metadata.secret().expose_secret().to_owned(),
@@ -87,6 +93,7 @@ impl WriterFile {
             name: record.name.clone(),
             repository: record.repository,
             root: record.root,
+            bundle: record.bundle,
             recipients: record.recipients.iter().map(|text| text.parse()).collect::<Result<_>>()?,
             writer: WriterKey::parse(&SecretString::from(record.writer_secret.clone()))?,
             metadata: Identity::parse(&SecretString::from(record.metadata_identity.clone()))?,

@@ -18,6 +18,7 @@ mod tests;
 mod text;
 
 pub use child_env::ChildEnv;
+pub(super) use child_env::hide_secrets;
 pub use hosts::Endpoint;
 use keywords::{KEYWORDS, Use};
 

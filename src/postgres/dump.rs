@@ -101,6 +101,8 @@ pub struct Dump {
     facts: Facts,
     program: Program,
     cleanup: Cleanup,
+    /// Whether everything was ended and the sessions are known to be gone, once that was tried.
+    cleaned: Option<bool>,
     cancel: CancellationToken,
 }
 
@@ -163,7 +165,18 @@ impl Dump {
         }
         let cleanup = Cleanup { info: session.info().clone(), ..cleanup.clone() };
         let trailer = Trailer::new("-- PostgreSQL database dump complete");
-        Ok(Self { child, trailer, session, counting, counted: None, facts, program, cleanup, cancel: cancel.clone() })
+        Ok(Self {
+            child,
+            trailer,
+            session,
+            counting,
+            counted: None,
+            facts,
+            program,
+            cleanup,
+            cleaned: None,
+            cancel: cancel.clone(),
+        })
     }
 
     /// Facts about the source, known from the start.
@@ -276,10 +289,14 @@ impl Dump {
     }
 
     async fn clean_up(&mut self) -> bool {
+        if let Some(gone) = self.cleaned {
+            return gone;
+        }
         self.counting.shutdown().await;
         // The backends first: pg_dump waits for its own in vain while that waits for a lock.
         let gone = self.cleanup.run().await;
         self.child.terminate().await;
+        self.cleaned = Some(gone);
         gone
     }
 }

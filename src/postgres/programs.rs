@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::conninfo::hide_secrets;
 use super::{Environment, Error, Result};
 
 /// A program and its version.
@@ -97,7 +98,9 @@ pub(super) fn versioned_dirs() -> Vec<PathBuf> {
 async fn version_of(path: &Path) -> Result<Program> {
     let name = || path.display().to_string();
     let io = |source| Error::ChildIo { program: name(), what: "ask for its version".into(), source };
-    let run = Command::new(path).arg("--version").kill_on_drop(true).output();
+    let mut command = Command::new(path);
+    hide_secrets(command.as_std_mut());
+    let run = command.arg("--version").kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(10), run).await;
     let output = output.map_err(|_| io(std::io::ErrorKind::TimedOut.into()))?.map_err(io)?;
     let text = String::from_utf8_lossy(&output.stdout);

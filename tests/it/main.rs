@@ -5,6 +5,7 @@
 
 mod contract;
 mod embedded;
+mod fail;
 mod faulty;
 mod flow;
 mod postgres;

@@ -68,7 +68,8 @@ async fn i06_forged_backups_are_not_backups() {
     let (store, committed, plain) = world().await;
     let stranger = WriterKey::generate().unwrap();
     let mut clear = committed.clear.clone();
-    clear.backup = "20991231T235959Z-00000000".parse::<BackupId>().unwrap();
+    clear.started_at += jiff::SignedDuration::from_secs(1);
+    clear.backup = BackupId::new(clear.started_at, [0; 4]);
     let repository = open(store.clone(), host()).await.unwrap();
     let (payload, metadata) = (data_key().unwrap(), data_key().unwrap());
     for (key, record) in [(&payload, &mut clear.payload_key), (&metadata, &mut clear.metadata_key)] {

@@ -55,8 +55,9 @@ async fn lay_ground() -> Ground {
     let recipients = vec![offline.recipient()];
     let bundle = Bundle::generate(keys::repository_id().unwrap(), recipients, Timestamp::UNIX_EPOCH).unwrap();
     let bundle = Arc::new(bundle);
-    found(&store, &names(), &bundle, secret(PASSPHRASE), None).await.unwrap();
-    let (host, certificate) = WriterFile::generate(&bundle, "db1").unwrap();
+    let stored = found(&store, &names(), &bundle, secret(PASSPHRASE), None).await.unwrap();
+    let fingerprint = names().fingerprint_of(stored.as_str()).unwrap();
+    let (host, certificate) = WriterFile::generate(&bundle, fingerprint, "db1").unwrap();
     publish_certificate(&store, &names(), &bundle, &certificate, None).await.unwrap();
     let (repository, root) = (bundle.repository, *bundle.writer.public());
     let recovery = RecoveryFile { repository, root, identity: offline }.encode();

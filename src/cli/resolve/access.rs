@@ -54,13 +54,24 @@ pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Re
             (Kind::Recovery, _, Some(file)) => return decode(file, recovery).map(Some),
             (Kind::Passphrase, ..) => {
                 if let Some(passphrase) = keys.passphrase()? {
-                    return Ok(Some(Access::Passphrase(passphrase)));
+                    return by_passphrase(settings, passphrase).map(Some);
                 }
             }
             (Kind::Writer | Kind::Recovery, ..) => {}
         }
     }
     Ok(None)
+}
+
+/// Any bundle that opens, or the one that the configuration names.
+fn by_passphrase(settings: &Settings, passphrase: secrecy::SecretString) -> Result<Access> {
+    Ok(match &settings.keys.bundle {
+        None => Access::Passphrase(passphrase),
+        Some(text) => {
+            let fingerprint = text.parse().map_err(commands::Error::Format)?;
+            Access::Bundle { passphrase, fingerprint }
+        }
+    })
 }
 
 fn missing(purpose: Purpose) -> &'static str {

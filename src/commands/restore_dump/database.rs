@@ -2,6 +2,7 @@
 
 use super::{Job, Outcome};
 use crate::commands::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
+use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result, facts};
 use crate::format::manifest::DumpFacts;
 use crate::limits::GLOBALS_BYTES_MAX;
@@ -45,10 +46,12 @@ struct Checked {
 }
 
 pub(super) async fn restore(job: &Job<'_>, target: DatabaseTarget) -> Result<Outcome> {
-    let recorded = job.repository.sealed_part(&job.backup.manifest).await?.dump;
-    let no_dump = || Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM };
-    let recorded = recorded.ok_or_else(no_dump)?;
-    let checked = check(job, target, &recorded).await?;
+    let checking = async {
+        let recorded = job.repository.sealed_part(&job.backup.manifest).await?.dump;
+        let no_dump = || Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM };
+        check(job, target, &recorded.ok_or_else(no_dump)?).await
+    };
+    let checked = interruptible(job.cancel, Box::pin(checking)).await?;
     job.progress.set_phase(Phase::Streaming);
     let mut load = Load::start(&checked.info, &checked.program, job.cancel).await?;
     let receipt = match send(job, &mut load, &checked).await {

@@ -83,6 +83,14 @@ fn clusters() {
 }
 
 #[test]
+fn fingerprints_have_one_spelling() {
+    assert!(fingerprint("840ba9b3c5af97ff").is_ok());
+    for bad in ["840BA9B3C5AF97FF", "840ba9b3c5af97f", "840ba9b3c5af97ff-", "identities/840ba9b3"] {
+        assert!(fingerprint(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn endpoints_and_recipients() {
     assert_eq!(endpoint("http://127.0.0.1:9000/"), Ok("http://127.0.0.1:9000".into()));
     for text in ["127.0.0.1:9000", "https://", "https://h/path", "ftp://h"] {

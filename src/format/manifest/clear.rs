@@ -94,6 +94,9 @@ impl ClearPart {
     /// Refuses a manifest that contradicts itself or claims what no stream can have; after it, no sum overflows.
     pub(super) fn check(&self) -> Result<()> {
         let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
+        if !self.backup.began_at(self.started_at) {
+            return malformed(format!("backup {} did not begin at {}", self.backup, self.started_at));
+        }
         let (mut names, mut ids) = (HashSet::new(), HashSet::new());
         for stream in &self.streams {
             for chunk in &stream.chunks {

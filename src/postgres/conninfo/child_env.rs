@@ -67,14 +67,38 @@ impl ChildEnv {
         &self.set
     }
 
-    /// Clears what the command would inherit of libpq's variables, then sets ours.
+    /// Clears what the command would inherit of libpq's variables and of our secrets, then sets what it needs.
     pub fn apply(&self, command: &mut std::process::Command) {
+        hide_secrets(command);
         for name in KEYWORDS.iter().filter_map(|k| k.env).chain(OTHER_VARIABLES.iter().copied()) {
             command.env_remove(name);
         }
         for (name, value) in &self.set {
             command.env(name, value.expose_secret());
         }
+    }
+}
+
+/// What may hold a secret and is no business of PostgreSQL's programs: of a variable that a child inherits, its
+/// environment in /proc, its core dumps and its own children know too (PAINS F6).
+const SECRETS: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "BACKUP_PASSPHRASE",
+    "DATABASE_URL",
+    "PGPASSWORD",
+    "REPLICATION_DATABASE_URL",
+    "RESTORE_DATABASE_URL",
+    "STONEWAL_POSTGRES_URL",
+];
+
+/// Lets a command inherit none of our secrets.
+pub(in crate::postgres) fn hide_secrets(command: &mut std::process::Command) {
+    for name in SECRETS {
+        command.env_remove(name);
     }
 }
 

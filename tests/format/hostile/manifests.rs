@@ -160,6 +160,7 @@ fn signed_contradictions_are_refused() {
     let absurd = |e: &Error| matches!(e, Error::Absurd { .. });
     let table: &[Contradiction] = &[
         ("an unknown field", "\"kind\":", "\"more\":1,\"kind\":", &malformed),
+        ("a beginning that is not its id's", "T03:15:00Z", "T03:15:01Z", &malformed),
         ("an unknown kind", "\"dump\",\"started_at\"", "\"base\",\"started_at\"", &malformed),
         ("an unknown codec", "\"gzip\"", "\"brotli\"", &malformed),
         ("a name with a slash", "\"name\":\"dump\"", "\"name\":\"../dump\"", &malformed),

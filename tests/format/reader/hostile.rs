@@ -78,7 +78,7 @@ const CASES: &[Case] = &[
         2,
     ),
     ("another cluster's chunks", |s, _| s.place.cluster = "other".parse().unwrap(), 0),
-    ("another backup's chunks", |s, _| s.place.backup = "20261123T031500Z-00000000".parse().unwrap(), 0),
+    ("another backup's chunks", |s, _| s.place.backup = "20261124T031500Z-00000000".parse().unwrap(), 0),
     ("another writer", |_, b| b.signer = Some(WriterKey::generate().unwrap()), 0),
     ("another identity", |_, b| b.identity = Identity::generate(), 0),
     ("a planted key", |_, b| b.planted_key = true, 0),

@@ -42,8 +42,9 @@ pub(crate) async fn make(signer: Signer, codec: Codec, chunk_bytes: usize, strea
     let bundle = Bundle::generate(repository_id().unwrap(), vec![offline.recipient()], Timestamp::UNIX_EPOCH).unwrap();
     let bundle = Arc::new(bundle);
     let place = place(bundle.repository);
-    found(&*store, &place.names, &bundle, secret(PASSPHRASE), None).await.unwrap();
-    let (host, certificate) = WriterFile::generate(&bundle, "db1").unwrap();
+    let stored = found(&*store, &place.names, &bundle, secret(PASSPHRASE), None).await.unwrap();
+    let fingerprint = place.names.fingerprint_of(stored.as_str()).unwrap();
+    let (host, certificate) = WriterFile::generate(&bundle, fingerprint, "db1").unwrap();
     publish_certificate(&*store, &place.names, &bundle, &certificate, None).await.unwrap();
     let recovery = RecoveryFile { repository: bundle.repository, root: *bundle.writer.public(), identity: offline };
 

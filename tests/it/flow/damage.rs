@@ -7,7 +7,7 @@ use std::time::Duration;
 use stonewal::catalog::FindingKind;
 use stonewal::commands::backup_dump::Outcome;
 use stonewal::commands::restore_dump::{self, RestoreTarget};
-use stonewal::commands::{self, Class, Which};
+use stonewal::commands::{self, Class, Which, verify};
 use stonewal::format::BackupId;
 use stonewal::format::manifest::ClearPart;
 use stonewal::format::names::Names;
@@ -86,14 +86,23 @@ impl Patient {
     /// `verify` of `hurt` sees `kind` at `key` from `level` on.
     async fn assert_found(&self, hurt: &ClearPart, kind: FindingKind, key: &str, level: Level) {
         for each in [Level::List, Level::Checksum, Level::Decrypt] {
-            let outcome = self.stage.verify(Role::Reader, Stage::passphrase(), each).await.unwrap();
-            let of = |id: &BackupId| outcome.backups.iter().find(|backup| backup.backup == *id).unwrap();
-            let (whole, hurt) = (of(&self.whole.backup), of(&hurt.backup));
-            assert!(whole.whole && whole.findings.total() == 0, "{outcome:?}");
-            assert_eq!(hurt.whole, each < level, "{each}: {outcome:?}");
+            let outcome = self.verify(&hurt.backup, each).await;
+            let hurt = &outcome.backups[0];
+            assert_eq!((outcome.has_damage(), hurt.whole), (each >= level, each < level), "{each}: {outcome:?}");
             let found = hurt.findings.details.iter().any(|finding| finding.kind == kind && finding.key.contains(key));
-            assert!(outcome.has_damage() && found || each < level, "{each}: {kind:?} at {key}: {outcome:?}");
+            assert!(found || each < level, "{each}: {kind:?} at {key}: {outcome:?}");
         }
+        let whole = self.verify(&self.whole.backup, Level::Decrypt).await;
+        assert!(!whole.has_findings() && whole.backups[0].whole, "{whole:?}");
+    }
+
+    async fn verify(&self, backup: &BackupId, level: Level) -> verify::Outcome {
+        let (repository, access) = (self.stage.repository(Role::Reader), Stage::passphrase());
+        let (which, downloads) = (Some(id(backup)), 3);
+        let options = verify::Options { repository, access, cluster: Some(cluster()), which, level, downloads };
+        let outcome = verify::run(options, &Progress::new()).await.unwrap();
+        assert_eq!(outcome.backups.len(), 1);
+        outcome
     }
 }
 
@@ -179,7 +188,7 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     std::fs::rename(&two, &one).unwrap();
     std::fs::rename(root.join("swap"), &two).unwrap();
     patient.assert_hurt(0).await;
-    patient.assert_found(&hurt, FindingKind::Altered, &chunk(&hurt, 0).0, Level::Checksum).await;
+    patient.assert_found(&hurt, FindingKind::Altered, &format!("{}/dump/", hurt.backup), Level::Checksum).await;
 
     let hurt = patient.fresh().await;
     let (key, _) = chunk(&hurt, 2);

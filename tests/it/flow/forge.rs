@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use stonewal::catalog::Access;
 use stonewal::commands::Connected;
 use stonewal::format::manifest::{ClearPart, Manifest, RepositoryRecord, SealedPart};
-use stonewal::format::{BackupId, RepositoryId};
+use stonewal::format::{BackupId, RepositoryId, Tag};
 use stonewal::keys::{self, Bundle, Certificate, Identity, WriterFile, WriterKey, tag};
 use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Entry, Error, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _, Retain as _};
@@ -148,6 +148,7 @@ impl<'a> Attacker<'a> {
             name: "db1".into(),
             repository: self.clear.repository,
             root: self.root,
+            bundle: Tag::new([0; 8]),
             recipients: self.recipients.clone(),
             writer: WriterKey::generate().unwrap(),
             metadata: Identity::generate(),

@@ -81,7 +81,7 @@ async fn reach(progress: &Progress, chunks: u64) {
     tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("the backup gets that far");
 }
 
-/// Starts a backup over a slow connection and, once a chunk is stored, lets `strike` happen; then how it ended and how long
+/// Starts a backup over a slow connection and, once a chunk is stored and while pg_dump still runs, lets `strike` happen; then how it ended and how long
 /// it took since.
 async fn struck(
     options: backup_dump::Options,
@@ -90,7 +90,7 @@ async fn struck(
     let (progress, cancel) = (Progress::new(), CancellationToken::new());
     let running = Box::pin(backup_dump::run(options, &progress, &cancel));
     let striking = async {
-        reach(&progress, 2).await;
+        reach(&progress, 1).await;
         strike();
         Instant::now()
     };

@@ -1,0 +1,94 @@
+//! What every backup stands on stays locked and genuine, and no trusted writer owns the future.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use super::restore::latest;
+use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, lock, names, open, plain, secret};
+use crate::catalog::{Access, Error, FindingKind, outlive};
+use crate::format::manifest::{Manifest, SealedPart};
+use crate::format::{BackupId, Tag};
+use crate::keys::{Bundle, WriterFile, data_key};
+use crate::store::memory::Memory;
+use crate::store::{Append as _, Lock, ObjectKey, Prune as _, Put};
+
+fn writer_file() -> WriterFile {
+    let Access::Writer(file) = host() else { panic!("a host has a writer file") };
+    *file
+}
+
+/// Objects below `folder`, with lock and content.
+fn below(store: &Memory, folder: &str) -> Vec<(ObjectKey, Bytes, Option<Lock>)> {
+    let keys = store.keys().into_iter().filter(|key| key.as_str().starts_with(folder));
+    keys.filter_map(|key| store.first(&key).map(|(body, lock)| (key, body, lock))).collect()
+}
+
+#[tokio::test]
+async fn i11_the_genuine_ground_is_renewed_whatever_was_planted() {
+    let store = Arc::new(bucket(2));
+    let (print, asked) = (writer_file().bundle, lock());
+    let for_ever = Lock { retain_until: asked.retain_until + SignedDuration::from_hours(10_000), ..asked };
+    for key in [names().identity(print, Tag::new([0; 8])), names().identity(Tag::new([1; 8]), Tag::new([0; 8]))] {
+        let body = Bytes::from_static(b"age-encryption.org/v1 junk, locked for long");
+        store.put(Put { key: ObjectKey::new(key), body, lock: Some(for_ever) }).await.unwrap();
+    }
+    let repository = open(store.clone(), host()).await.unwrap();
+    for round in 0..2 {
+        assert_eq!(outlive(&*store, &repository, asked).await.unwrap(), []);
+        let bundles = below(&store, &names().identities());
+        let locked = |lock: &Option<Lock>| lock.is_some_and(|lock| lock.retain_until >= asked.retain_until);
+        let genuine = bundles.iter().filter(|(_, body, lock)| Bundle::fingerprint(body) == print && locked(lock));
+        assert_eq!(genuine.count(), 1, "round {round}");
+        assert_eq!(bundles.len(), 4, "the first, two planted, one copy");
+        let certificates = below(&store, &names().writers());
+        assert_eq!(certificates.iter().filter(|(_, _, lock)| locked(lock)).count(), 1);
+        assert_eq!(certificates.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn i11_ground_that_is_gone_is_told() {
+    let store = Arc::new(bucket(1000));
+    for (key, version, _) in store.dump() {
+        if key.as_str().starts_with(&names().identities()) || key.as_str().starts_with(&names().writers()) {
+            store.delete_version(&key, &version, false).await.unwrap();
+        }
+    }
+    let repository = open(store.clone(), host()).await.unwrap();
+    let gone = outlive(&*store, &repository, lock()).await.unwrap();
+    assert_eq!(gone.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::Missing; 2]);
+}
+
+#[tokio::test]
+async fn a_named_bundle_is_the_only_one_tried() {
+    let store = Arc::new(bucket(1000));
+    let access = |fingerprint| Access::Bundle { passphrase: secret(PASSPHRASE), fingerprint };
+    open(store.clone(), access(writer_file().bundle)).await.unwrap();
+    let refused = open(store, access(Tag::new([7; 8]))).await.unwrap_err();
+    assert!(matches!(refused, Error::NoRepository { .. }), "{refused}");
+}
+
+/// A trusted host that was taken over cannot own `latest` for ever by a date far ahead.
+#[tokio::test]
+async fn i04_a_backup_from_the_future_is_none() {
+    let store = Arc::new(bucket(7));
+    let repository = open(store.clone(), host()).await.unwrap();
+    let genuine = plain(3, 10_000);
+    let never = CancellationToken::new();
+    let committed = back_up(&store, &repository, Scripted::good(genuine.clone()), 1, &never).await.unwrap();
+    let mut clear = committed.clear.clone();
+    clear.started_at += SignedDuration::from_hours(24 * 365);
+    clear.backup = BackupId::new(clear.started_at, [0; 4]);
+    let (file, key) = (writer_file(), names().manifest(&cluster(), &clear.backup, clear.manifest));
+    let sign = |message: &[u8]| file.writer.sign(message);
+    let metadata = data_key().unwrap();
+    let body = Manifest::encode(&clear, &SealedPart::default(), &metadata, file.writer.public(), sign).unwrap();
+    store.put(Put { key: ObjectKey::new(key), body: body.into(), lock: None }).await.unwrap();
+    let (restored, id, findings) = latest(store).await.unwrap();
+    assert!(restored == genuine);
+    assert_eq!(id, committed.clear.backup.as_str());
+    assert!(findings.iter().any(|finding| finding.detail.contains("after it arrived")), "{findings:?}");
+}
