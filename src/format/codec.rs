@@ -3,6 +3,7 @@
 //! gzip members and zstd and lz4 frames concatenate, so the decrypted frames of a stream in order are a plain `.gz`,
 //! `.zst` or `.lz4` file.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -93,7 +94,7 @@ impl Codec {
         let coded = match self {
             Self::None => drain(plain, &mut out),
             Self::Gzip => drain(GzipEncoder::with_quality(plain, quality), &mut out),
-            Self::Zstd => zstd::bulk::compress(plain, level).map(|packed| out = packed),
+            Self::Zstd => zstd_frame(plain, level, &mut out),
             Self::Lz4 => drain(Lz4Encoder::with_quality(plain, quality), &mut out),
         };
         coded.map_err(|why| self.fault(0, why))?;
@@ -139,6 +140,20 @@ impl FromStr for Codec {
             || Error::Malformed { what: "codec", why: format!("{text:?} is none of gzip, zstd, lz4, none") },
         )
     }
+}
+
+/// One call per frame, with the tables of the thread's last one: they measure more than the frame, and fresh memory for
+/// them costs more time than the streaming coder loses.
+fn zstd_frame(plain: &[u8], level: i32, out: &mut Vec<u8>) -> std::io::Result<()> {
+    thread_local!(static CODER: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) });
+    CODER.with_borrow_mut(|kept| {
+        let (_, coder) = match kept.take() {
+            Some((at, coder)) if at == level => kept.insert((at, coder)),
+            _ => kept.insert((level, zstd::bulk::Compressor::new(level)?)),
+        };
+        out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        coder.compress_to_buffer(plain, out).map(|_| ())
+    })
 }
 
 /// Runs an in-memory coder to its end. Its input is a slice, so it is never pending and needs no runtime.
