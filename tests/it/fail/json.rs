@@ -15,7 +15,7 @@ async fn every_command_prints_one_document() {
     for (line, fields) in [
         ("backup dump", backup),
         ("list", "location backups findings"),
-        ("show", "manifest version writer clear sealed findings"),
+        ("show", "manifest version arrived_at writer clear sealed findings"),
         ("verify --level checksum", "level backups beside"),
         ("doctor", "checks capabilities findings"),
     ] {
