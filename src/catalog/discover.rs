@@ -84,7 +84,7 @@ impl Repository {
         }
         match newest {
             Some(newest) => Ok((newest, findings)),
-            None => Err(nothing(&findings, Error::NoBackup { cluster: cluster.clone() })),
+            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone() })),
         }
     }
 
@@ -93,7 +93,7 @@ impl Repository {
         let (backup, findings) = self.look(cluster, id).await?;
         match backup {
             Some(backup) => Ok((backup, findings)),
-            None => Err(nothing(&findings, Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() })),
+            None => Err(self.nothing(&findings, Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() })),
         }
     }
 
@@ -103,9 +103,18 @@ impl Repository {
         let mut oldest = Oldest::new(&*self.store, self.names.manifests(cluster, id));
         while let Some((entries, beside)) = oldest.next().await? {
             findings.extend(beside);
-            for entry in entries {
+            let mut entries = entries.into_iter();
+            while let Some(entry) = entries.next() {
                 match self.read_manifest(&entry).await {
-                    Ok(manifest) => return Ok((Some(Backup { manifest, entry }), findings)),
+                    Ok(manifest) => {
+                        // A backup has one manifest: whatever else bears such a name was put there.
+                        let room = FINDINGS_MAX.saturating_sub(findings.len());
+                        findings.extend(entries.take(room).map(|other| {
+                            let (key, version) = (other.key.as_str(), Some(other.version.as_str()));
+                            Finding::new(FindingKind::ForgedManifest, key, version, "the backup has another manifest")
+                        }));
+                        return Ok((Some(Backup { manifest, entry }), findings));
+                    }
                     // Whether it is there at all cannot be said without the store.
                     Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
                     Err(error) if findings.len() < FINDINGS_MAX => findings.push(not_a_manifest(&entry, &error)),
@@ -114,6 +123,18 @@ impl Repository {
             }
         }
         Ok((None, findings))
+    }
+
+    /// Nothing was found. That something could not be read, or that the repository is another's, is the reason to tell.
+    fn nothing(&self, findings: &[Finding], otherwise: Error) -> Error {
+        let unread = findings.iter().find(|finding| finding.kind == FindingKind::Opaque);
+        let record = self.names.repository();
+        let foreign = self.findings().iter().find(|f| f.kind == FindingKind::ForgedKey && f.key == record);
+        match (unread, foreign) {
+            (Some(finding), _) => Error::Unread { key: finding.key.clone(), why: finding.detail.clone() },
+            (None, Some(finding)) => Error::OtherRepository { keys: self.id(), found: finding.detail.clone() },
+            (None, None) => otherwise,
+        }
     }
 
     async fn read_manifest(&self, entry: &Entry) -> Result<Manifest> {
@@ -145,12 +166,4 @@ fn not_a_manifest(entry: &Entry, error: &Error) -> Finding {
     let unread = matches!(error, Error::Store(_));
     let kind = if unread { FindingKind::Opaque } else { FindingKind::ForgedManifest };
     Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), error.to_string())
-}
-
-/// Nothing was found; if something could not be read, that is the reason to tell.
-fn nothing(findings: &[Finding], otherwise: Error) -> Error {
-    match findings.iter().find(|finding| finding.kind == FindingKind::Opaque) {
-        Some(finding) => Error::Unread { key: finding.key.clone(), why: finding.detail.clone() },
-        None => otherwise,
-    }
 }

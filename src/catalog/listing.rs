@@ -152,26 +152,30 @@ pub(super) async fn read_small(store: &dyn Read, entry: &Entry) -> Result<Option
     }
 }
 
-/// The first version of the object called `key` and of no other. Names that begin with `key` follow it in a listing and may be
-/// millions, so it ends at the first of them.
-pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<Option<Entry>> {
+/// The first version of the object called `key` and of no other, and what was laid over it. Names that begin with `key`
+/// follow it in a listing and may be millions, so it ends at the first of them.
+pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option<Entry>, Vec<Finding>)> {
     let query = ListQuery { prefix: key.to_owned(), by_folder: false };
-    let (mut first, mut token) = (None, None);
-    loop {
+    let (mut first, mut versions, mut markers, mut token) = (None, 0, 0, None);
+    'listing: loop {
         let page = store.list_page(&query, token.as_ref()).await?;
         for entry in page.entries {
             if entry.key.as_str() != key {
-                return Ok(first);
+                break 'listing;
             }
-            if !entry.delete_marker {
+            if entry.delete_marker {
+                markers += 1;
+            } else {
+                versions += 1;
                 first = Some(entry);
             }
         }
         match page.next {
             Some(next) => token = Some(moved_on(key, token, next)?),
-            None => return Ok(first),
+            None => break,
         }
     }
+    Ok((first, overlays(&ObjectKey::new(key), versions, markers)))
 }
 
 /// Findings about one key with so many versions and markers.
@@ -214,9 +218,10 @@ mod tests {
             assert_eq!(found, [("p/b", 5), ("p/a", 1), ("p/a/x", 2)], "oldest first");
             let kinds: Vec<_> = findings.iter().map(|f| (f.key.as_str(), f.kind)).collect();
             assert_eq!(kinds, [("p/b", FindingKind::LaterVersion), ("p/b", FindingKind::DeleteMarker)]);
-            assert_eq!(first_version(&store, "p/a").await.unwrap().unwrap().bytes, 1);
-            assert_eq!(first_version(&store, "p/b").await.unwrap().unwrap().bytes, 5);
-            assert!(first_version(&store, "p/").await.unwrap().is_none());
+            assert_eq!(first_version(&store, "p/a").await.unwrap().0.unwrap().bytes, 1);
+            assert_eq!(first_version(&store, "p/b").await.unwrap().0.unwrap().bytes, 5);
+            assert_eq!(first_version(&store, "p/b").await.unwrap().1.len(), 2);
+            assert!(first_version(&store, "p/").await.unwrap().0.is_none());
         }
     }
 

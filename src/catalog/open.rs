@@ -63,7 +63,8 @@ impl Repository {
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
-        let (doubt, keys) = (check_record(&*store, &names, &keyring, location).await?, keyring.repository());
+        let (doubt, keys) =
+            (check_record(&*store, &names, &keyring, location, &mut findings).await?, keyring.repository());
         let mut repository =
             Self { store, names, keyring: RwLock::new(keyring), findings, manifest_room: Semaphore::new(DISCOVERIES) };
         match doubt {
@@ -141,6 +142,21 @@ impl Repository {
         Ok(false)
     }
 
+    /// What lies among the certificates and is not one: for whoever examines the repository as a whole.
+    pub async fn examine_certificates(&self) -> Result<Vec<Finding>> {
+        let (entries, mut findings) = first_versions(&*self.store, &self.names.writers()).await?;
+        for entry in &entries {
+            let genuine = match read_small(&*self.store, entry).await? {
+                Some(bytes) => self.with_keyring(|ring| ring.certifies(&bytes)),
+                None => false,
+            };
+            if !genuine && findings.len() < FINDINGS_MAX {
+                findings.push(forged(entry, "it is not a certificate that the root writer signed"));
+            }
+        }
+        Ok(findings)
+    }
+
     /// Writers trusted so far.
     pub fn trusted(&self) -> Vec<WriterPublic> {
         self.with_keyring(|keyring| keyring.trusted().to_vec())
@@ -197,7 +213,10 @@ async fn find_bundle(
             tried.push(fingerprint);
             let passphrase = passphrase.clone();
             match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
-                Ok(bundle) => return Ok(Found { bundle, fingerprint, beside: findings }),
+                Ok(bundle) => {
+                    findings.extend(foreign(names, &entries, fingerprint, FINDINGS_MAX.saturating_sub(findings.len())));
+                    return Ok(Found { bundle, fingerprint, beside: findings });
+                }
                 Err(error) => {
                     findings.push(forged(entry, "it does not open under the passphrase"));
                     // The oldest bundle is the genuine one, so its refusal is the one to tell.
@@ -210,6 +229,13 @@ async fn find_bundle(
         Some(error) => Error::Keys(error),
         None => Error::NoRepository { location: location.to_owned() },
     })
+}
+
+/// What lies among the bundles and is neither the genuine one nor named like a copy of it; those before it were told.
+fn foreign(names: &Names, entries: &[Entry], genuine: Tag, most: usize) -> Vec<Finding> {
+    let later = entries.iter().skip_while(|entry| names.fingerprint_of(entry.key.as_str()) != Some(genuine));
+    let foreign = later.filter(|entry| names.fingerprint_of(entry.key.as_str()) != Some(genuine));
+    foreign.take(most).map(|entry| forged(entry, "it is not a copy of the identity bundle")).collect()
 }
 
 /// What an object among the bundles is.
@@ -237,8 +263,16 @@ async fn candidate(store: &dyn Read, names: &Names, entry: &Entry, tried: &[Tag]
 
 /// The repository record must be genuine and name the repository of the keys. A reader is told and goes on: nothing
 /// that is restored depends on the record.
-async fn check_record(store: &dyn Read, names: &Names, keyring: &Keyring, location: &str) -> Result<Option<Finding>> {
-    let Some(entry) = first_version(store, &names.repository()).await? else {
+async fn check_record(
+    store: &dyn Read,
+    names: &Names,
+    keyring: &Keyring,
+    location: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Finding>> {
+    let (first, overlays) = first_version(store, &names.repository()).await?;
+    findings.extend(overlays);
+    let Some(entry) = first else {
         if first_versions(store, &names.identities()).await?.0.is_empty() {
             return Err(Error::NoRepository { location: location.to_owned() });
         }

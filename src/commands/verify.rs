@@ -73,6 +73,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     }
     let mut beside = Findings::default();
     beside.extend(repository.findings().iter().cloned());
+    beside.extend(repository.examine_certificates().await?);
     let clusters = match options.cluster {
         Some(cluster) => vec![cluster],
         None => repository.clusters().await?,

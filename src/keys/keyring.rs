@@ -91,6 +91,11 @@ impl Keyring {
         self.bundle
     }
 
+    /// Whether `certificate` is the root's word for anyone.
+    pub fn certifies(&self, certificate: &[u8]) -> bool {
+        Certificate::decode(certificate, self.repository, &self.root).is_ok()
+    }
+
     /// Whether `certificate` is the root's word for the writer with this short id.
     pub fn vouches(&self, certificate: &[u8], writer: &str) -> bool {
         let certificate = Certificate::decode(certificate, self.repository, &self.root);

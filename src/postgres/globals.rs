@@ -43,8 +43,7 @@ impl Globals {
             GlobalsMode::NoPasswords => {}
         }
         let env = session.info().child_env(application_name);
-        let mut args =
-            vec!["--globals-only".to_owned(), "--no-password".into(), format!("--database={}", info.dbname())];
+        let mut args = vec!["--globals-only".to_owned(), "--no-password".into(), start_database(info.dbname())];
         if mode == GlobalsMode::NoPasswords {
             args.push("--no-role-passwords".into());
         }
@@ -72,6 +71,13 @@ impl Globals {
     pub async fn abort(mut self) {
         self.child.terminate().await;
     }
+}
+
+/// The database that pg_dumpall starts from. libpq takes a name with `=` in it, or one that begins like a URL, for a whole
+/// connection string, and would go wherever it says; so it gets one that says nothing but the name.
+fn start_database(name: &str) -> String {
+    let quoted = name.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("--database=dbname='{quoted}'")
 }
 
 async fn check_passwords_readable(session: &Session) -> Result<()> {

@@ -6,6 +6,10 @@ use crate::commands::Error;
 
 pub(super) async fn check(repository: &Repository, outcome: &mut Outcome) {
     outcome.findings.extend(repository.findings().iter().cloned());
+    match repository.examine_certificates().await {
+        Ok(findings) => outcome.findings.extend(findings),
+        Err(error) => outcome.fail("certificates", &Error::from(error)),
+    }
     match count(repository, outcome).await {
         Ok((clusters, backups)) => {
             outcome.add(

@@ -191,3 +191,27 @@ async fn counts_and_rows_are_of_one_moment_whatever_happens_meanwhile() {
     let data = text.split_once("FROM stdin;\n").unwrap().1.split_once("\n\\.\n").unwrap().0;
     assert_eq!(data.lines().count(), 100_000);
 }
+
+/// libpq expands a database name with `=` in it to a whole connection string: the roles would come from wherever it says.
+#[tokio::test]
+async fn b09_globals_come_from_this_server_whatever_the_database_is_called() {
+    let Some(fixture) = Fixture::empty("b09_names").await else { return };
+    let names = ["port=1 dbname=postgres", "user=nosuch", "postgres://127.0.0.1:1/x", r"it's a \ name"];
+    fixture.psql("postgres", "CREATE ROLE only_here;", &[]);
+    for name in names {
+        fixture.psql("postgres", &format!("CREATE DATABASE \"{name}\";"), &[]);
+        let program = fixture.program("pg_dumpall").await;
+        let info = fixture.source().with_dbname(name);
+        let mut globals = Globals::start(&info, GlobalsMode::Full, &program).await.unwrap().unwrap();
+        let (mut sql, mut buffer) = (Vec::new(), vec![0; 65_536]);
+        loop {
+            match globals.read(&mut buffer).await.unwrap() {
+                0 => break,
+                count => sql.extend_from_slice(&buffer[..count]),
+            }
+        }
+        assert!(String::from_utf8_lossy(&sql).contains("CREATE ROLE only_here"), "{name}");
+        let dump = Dump::start(&info, DumpOptions::default(), &fixture.search(), &CancellationToken::new()).await;
+        assert_eq!(dump.unwrap().facts().database.name, name);
+    }
+}
