@@ -59,7 +59,7 @@ def measure_all(ground, half_gib, noise_gib, codecs, say):
         for codec in chosen:
             # Between two runs the store would grow by tens of gigabytes: what cannot be deleted is taken from under it.
             empty_store(ground, say)
-            backup = f"{ground.stonewal} backup dump --quiet --retain 1m --codec {codec} --bin-dir {programs}"
+            backup = f"{ground.stonewal} backup dump --quiet --retain 1d --codec {codec} --bin-dir {programs}"
             stored = measure.run(backup, ground.env(PGDATABASE="postgres"), ground, watch=True)
             show(ground, f"{name} | {codec} | backup dump", gib, stored)
             id = jobs.newest(ground)

@@ -73,13 +73,6 @@ pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
 /// Uploads are handed to the connection in frames of this size, so that progress can be watched.
 pub const STORE_UPLOAD_FRAME_BYTES: usize = 64 << 10;
 
-/// Bytes asked for in the pipes to and from a child process: what Linux grants without privileges.
-pub const CHILD_PIPE_BYTES: usize = 1 << 20;
-/// A child that had less than this ready is left alone for [`CHILD_PAUSE_MILLIS`], in which its pipe fills.
-pub const CHILD_GULP_BYTES: usize = 64 << 10;
-/// See [`CHILD_GULP_BYTES`], in milliseconds. A child so fast that its pipe is full by then is read without pauses.
-pub const CHILD_PAUSE_MILLIS: u64 = 1;
-
 /// Last bytes of standard error kept from a child process.
 pub const STDERR_BYTES_MAX: usize = 16 << 10;
 
@@ -108,7 +101,6 @@ pub const EMBEDDED_PIECES_MAX: usize = 8;
 /// One read from the disk for a response, in bytes.
 pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
 
-const _: () = assert!(CHILD_GULP_BYTES < CHILD_PIPE_BYTES);
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);

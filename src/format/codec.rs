@@ -3,12 +3,11 @@
 //! gzip members and zstd and lz4 frames concatenate, so the decrypted frames of a stream in order are a plain `.gz`,
 //! `.zst` or `.lz4` file.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
 use async_compression::Level;
-use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, Lz4Decoder, Lz4Encoder, ZstdDecoder};
+use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, Lz4Decoder, Lz4Encoder, ZstdDecoder, ZstdEncoder};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -80,22 +79,21 @@ impl Codec {
 
     /// Compresses one frame of at most [`FRAME_BYTES_MAX`] bytes into a complete gzip member, zstd or lz4 frame.
     pub fn compress(self, plain: &[u8], level: i32) -> Result<Vec<u8>> {
-        let packed = self.encode(plain, level)?;
+        let packed = self.encode(plain, Level::Precise(level))?;
         // zlib-rs at level 1 grows noise by a twentieth; stored blocks grow by a header each.
         if self == Self::Gzip && packed.len() > plain.len() {
-            return self.encode(plain, 0);
+            return self.encode(plain, Level::Precise(0));
         }
         Ok(packed)
     }
 
-    fn encode(self, plain: &[u8], level: i32) -> Result<Vec<u8>> {
+    fn encode(self, plain: &[u8], level: Level) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(plain.len() / 2 + 128);
-        let quality = Level::Precise(level);
         let coded = match self {
             Self::None => drain(plain, &mut out),
-            Self::Gzip => drain(GzipEncoder::with_quality(plain, quality), &mut out),
-            Self::Zstd => zstd_frame(plain, level, &mut out),
-            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, quality), &mut out),
+            Self::Gzip => drain(GzipEncoder::with_quality(plain, level), &mut out),
+            Self::Zstd => drain(ZstdEncoder::with_quality(plain, level), &mut out),
+            Self::Lz4 => drain(Lz4Encoder::with_quality(plain, level), &mut out),
         };
         coded.map_err(|why| self.fault(0, why))?;
         Ok(out)
@@ -140,20 +138,6 @@ impl FromStr for Codec {
             || Error::Malformed { what: "codec", why: format!("{text:?} is none of gzip, zstd, lz4, none") },
         )
     }
-}
-
-/// One call per frame, with the tables of the thread's last one: they measure more than the frame, and fresh memory for
-/// them costs more time than the streaming coder loses.
-fn zstd_frame(plain: &[u8], level: i32, out: &mut Vec<u8>) -> std::io::Result<()> {
-    thread_local!(static CODER: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) });
-    CODER.with_borrow_mut(|kept| {
-        let (_, coder) = match kept.take() {
-            Some((at, coder)) if at == level => kept.insert((at, coder)),
-            _ => kept.insert((level, zstd::bulk::Compressor::new(level)?)),
-        };
-        out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        coder.compress_to_buffer(plain, out).map(|_| ())
-    })
 }
 
 /// Runs an in-memory coder to its end. Its input is a slice, so it is never pending and needs no runtime.

@@ -49,10 +49,9 @@ pub struct Encoding {
     pub level: i32,
 }
 
-/// A frame after compression, and the buffer it was collected in, for the next one.
+/// A frame after compression.
 struct Packed {
     bytes: Vec<u8>,
-    buffer: Vec<u8>,
     plain_bytes: usize,
     last: bool,
 }
@@ -66,8 +65,6 @@ pub struct StreamWriter {
     key: StreamKey,
     frame: Vec<u8>,
     filled: usize,
-    /// Used again: fresh memory for every frame would cost a page fault for every 4 KiB of the stream.
-    spare: Vec<Vec<u8>>,
     packing: Ordered<format::Result<Packed>>,
     chunk: Option<ChunkBuilder>,
     chunks: u32,
@@ -91,7 +88,6 @@ impl StreamWriter {
             key: stream_key,
             frame: vec![0; FRAME_BYTES_MAX],
             filled: 0,
-            spare: Vec::new(),
             packing: Ordered::new(),
             chunk: None,
             chunks: 0,
@@ -167,19 +163,13 @@ impl StreamWriter {
                 self.place(packed).await?;
             }
         }
-        let next = match self.spare.pop() {
-            _ if last => Vec::new(),
-            Some(buffer) => buffer,
-            None => vec![0; FRAME_BYTES_MAX],
-        };
-        let buffer = std::mem::replace(&mut self.frame, next);
-        let plain_bytes = std::mem::take(&mut self.filled);
+        let next = if last { Vec::new() } else { vec![0; FRAME_BYTES_MAX] };
+        let mut frame = std::mem::replace(&mut self.frame, next);
+        frame.truncate(self.filled);
+        self.filled = 0;
         let Encoding { codec, level } = self.encoding;
-        self.target.progress.add_plain_bytes(plain_bytes as u64);
-        self.packing.push(move || {
-            let bytes = codec.compress(&buffer[..plain_bytes], level)?;
-            Ok(Packed { bytes, buffer, plain_bytes, last })
-        });
+        self.target.progress.add_plain_bytes(frame.len() as u64);
+        self.packing.push(move || Ok(Packed { bytes: codec.compress(&frame, level)?, plain_bytes: frame.len(), last }));
         Ok(())
     }
 
@@ -196,7 +186,6 @@ impl StreamWriter {
         sealed.map_err(|source| self.fault(source))?;
         self.frames += 1;
         self.plain_bytes += packed.plain_bytes as u64;
-        self.spare.push(packed.buffer);
         Ok(())
     }
 

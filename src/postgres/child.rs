@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::conninfo::ChildEnv;
 use super::{Error, Result};
-use crate::limits::{CHILD_GULP_BYTES, CHILD_PAUSE_MILLIS, CHILD_TERMINATE_SECONDS_MAX, STDERR_BYTES_MAX};
+use crate::limits::{CHILD_TERMINATE_SECONDS_MAX, STDERR_BYTES_MAX};
 use crate::pipeline::stage::SourceReceipt;
 
 /// A running child in a process group of its own, so that Ctrl-C in the terminal reaches us and not it; its standard
@@ -49,14 +49,11 @@ impl Process {
     }
 
     pub(super) fn take_stdout(&mut self) -> Result<ChildStdout> {
-        let stdout = self.child.stdout.take();
-        stdout.ok_or_else(|| self.io("take its output", std::io::ErrorKind::BrokenPipe.into()))
+        self.child.stdout.take().ok_or_else(|| self.io("take its output", std::io::ErrorKind::BrokenPipe.into()))
     }
 
     pub(super) fn take_stdin(&mut self) -> Result<ChildStdin> {
-        let stdin = self.child.stdin.take();
-        let _ = stdin.as_ref().is_some_and(widen);
-        stdin.ok_or_else(|| self.io("take its input", std::io::ErrorKind::BrokenPipe.into()))
+        self.child.stdin.take().ok_or_else(|| self.io("take its input", std::io::ErrorKind::BrokenPipe.into()))
     }
 
     pub(super) fn io(&self, what: &str, source: std::io::Error) -> Error {
@@ -113,20 +110,6 @@ impl Process {
     }
 }
 
-/// Lets either end run on while the other waits for a processor. False where the pipe stays narrow, because this user
-/// has many wide pipes already.
-#[cfg(target_os = "linux")]
-fn widen(pipe: &impl std::os::fd::AsFd) -> bool {
-    let wide = crate::limits::CHILD_PIPE_BYTES;
-    rustix::pipe::fcntl_setpipe_size(pipe, wide).is_ok_and(|bytes| bytes >= wide)
-}
-
-/// Other systems size their pipes by themselves.
-#[cfg(not(target_os = "linux"))]
-fn widen<T>(_: &T) -> bool {
-    false
-}
-
 /// Reads to the end and keeps the last [`STDERR_BYTES_MAX`] bytes.
 async fn tail_of(mut pipe: impl AsyncRead + Unpin) -> Vec<u8> {
     let mut kept = Vec::new();
@@ -156,10 +139,6 @@ fn in_words(status: ExitStatus) -> String {
 pub struct Child {
     process: Process,
     stdout: ChildStdout,
-    /// Its pipe holds more than it can write in a moment.
-    wide: bool,
-    /// The last read took all there was, and that was little.
-    hasty: bool,
     bytes: u64,
     ended: bool,
 }
@@ -169,8 +148,7 @@ impl Child {
     pub fn spawn(program: &Path, args: &[impl AsRef<OsStr>], env: &ChildEnv) -> Result<Self> {
         let mut process = Process::spawn(program, args, env, Stdio::null())?;
         let stdout = process.take_stdout()?;
-        let wide = widen(&stdout);
-        Ok(Self { process, stdout, wide, hasty: false, bytes: 0, ended: false })
+        Ok(Self { process, stdout, bytes: 0, ended: false })
     }
 
     /// Reads some bytes; 0 only after the child ended with exit status 0. Anything else is an error that carries the
@@ -179,15 +157,10 @@ impl Child {
         if self.ended {
             return Ok(0);
         }
-        // pg_dump writes 4 KiB at a time: waking up for each would cost more than reading them.
-        if std::mem::take(&mut self.hasty) {
-            tokio::time::sleep(Duration::from_millis(CHILD_PAUSE_MILLIS)).await;
-        }
         let read = self.stdout.read(buffer).await;
         let count = read.map_err(|e| self.process.io("read its output", e))?;
         if count > 0 {
             self.bytes += count as u64;
-            self.hasty = self.wide && count < CHILD_GULP_BYTES.min(buffer.len());
             return Ok(count);
         }
         self.process.wait().await?;
