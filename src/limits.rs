@@ -33,6 +33,10 @@ pub const UPLOADS_DEFAULT: usize = 3;
 /// See [`UPLOADS_DEFAULT`].
 pub const UPLOADS_MAX: usize = 64;
 
+/// Allocations from here on are always mapped by glibc and given back when dropped. Smaller ones come, once such a buffer was
+/// freed, from heaps that each thread keeps for itself (mallopt(3), M_MMAP_THRESHOLD): several chunks' worth of memory.
+pub const MAPPED_BYTES_MIN: usize = (32 << 20) + 1;
+
 /// Chunks fetched ahead of the reader during a restore.
 pub const DOWNLOADS_DEFAULT: usize = 3;
 

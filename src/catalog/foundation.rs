@@ -89,7 +89,8 @@ async fn renew<S: Read + Append>(
     let mut found = None;
     let mut oldest = Oldest::new(store, prefix.to_owned());
     while let Some((entries, _)) = oldest.next().await? {
-        for entry in &entries {
+        // The newest copy is the one that is locked longest, and spares us the others.
+        for entry in entries.iter().rev() {
             let Some(body) = read_small(store, entry).await?.filter(|body| genuine(body)) else { continue };
             let held = store.head(&entry.key, &entry.version).await?.lock;
             if held.is_some_and(|held| held.outlasts(lock)) {

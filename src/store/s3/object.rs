@@ -17,6 +17,7 @@ use super::super::{Error, Head, Lock, LockMode, ObjectKey, Put, Result, Stored, 
 use super::body::Upload;
 use super::retry::{Call, Failure, PATIENCE};
 use super::{Checksum, S3};
+use crate::limits::MAPPED_BYTES_MIN;
 use crate::observe::chain;
 
 const GET: &str = "s3:GetObjectVersion";
@@ -94,7 +95,9 @@ impl S3 {
         if wanted == 0 {
             return Ok(Bytes::new());
         }
-        let mut collected = BytesMut::with_capacity(wanted);
+        // Only what is touched becomes resident; what matters is where it comes from.
+        let room = if wanted < MAPPED_BYTES_MIN / 32 { wanted } else { wanted.max(MAPPED_BYTES_MIN) };
+        let mut collected = BytesMut::with_capacity(room);
         let mut budget = self.budget(call);
         loop {
             let before = collected.len();

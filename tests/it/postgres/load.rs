@@ -74,7 +74,8 @@ async fn a02_psql_sees_a_clean_end_of_input_without_commit() {
             assert!(begin.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none(), "helper");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(sessions(&fixture, OURS).await, 1, "psql is in the middle of it");
+        // Workers that build an index bear the session's name, too.
+        assert!(sessions(&fixture, OURS).await >= 1, "psql is in the middle of it");
         child.kill().unwrap();
         child.wait().unwrap();
         assert_sessions_end(&fixture, OURS).await;
