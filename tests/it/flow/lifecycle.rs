@@ -145,7 +145,7 @@ async fn a_backup_costs_one_request_per_chunk_and_a_constant() {
     // From here on no stone of the foundation needs a longer lock.
     run_backup(retaining(&stage, 60)).await.unwrap();
     // Locks count whole seconds: within the first one, the certificate's own would still do.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let mut costs = Vec::new();
     for table in ["\"Marmalade-4711\"", "*"] {
         let mut options = stage.backup_options();
