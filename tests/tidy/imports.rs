@@ -12,7 +12,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("keys", &["format", "limits", "observe"]),
     ("store", &["limits", "observe"]),
     ("pipeline", &["format", "keys", "store", "limits", "observe"]),
-    ("postgres", &["pipeline::stage", "limits", "observe"]),
+    ("postgres", &["format::Lsn", "format::SegmentSize", "format::Timeline", "pipeline::stage", "limits", "observe"]), // positions in the WAL
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
     ("retention", &["catalog", "store", "limits", "observe"]),
     ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
