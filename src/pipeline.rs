@@ -13,6 +13,7 @@ mod pump;
 pub mod stage;
 mod stream_place;
 mod upload;
+pub mod wal_stream;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};
