@@ -16,7 +16,8 @@ use crate::keys::{Bundle, WriterFile, data_key};
 use crate::limits::FIRST_VERSIONS_MAX;
 use crate::store::memory::Memory;
 use crate::store::{
-    self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock, VersionId,
+    self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock,
+    VersionId,
 };
 
 fn writer_file() -> WriterFile {
@@ -134,6 +135,10 @@ impl Read for Opaque {
             return Err(store::Error::Refused { action: "s3:GetObjectVersion", target, code });
         }
         Ok(bytes)
+    }
+
+    async fn newest(&self, key: &ObjectKey, most: u64) -> store::Result<Option<store::Newest>> {
+        self.0.newest(key, most).await
     }
 
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> store::Result<Head> {
