@@ -16,8 +16,7 @@ use crate::keys::{Bundle, WriterFile, data_key};
 use crate::limits::FIRST_VERSIONS_MAX;
 use crate::store::memory::Memory;
 use crate::store::{
-    self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock,
-    VersionId,
+    self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock, VersionId,
 };
 
 fn writer_file() -> WriterFile {
