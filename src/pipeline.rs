@@ -13,6 +13,7 @@ mod pump;
 pub mod stage;
 mod stream_place;
 mod upload;
+mod wal;
 pub mod wal_stream;
 
 pub use download::StreamReader;
@@ -20,3 +21,4 @@ pub use error::{Error, Result};
 pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use upload::{Encoding, StreamWriter, Target};
+pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal};
