@@ -15,6 +15,7 @@ pub mod serve;
 pub mod show;
 pub mod verify;
 mod wal;
+pub mod wal_stream;
 pub mod writer;
 
 pub use error::{Class, Error, Result};

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::cut::{Cut, CutKind};
+use crate::format::wal::{CommitScanner, Commits};
 use crate::format::{Lsn, Timeline};
 
 /// So many partials are followed by one that holds the bytes of all of them, so many of those by a larger one, and so on:
@@ -31,16 +32,40 @@ pub(super) struct Assembler {
     buffer: BytesMut,
     flushed: Lsn,
     flushes: u32,
-    /// Where the current block of `MERGE^level` partials began.
-    blocks: [Lsn; LEVELS],
+    /// By level, the partials that the next merged one holds.
+    blocks: [Block; LEVELS],
+    scanner: CommitScanner,
+    commits: Option<Commits>,
+}
+
+/// The current block of `MERGE^level` partials.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    start: Lsn,
+    commits: Option<Commits>,
+}
+
+impl Block {
+    fn new(start: Lsn) -> Self {
+        Self { start, commits: None }
+    }
 }
 
 impl Assembler {
     /// Begins at `start`, a multiple of `piece_bytes`.
     pub(super) fn new(timeline: Timeline, piece_bytes: u64, start: Lsn) -> Self {
         let start = start.floor(piece_bytes);
-        let (buffer, blocks) = (BytesMut::new(), [start; LEVELS]);
-        Self { timeline, piece_bytes, start, buffer, flushed: start, flushes: 0, blocks }
+        Self {
+            timeline,
+            piece_bytes,
+            start,
+            buffer: BytesMut::new(),
+            flushed: start,
+            flushes: 0,
+            blocks: [Block::new(start); LEVELS],
+            scanner: CommitScanner::new(start),
+            commits: None,
+        }
     }
 
     /// End of what was received.
@@ -62,6 +87,7 @@ impl Assembler {
             let room = usize::try_from(self.start.plus(self.piece_bytes).since(self.received())).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.buffer.extend_from_slice(now);
+            self.scan(now);
             bytes = later;
             if now.len() == room {
                 whole(self.complete());
@@ -70,11 +96,19 @@ impl Assembler {
         Ok(())
     }
 
+    fn scan(&mut self, bytes: &[u8]) {
+        self.scanner.feed(bytes);
+        let Some(found) = self.scanner.take_commits() else { return };
+        let add = |known: &mut Option<Commits>| *known = Commits::join(*known, Some(found));
+        add(&mut self.commits);
+        self.blocks.iter_mut().for_each(|block| add(&mut block.commits));
+    }
+
     fn complete(&mut self) -> Cut {
         let (start, end) = (self.start, self.received());
-        let bytes = std::mem::take(&mut self.buffer).freeze();
-        *self = Self::new(self.timeline, self.piece_bytes, end);
-        Cut { timeline: self.timeline, start, end, kind: CutKind::Whole, bytes }
+        let (bytes, commits) = (std::mem::take(&mut self.buffer).freeze(), self.commits.take());
+        (self.start, self.flushed, self.flushes, self.blocks) = (end, end, 0, [Block::new(end); LEVELS]);
+        Cut { timeline: self.timeline, start, end, kind: CutKind::Whole, bytes, commits }
     }
 
     /// Whether something was received that no cut holds yet.
@@ -87,27 +121,29 @@ impl Assembler {
         if !self.has_new() {
             return None;
         }
-        let (from, end) = (self.flushed, self.received());
+        let end = self.received();
+        let partial = self.cut(CutKind::Partial, Block { start: self.flushed, ..self.blocks[0] });
         self.flushed = end;
         self.flushes += 1;
-        let partial = self.cut(from, CutKind::Partial);
         let mut level = 0;
         while level + 1 < LEVELS && self.flushes.is_multiple_of(MERGE.pow(u32::try_from(level + 1).unwrap_or(0))) {
             level += 1;
         }
-        let merged = (level > 0).then(|| self.cut(self.blocks[level], CutKind::Merged));
-        self.blocks[..=level].fill(end);
+        let merged = (level > 0).then(|| self.cut(CutKind::Merged, self.blocks[level]));
+        self.blocks[..=level].fill(Block::new(end));
         Some((partial, merged))
     }
 
     /// The timeline ends here: what the current piece has, if anything.
     pub(super) fn tail(&self) -> Option<Cut> {
-        (!self.buffer.is_empty()).then(|| self.cut(self.start, CutKind::Tail))
+        let all = Block { start: self.start, commits: self.commits };
+        (!self.buffer.is_empty()).then(|| self.cut(CutKind::Tail, all))
     }
 
-    fn cut(&self, from: Lsn, kind: CutKind) -> Cut {
-        let skip = usize::try_from(from.since(self.start)).unwrap_or(usize::MAX).min(self.buffer.len());
+    fn cut(&self, kind: CutKind, what: Block) -> Cut {
+        let skip = usize::try_from(what.start.since(self.start)).unwrap_or(usize::MAX).min(self.buffer.len());
         let bytes = Bytes::copy_from_slice(&self.buffer[skip..]);
-        Cut { timeline: self.timeline, start: from, end: self.received(), kind, bytes }
+        let (start, end) = (what.start, self.received());
+        Cut { timeline: self.timeline, start, end, kind, bytes, commits: what.commits }
     }
 }

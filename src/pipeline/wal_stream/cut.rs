@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::format::wal::Commits;
 use crate::format::{Lsn, Timeline};
 
 /// Why bytes were cut off, which decides name and lock of their object.
@@ -30,6 +31,8 @@ pub struct Cut {
     pub kind: CutKind,
     /// The WAL.
     pub bytes: Bytes,
+    /// When the first and the last transaction inside ended.
+    pub commits: Option<Commits>,
 }
 
 impl std::fmt::Debug for Cut {
