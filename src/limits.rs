@@ -73,6 +73,16 @@ pub const WAL_PACE_SECONDS: u64 = 2;
 pub const SLOT_BUSY_SECONDS_MAX: u64 = 75;
 /// WAL headers read at once.
 pub const WAL_HEADS: usize = 16;
+
+/// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
+pub const WAL_ANCESTORS_MAX: usize = 64;
+
+/// Windows of WAL, and recorded gaps, of one timeline: in genuine life a handful.
+pub const WAL_WINDOWS_MAX: usize = 100_000;
+
+/// Partials looked at in one place: one a second for a day.
+pub const WAL_PARTIALS_MAX: usize = 100_000;
+
 /// Data keys of WAL runs kept open: every streamer, and every push, has one.
 pub const WAL_KEYS_MAX: usize = 4096;
 
@@ -153,6 +163,9 @@ pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 
 /// How long an interrupted backup or restore may take to end in good order before it is given up; seconds.
 pub const INTERRUPT_GRACE_SECONDS: u64 = 12;
+
+/// A server of our own must take connections, or have been promoted, by then.
+pub const SERVER_START_SECONDS_MAX: u64 = 60;
 
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;

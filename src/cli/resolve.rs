@@ -12,7 +12,8 @@ use super::failure::{Failure, Result};
 
 pub(super) use access::{Purpose, access, access_if_any, recipients};
 pub(super) use database::{
-    connection, dump_options, encoding, environment, globals, names_source, refuse_password, restore_target, search,
+    connection, dump_options, encoding, environment, globals, lsn, names_source, refuse_password, replication,
+    restore_target, search, wal_encoding, wal_mode,
 };
 pub(super) use repository::repository;
 

@@ -2,7 +2,7 @@
 
 pub use crate::catalog::{Access, Finding};
 pub use crate::format::manifest::{ClearPart, DumpFacts};
-pub use crate::format::{BackupId, ClusterName, Codec, LockRecord};
+pub use crate::format::{BackupId, ClusterName, Codec, Error as FormatError, LockRecord, Lsn};
 pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
 pub use crate::pipeline::Encoding;
 pub use crate::postgres::conninfo::carries_password;

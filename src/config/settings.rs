@@ -31,6 +31,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The PostgreSQL to back up.
     pub postgres: PostgresSettings,
+    /// Continuous WAL.
+    pub wal: WalSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
     /// Logging.
@@ -237,6 +239,42 @@ pub struct PostgresSettings {
     pub url: Option<SecretString>,
     /// Where pg_dump and psql are; `None` = found by themselves.
     pub bin_dir: Option<PathBuf>,
+}
+
+/// Continuous WAL.
+#[derive(Clone, Debug)]
+pub struct WalSettings {
+    /// Connection string for replication; `None` = the one of [`PostgresSettings::url`].
+    pub url: Option<SecretString>,
+    /// Replication slot.
+    pub slot: String,
+    /// Whether the slot may be created.
+    pub create_slot: bool,
+    /// Whether a slot that may fill the server's disk is acceptable.
+    pub unbounded_slot: bool,
+    /// How often new bytes of an unfinished piece are stored.
+    pub flush_interval: Duration,
+    /// Whether to wait for the interval.
+    pub mode: WalMode,
+    /// Name by which the server knows the streamer.
+    pub application_name: String,
+    /// How long parts of unfinished pieces are locked.
+    pub partial_retain: Duration,
+    /// Compression.
+    pub codec: Codec,
+    /// Compression level; `None` = the codec's own default here.
+    pub level: Option<u32>,
+}
+
+/// When bytes of an unfinished piece are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalMode {
+    /// At once while the server waits for us, else by the interval.
+    Auto,
+    /// By the interval.
+    Interval,
+    /// At once.
+    Synchronous,
 }
 
 /// The PostgreSQL to restore into. No file sets this: a target is named anew each time.

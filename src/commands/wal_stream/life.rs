@@ -79,8 +79,7 @@ impl<'a> Life<'a> {
                 Ok(End::Stopped) => return self.outcome(),
                 Ok(End::TimelineEnded) => continue,
                 Ok(End::ServerStopped) => "the server ended the stream".to_owned(),
-                Ok(End::Lost(error)) => self.trouble(error, began)?,
-                Err(Error::Postgres(error)) => self.trouble(error, began)?,
+                Ok(End::Lost(error)) | Err(Error::Postgres(error)) => self.trouble(error, began)?,
                 // Nothing that was received is left behind: an error of the store or of the order ends us, and the
                 // server keeps what was not reported.
                 Err(error) => return Err(error),
@@ -130,14 +129,8 @@ impl<'a> Life<'a> {
         };
         self.settled_in = true;
         let Some(streaming) = self.streaming.as_mut() else { return Err(Error::Interrupted) };
-        let session = Session {
-            how: &self.how,
-            sender: &mut self.sender,
-            streaming,
-            pace,
-            status_interval,
-            cancel: self.cancel,
-        };
+        let session =
+            Session { how: &self.how, sender: &mut self.sender, streaming, pace, status_interval, cancel: self.cancel };
         session.run(stream).await
     }
 
@@ -175,7 +168,8 @@ impl<'a> Life<'a> {
         let status_interval = report::interval(&client.show("wal_sender_timeout").await?);
         let Some(streaming) = &self.streaming else { return Err(Error::NothingLeft { at: system.flush_lsn }) };
         let (timeline, at) = (streaming.timeline, streaming.flow.received());
-        let stream = client.start_replication(Some(&self.how.slot), at, timeline).await.map_err(postgres::Error::from)?;
+        let stream =
+            client.start_replication(Some(&self.how.slot), at, timeline).await.map_err(postgres::Error::from)?;
         self.note(format!("streaming timeline {timeline} from {at}; the server is at {}", system.flush_lsn));
         Ok((stream, pace, status_interval))
     }
@@ -217,7 +211,9 @@ impl<'a> Life<'a> {
         let Some(streaming) = &self.streaming else { return Ok(()) };
         let (timeline, received) = (streaming.timeline, streaming.flow.received());
         let Some(leg) = way.leg(timeline) else {
-            self.warn(format!("the server was never on timeline {timeline}, of which {received} is stored: it is kept"));
+            self.warn(format!(
+                "the server was never on timeline {timeline}, of which {received} is stored: it is kept"
+            ));
             self.finish_timeline().await?;
             self.streaming = None;
             return Ok(());

@@ -7,7 +7,7 @@ use crate::commands::{Error, Result};
 use crate::format::Lsn;
 use crate::limits::SLOT_BUSY_SECONDS_MAX;
 use crate::observe::chain;
-use crate::postgres::replication::Client;
+use crate::postgres::replication::{Client, Fault};
 use crate::postgres::slot::{SlotState, WalStatus};
 use crate::postgres::{self, Session};
 
@@ -39,7 +39,10 @@ pub(super) async fn check(client: &mut Client, how: &How) -> Result<()> {
     }
     if client.show("max_slot_wal_keep_size").await? == "-1" && !how.unbounded_slot {
         let what = "max_slot_wal_keep_size of the server is unlimited: while the bucket cannot be reached, the slot would fill the server's disk";
-        return not_ready(what.into(), "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB' (what the disk of pg_wal can spare), then SELECT pg_reload_conf(); or give --unbounded-slot (wal.unbounded_slot = true), if a full disk is better than a gap");
+        return not_ready(
+            what.into(),
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '100GB' (what the disk of pg_wal can spare), then SELECT pg_reload_conf(); or give --unbounded-slot (wal.unbounded_slot = true), if a full disk is better than a gap",
+        );
     }
     Ok(())
 }
@@ -69,7 +72,8 @@ pub(super) async fn slot(client: &mut Client, how: &How) -> Result<Slot> {
         }
         None => {
             let what = format!("the replication slot {} cannot be looked at: SQL is refused", how.slot);
-            let remedy = "let the role connect to its database, too: pg_hba.conf, or the database in the connection URL";
+            let remedy =
+                "let the role connect to its database, too: pg_hba.conf, or the database in the connection URL";
             return Err(Error::NotReady { what, remedy: remedy.into() });
         }
     };
@@ -91,21 +95,27 @@ fn judge(state: Option<SlotState>, how: &How) -> Result<Slot> {
 pub(super) async fn provide(client: &mut Client, how: &How) -> Result<(Option<Lsn>, bool)> {
     let name = &how.slot;
     match slot(client, how).await? {
-        Slot::Holds(Some(at)) => return Ok((Some(at), false)),
-        Slot::Holds(None) => return Ok((None, false)),
-        found if !how.create_slot => {
-            let what = match found {
-                Slot::Lost => format!("the replication slot {name} has lost WAL: it held back more than max_slot_wal_keep_size"),
-                _ => format!("the server has no replication slot {name}"),
-            };
-            let remedy = match found {
-                Slot::Lost => format!("SELECT pg_drop_replication_slot('{name}'), then let the streamer create it anew: --create-slot, CREATE_WAL_SLOT=true or wal.create_slot = true; what is gone will be recorded as a gap"),
-                _ => "let the streamer create it: --create-slot, CREATE_WAL_SLOT=true or wal.create_slot = true".into(),
-            };
+        Slot::Holds(at) => return Ok((at, false)),
+        Slot::Lost | Slot::Missing if how.create_slot => {}
+        Slot::Lost => {
+            let what =
+                format!("the replication slot {name} has lost WAL: it held back more than max_slot_wal_keep_size");
+            let remedy = format!(
+                "SELECT pg_drop_replication_slot('{name}'), then let the streamer create it anew: --create-slot, CREATE_WAL_SLOT=true or wal.create_slot = true; what is gone will be recorded as a gap"
+            );
             return Err(Error::NotReady { what, remedy });
         }
-        Slot::Lost => client.drop_slot(name).await?,
-        Slot::Missing => {}
+        Slot::Missing => {
+            let what = format!("the server has no replication slot {name}");
+            let remedy = "let the streamer create it: --create-slot, CREATE_WAL_SLOT=true or wal.create_slot = true";
+            return Err(Error::NotReady { what, remedy: remedy.into() });
+        }
+    }
+    // A slot that has lost WAL is in the way of a new one; one that is missing cannot be dropped.
+    match client.drop_slot(name).await {
+        Ok(()) => {}
+        Err(postgres::Error::Replication { failure, .. }) if failure.fault == Fault::SlotMissing => {}
+        Err(error) => return Err(error.into()),
     }
     client.create_slot(name, true).await?;
     match slot(client, how).await? {

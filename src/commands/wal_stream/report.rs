@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn reports_are_more_frequent_than_the_server_demands() {
-        for (timeout, millis) in [("1min", 10_000), ("0", 10_000), ("6s", 2000), ("900ms", 300), ("1h", 10_000), ("1ms", 100)] {
+        for (timeout, millis) in
+            [("1min", 10_000), ("0", 10_000), ("6s", 2000), ("900ms", 300), ("1h", 10_000), ("1ms", 100)]
+        {
             assert_eq!(interval(timeout), Duration::from_millis(millis), "{timeout}");
         }
     }

@@ -88,7 +88,7 @@ impl Sender {
 
     /// Stores a history file.
     pub(super) async fn history(&self, timeline: Timeline, content: Bytes) -> Result<()> {
-        let Some(what) = WalContent::file(WalFileName::History(timeline)) else { return Ok(()) };
+        let Some(what) = WalContent::file(WalFileName::History(timeline), &content)? else { return Ok(()) };
         let now = self.shared.place.connected.store.clock().now();
         let sealed = self.shared.run.seal(what, content.clone(), None, now).await?;
         self.shared.keep(&sealed, &content, CutKind::Whole).await
