@@ -18,6 +18,7 @@ mod place;
 mod record;
 pub mod seal;
 pub mod signed;
+pub mod tar;
 
 pub use codec::Codec;
 pub use error::{Error, Result};

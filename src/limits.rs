@@ -46,6 +46,13 @@ pub const MEMORY_BUDGET_DEFAULT: usize = 192 << 20;
 /// Clear and sealed part of a manifest, each. 10 TiB in default chunks need about 100 MB of clear part.
 pub const MANIFEST_PART_BYTES_MAX: usize = 256 << 20;
 
+/// File index of a base backup as JSON: what the sealed part of a manifest holds besides is small. An entry takes 64 bytes
+/// and its path: about 2.5 million files.
+pub const FILE_INDEX_BYTES_MAX: u64 = MANIFEST_PART_BYTES_MAX as u64 - (16 << 20);
+
+/// One block of a tar.
+pub const TAR_BLOCK_BYTES: usize = 512;
+
 /// Objects that hold keys, identities, certificates or the repository record: small by nature.
 pub const SMALL_OBJECT_BYTES_MAX: u64 = 1 << 20;
 

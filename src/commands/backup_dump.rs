@@ -223,7 +223,7 @@ impl Job<'_> {
         asked: (GlobalsMode, Vec<String>),
         source: String,
     ) -> Result<Outcome> {
-        let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)) };
+        let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)), base: None };
         let mut streams = Vec::new();
         if let (Some(writer), Some(receipt)) = (moved.globals, globals) {
             streams.push(self.finish(writer, receipt).await?);
@@ -238,6 +238,7 @@ impl Job<'_> {
             server_version: facts.server_version,
             timeline: facts.timeline,
             lsn: facts.lsn,
+            base: None,
             lock: moved.lock,
             sealed,
         };
