@@ -11,6 +11,7 @@ mod foundation;
 mod keys;
 mod listing;
 mod open;
+pub mod plan;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use discover::Backup;

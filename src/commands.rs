@@ -10,6 +10,7 @@ pub mod init;
 pub mod list;
 pub mod parts;
 mod repository;
+pub mod restore_base;
 pub mod restore_dump;
 pub mod serve;
 pub mod show;

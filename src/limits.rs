@@ -94,6 +94,11 @@ pub const CONNECT_SECONDS_DEFAULT: u64 = 30;
 /// A backend that lost its client must be gone from `pg_stat_activity` by then; seconds.
 pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
 
+/// How often the control session of a base backup is asked whether it lives; seconds.
+pub const HEARTBEAT_SECONDS: u64 = 10;
+/// How long it may take to answer before it counts as lost; seconds.
+pub const HEARTBEAT_ANSWER_SECONDS_MAX: u64 = 15;
+
 /// How long a child may take to end after SIGTERM before it gets SIGKILL; seconds.
 pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 
@@ -120,6 +125,8 @@ const _: () =
     assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);
 const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
 const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
+// The loss of the control session aborts within half a minute (PAINS C6).
+const _: () = assert!(HEARTBEAT_SECONDS + HEARTBEAT_ANSWER_SECONDS_MAX < 30);
 const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);

@@ -8,11 +8,13 @@
 //! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
 //! - [`dump`], [`globals`]: the two streams of a logical backup.
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
+//! - [`control`]: the watched session beside a base backup.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
 pub mod child;
 pub mod connect;
 pub mod conninfo;
+pub mod control;
 pub mod counts;
 pub mod dump;
 pub mod error;
@@ -27,7 +29,7 @@ mod sql;
 pub mod target;
 mod tls;
 mod token;
-mod users;
+pub mod users;
 
 pub use connect::Session;
 pub use conninfo::{ConnInfo, Environment};

@@ -211,6 +211,11 @@ impl StreamIndex {
                 return malformed(format!("{path} lies beyond the end of stream {stream}"));
             }
         }
+        let mut ranges: Vec<_> = self.files.iter().map(|file| (file.1, file.1 + file.2)).collect();
+        ranges.sort_unstable();
+        if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) {
+            return malformed(format!("files of stream {stream} overlap"));
+        }
         for LinkEntry(path, _) in &self.links {
             let oid = path.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse::<u32>().ok());
             if stream != BASE_STREAM || oid.is_none() {

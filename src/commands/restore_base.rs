@@ -1,0 +1,7 @@
+//! `stonewal restore base`
+mod files;
+mod layout;
+mod marker;
+mod owner;
+mod roots;
+mod tree;
