@@ -146,5 +146,8 @@ pub const FIRST_VERSIONS_MAX: usize = 5000;
 /// Findings told in full; all are counted.
 pub const FINDINGS_MAX: usize = 1000;
 
+/// Local files compared at once before a restore over them.
+pub const COMPARISONS: usize = 8;
+
 /// HEAD requests under way at once during a verification.
 pub const HEADS: usize = 16;

@@ -83,9 +83,15 @@ impl Layout {
         self.links.get(path).map(PathBuf::as_path)
     }
 
-    /// Bytes of all files.
-    pub(super) fn bytes(&self) -> u64 {
-        let files = self.placed.iter().flat_map(|placed| &placed.index.files);
+    /// Every tablespace link with where it points now.
+    pub(super) fn links(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.links.iter().map(|(path, target)| (path.as_str(), target.as_path()))
+    }
+
+    /// Bytes of all files of one root.
+    pub(super) fn bytes(&self, root: usize) -> u64 {
+        let placed = self.placed.iter().filter(|placed| placed.root == root);
+        let files = placed.flat_map(|placed| &placed.index.files);
         files.map(crate::format::manifest::FileEntry::bytes).sum()
     }
 }

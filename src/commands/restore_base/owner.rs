@@ -29,6 +29,11 @@ impl Owner {
         Ok(Self(Some((user.uid, user.gid))))
     }
 
+    /// Whether the files are to be somebody else's than ours.
+    pub(super) fn is_another(self) -> bool {
+        self.0.is_some()
+    }
+
     /// Gives it a path, not what a link there points to.
     pub(super) fn give(self, path: &Path) -> std::io::Result<()> {
         match self.0 {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::layout::Layout;
 use super::marker::Marker;
 use super::owner::Owner;
 use crate::commands::{Error, Result};
@@ -94,6 +95,29 @@ fn is_empty(dir: &Path) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Refuses file systems without room for what goes to them, before hours are spent on filling them.
+pub(super) fn check_space(layout: &Layout) -> Result<()> {
+    let mut needs: Vec<(u64, &Path, u64)> = Vec::new();
+    for (root, target) in layout.targets.iter().enumerate() {
+        let there = if target.is_dir() { target.as_path() } else { target.parent().unwrap_or(target) };
+        let device = fs::metadata(there).map_err(failed(there))?.dev();
+        let bytes = layout.bytes(root);
+        match needs.iter_mut().find(|(at, ..)| *at == device) {
+            Some((_, _, needed)) => *needed += bytes,
+            None => needs.push((device, there, bytes)),
+        }
+    }
+    for (_, path, needed) in needs {
+        let Ok(system) = rustix::fs::statvfs(path) else { continue };
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if free < needed {
+            let why = format!("the restore needs {needed} bytes there, {free} are free");
+            return Err(taken(path, why, "make room, or name a directory on a larger file system"));
+        }
+    }
+    Ok(())
 }
 
 impl Root {
