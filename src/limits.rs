@@ -91,6 +91,31 @@ pub const STDERR_BYTES_MAX: usize = 16 << 10;
 /// otherwise; seconds. libpq would wait for ever.
 pub const CONNECT_SECONDS_DEFAULT: u64 = 30;
 
+/// Longest message of a server that has let us in: WAL comes in 128 KiB (1 MiB where it was built with large WAL blocks).
+pub const REPLICATION_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Longest message before that; libpq allows half of it.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Room for one read from a replication connection.
+pub const REPLICATION_READ_BYTES: usize = 256 << 10;
+/// All rows of one answer to a replication command; a history file is a few KiB.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Settings that a server may report at login; it reports about fifteen.
+pub const PARAMETERS_MAX: usize = 256;
+/// Length of one text in an error or notice of a server.
+pub const SERVER_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Warnings kept of one base backup.
+pub const NOTICES_MAX: usize = 1000;
+/// Tablespaces of one cluster.
+pub const TABLESPACES_MAX: usize = 100_000;
+/// How long an answer to a short replication command may take, in seconds.
+pub const REPLICATION_ANSWER_SECONDS: u64 = 60;
+/// A replication stream or copy without a byte for so long is dead, in seconds: PostgreSQL's own wal_receiver_timeout.
+pub const REPLICATION_SILENCE_SECONDS: u64 = 60;
+/// How often a status asks the server for a sign of life, in seconds.
+pub const REPLICATION_PING_SECONDS: u64 = 15;
+/// A base backup may pause while the server reads slow disks, but not for longer than this, in seconds.
+pub const BASE_BACKUP_SILENCE_SECONDS: u64 = 600;
+
 /// A backend that lost its client must be gone from `pg_stat_activity` by then; seconds.
 pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
 
@@ -128,6 +153,8 @@ const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
 // The loss of the control session aborts within half a minute (PAINS C6).
 const _: () = assert!(HEARTBEAT_SECONDS + HEARTBEAT_ANSWER_SECONDS_MAX < 30);
 const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
+const _: () = assert!(LOGIN_MESSAGE_BYTES_MAX <= REPLICATION_MESSAGE_BYTES_MAX);
+const _: () = assert!(2 * REPLICATION_PING_SECONDS < REPLICATION_SILENCE_SECONDS);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 

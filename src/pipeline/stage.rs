@@ -37,13 +37,6 @@ impl SourceReceipt {
     pub fn into_bytes(self) -> u64 {
         self.bytes
     }
-
-    /// One receipt for each of several streams that came over one connection, which said of all of them at once that they
-    /// were whole. `None` unless the lengths add up to what the source delivered.
-    pub fn split(self, lengths: &[u64]) -> Option<Vec<Self>> {
-        let total = lengths.iter().try_fold(0u64, |sum, length| sum.checked_add(*length));
-        (total == Some(self.bytes)).then(|| lengths.iter().map(|bytes| Self { bytes: *bytes }).collect())
-    }
 }
 
 /// The final frame of a stream was written.
@@ -101,19 +94,5 @@ impl OpenReceipt {
     /// Length of the stream.
     pub fn plain_bytes(&self) -> u64 {
         self.plain_bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn i01_a_receipt_is_split_only_into_all_of_its_bytes() {
-        let bytes = |lengths: &[u64]| SourceReceipt::earned(10).split(lengths).map(|parts| parts.len());
-        assert_eq!(bytes(&[3, 0, 7]), Some(3));
-        for short in [&[][..], &[3, 6], &[11], &[u64::MAX, 11]] {
-            assert_eq!(bytes(short), None);
-        }
     }
 }

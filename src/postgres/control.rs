@@ -129,7 +129,8 @@ impl Control {
     }
 
     /// Makes a temporary physical slot that keeps the WAL from now on. It lives as long as this session.
-    pub async fn hold_wal(&self, slot: &str) -> Result<()> {
+    pub async fn hold_wal(&self) -> Result<()> {
+        let slot = format!("stonewal_base_{}", super::token::random()?);
         let sql = "SELECT slot_name FROM pg_catalog.pg_create_physical_replication_slot($1::pg_catalog.text::pg_catalog.name, true, true)";
         let made = self.session.client().query_one(sql, &[&slot]).await;
         made.map(drop).map_err(|e| Error::sql("make a temporary replication slot", e))
