@@ -14,6 +14,7 @@ mod ranged;
 pub mod stage;
 mod stream_place;
 mod upload;
+mod wal;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};
@@ -21,3 +22,4 @@ pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use ranged::{RangedReader, Span};
 pub use upload::{Encoding, StreamWriter, Target};
+pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal};

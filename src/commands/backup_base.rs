@@ -16,7 +16,9 @@ use archives::{Archives, Stored};
 
 use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result};
-use crate::catalog::{Access, BackupKeys, Committed, Draft, Finding, FinishedStream, Repository, commit, outlive};
+use crate::catalog::{
+    Access, BackupKeys, ClusterIdentity, Committed, Draft, Finding, FinishedStream, Repository, cluster_record, commit, outlive,
+};
 use crate::format::manifest::{
     BaseFacts, BaseRange, CollationFact, IndexedStream, Kind, ParameterFact, SealedPart, TablespaceFact, tablespace_stream,
 };
@@ -179,6 +181,11 @@ impl Job<'_> {
         let store = &self.connected.store;
         let started_at = store.clock().now();
         let lock = self.connected.lock()?;
+        let identity = ClusterIdentity {
+            system_identifier: self.server.system.system_identifier,
+            segment_bytes: self.server.segment,
+        };
+        cluster_record(&**store, self.repository, &self.cluster, identity, || lock).await?;
         let gone = match lock {
             Some(lock) => outlive(&**store, self.repository, lock).await?,
             None => Vec::new(),

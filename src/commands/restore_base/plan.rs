@@ -16,6 +16,8 @@ use crate::format::{BackupId, ClusterName, Lsn, SegmentSize, Timeline};
 pub struct Plan {
     /// The base.
     pub backup: BackupId,
+    /// Why this one.
+    pub reason: &'static str,
     /// When it ended, by the server's clock.
     pub base_ended_at: Timestamp,
     /// Where it is consistent.
@@ -73,6 +75,7 @@ pub(super) async fn make(
     let clear = backup.clear();
     let plan = Plan {
         backup: found.base.id.clone(),
+        reason: reason(request),
         base_ended_at: found.base.range.ended_at,
         base_stop: found.base.range.stop,
         plain_bytes: clear.plain_bytes(),
@@ -86,6 +89,15 @@ pub(super) async fn make(
         latest: None,
     };
     Ok(Planned { plan, backup, wal: None, findings })
+}
+
+fn reason(request: &Request) -> &'static str {
+    match request.goal {
+        _ if request.base.is_some() => "it was named",
+        Goal::Latest | Goal::Immediate => "it is the newest on the way",
+        Goal::Time(_) | Goal::Lsn(_) => "it is the newest that ended before the target",
+        Goal::Xid(_) | Goal::Name(_) => "it is the oldest without a gap behind it: where such a target lies is not recorded; name a later base to replay less",
+    }
 }
 
 pub(super) async fn fetch_local(_job: &Job<'_>, _data: &std::path::Path, _owner: Owner) -> Result<()> {
