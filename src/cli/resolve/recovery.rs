@@ -113,7 +113,7 @@ fn time(text: &str) -> Result<Timestamp> {
     };
     let plain = naive.strftime("%Y-%m-%dT%H:%M:%S%.f");
     let what = format!("--target-time {text:?} has no offset from UTC, so it could mean different moments");
-    let here = naive.to_zoned(jiff::tz::TimeZone::system()).ok();
+    let here = jiff::tz::TimeZone::system().to_zoned_datetime(naive).ok();
     let here = here.map_or_else(String::new, |zoned| format!(", or {plain}{} for this host's time", zoned.strftime("%:z")));
     Err(Failure::Usage { what, way_out: Some(format!("give {plain}Z for UTC{here}").into()) })
 }
