@@ -11,8 +11,8 @@ use crate::format::tar::TarIndexer;
 use crate::limits::FILE_INDEX_BYTES_MAX;
 use crate::pipeline::StreamWriter;
 use crate::pipeline::stage::{SealReceipt, SourceReceipt, StoreReceipt};
-use crate::postgres::replication::{BaseBackup, BaseEvent};
 use crate::postgres;
+use crate::postgres::replication::{BaseBackup, BaseEvent};
 
 /// A stream that is sealed and stored to its end. Whether the server means it is not known yet.
 #[derive(Debug)]

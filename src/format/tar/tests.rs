@@ -58,7 +58,10 @@ fn the_end_may_be_bare_and_nothing_may_follow_it() {
     let tar = sample();
     let bare = &tar[..tar.len() - 1024];
     assert_eq!(index(&[bare]).unwrap(), index(&[&tar]).unwrap());
-    assert_eq!(index(&[&tar, &bare[..512]]).unwrap_err().to_string(), "tar of the base backup is malformed: a file follows its end");
+    assert_eq!(
+        index(&[&tar, &bare[..512]]).unwrap_err().to_string(),
+        "tar of the base backup is malformed: a file follows its end"
+    );
     for cut in [1, 511, 513, 516, 2049, bare.len() - 1] {
         assert_eq!(index(&[&bare[..cut]]).unwrap_err(), Error::Short(WHAT), "cut at {cut}");
     }

@@ -69,7 +69,10 @@ async fn tablespaces_go_where_they_are_told_and_nowhere_else() {
     let flags = onto_itself.replacen(&format!("={}", one.display()), &format!("={}", world.path("new1").display()), 1);
     world.restore(&flags).await.good();
     let server = world.recover(&world.path("r"), "second").await;
-    assert_eq!(value(&server, "SELECT (SELECT sum(n) FROM in_one) || ' ' || (SELECT sum(n) FROM in_two)").await, "12502500 12502500");
+    assert_eq!(
+        value(&server, "SELECT (SELECT sum(n) FROM in_one) || ' ' || (SELECT sum(n) FROM in_two)").await,
+        "12502500 12502500"
+    );
     let locations = "SELECT string_agg(pg_tablespace_location(oid), ' ' ORDER BY spcname) FROM pg_tablespace WHERE spcname IN ('one', 'two')";
     let expected = format!("{} {}", world.path("new1").display(), world.path("new2").display());
     assert_eq!(value(&server, locations).await, expected);

@@ -222,11 +222,8 @@ pub(super) async fn value(server: &Server, sql: &str) -> String {
 pub(super) async fn finished(child: Child) -> Finished {
     let output: Output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let finished = Finished {
-        code: output.status.code().unwrap_or(-1),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    };
+    let finished =
+        Finished { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) };
     assert!(!format!("{finished:?}").contains("SENTINEL"), "a secret is printed (invariant I13)");
     finished
 }
