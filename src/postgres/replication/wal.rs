@@ -138,10 +138,13 @@ impl std::fmt::Debug for WalReader {
 }
 
 impl WalReader {
-    /// The next event. After `TimelineEnded`, `Ended` or an error there is nothing more to come: `Ended` again, or an error.
+    /// The next event. After `TimelineEnded`, `Ended` or an error there is nothing more to come: `Ended` again, or again an error.
     ///
     /// Cancel-safe. An error if the server is silent for a minute: the status writer asks it for signs of life.
     pub async fn next(&mut self) -> Result<WalEvent> {
+        if self.core.has_failed() {
+            return Err(self.client.link().reader.lost("the stream has failed before"));
+        }
         if self.core.is_over() {
             return Ok(WalEvent::Ended);
         }
