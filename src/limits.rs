@@ -118,6 +118,9 @@ pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 /// How long an interrupted backup or restore may take to end in good order before it is given up; seconds.
 pub const INTERRUPT_GRACE_SECONDS: u64 = 12;
 
+/// A server of our own must take connections, or have been promoted, by then.
+pub const SERVER_START_SECONDS_MAX: u64 = 60;
+
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
