@@ -43,6 +43,35 @@ pub const DOWNLOADS_DEFAULT: usize = 3;
 /// What the buffers of one backup or restore stream may hold with the defaults, in bytes.
 pub const MEMORY_BUDGET_DEFAULT: usize = 192 << 20;
 
+/// Longest piece of WAL that is one object, in bytes: PostgreSQL's usual segment. Longer segments are several pieces.
+pub const WAL_PIECE_BYTES_MAX: usize = 16 << 20;
+
+/// Header of a WAL object with its signature: what is fetched to know an object without its body.
+pub const WAL_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// A whole WAL object: a piece in frames that may each grow a little, with header, index and tags.
+pub const WAL_OBJECT_BYTES_MAX: usize = WAL_HEAD_BYTES_MAX
+    + CHUNK_HEADER_BYTES_MAX
+    + (WAL_PIECE_BYTES_MAX / FRAME_BYTES_MAX + 1) * (SEALED_FRAME_BYTES_MAX + 64);
+
+/// History and backup history files are a few lines.
+pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
+pub const WAL_ANCESTORS_MAX: usize = 64;
+
+/// Windows of WAL, and recorded gaps, of one timeline: in genuine life a handful.
+pub const WAL_WINDOWS_MAX: usize = 100_000;
+
+/// Partials looked at in one place: one a second for a day.
+pub const WAL_PARTIALS_MAX: usize = 100_000;
+
+/// Data keys of WAL runs kept open: every streamer, and every push, has one.
+pub const WAL_KEYS_MAX: usize = 4096;
+
+/// Timelines in one history: a failover each.
+pub const TIMELINES_MAX: usize = 10_000;
+
 /// Clear and sealed part of a manifest, each. 10 TiB in default chunks need about 100 MB of clear part.
 pub const MANIFEST_PART_BYTES_MAX: usize = 256 << 20;
 
