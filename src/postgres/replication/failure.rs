@@ -65,7 +65,7 @@ impl Failure {
         Some(match &self.fault {
             Fault::RoleNotAllowed => "as a superuser: ALTER ROLE name REPLICATION".into(),
             Fault::NoHbaEntry => format!(
-                "add to pg_hba.conf of the server, then SELECT pg_reload_conf(): {}",
+                "add to pg_hba.conf of the server, above any line that rejects it, then SELECT pg_reload_conf(): {}",
                 hba_line(&self.error.message).unwrap_or_else(|| "host replication ROLE ADDRESS/32 scram-sha-256".into())
             ),
             Fault::NoWalSender => {

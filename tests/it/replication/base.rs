@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use stonewal::format::Lsn;
+use stonewal::pipeline::stage::SourceReceipt;
 use stonewal::postgres::Error;
 use stonewal::postgres::replication::{
     BaseBackup, BaseBackupOptions, BaseEnd, BaseEvent, Fault, ManifestChecksums, Tablespace,
@@ -88,7 +89,7 @@ fn check_manifest(taken: &Taken, root: &Path) -> usize {
         let bytes = std::fs::read(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         assert_eq!(bytes.len() as u64, file["Size"].as_u64().unwrap(), "{path}");
         let crc = u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes)).unwrap();
-        let spelled: String = crc.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let spelled = format!("{:08x}", crc.swap_bytes());
         assert_eq!(spelled, file["Checksum"].as_str().unwrap(), "{path}");
     }
     let range = &manifest["WAL-Ranges"][0];
@@ -129,7 +130,7 @@ async fn everything_is_there_and_as_the_manifest_says() {
         assert!(dirs.iter().all(|dir| locations.contains(dir)), "{locations:?}");
         // Receipts are for what came.
         let lengths: Vec<u64> = taken.tablespaces.iter().map(|space| taken.archives[&space.oid].len() as u64).collect();
-        assert_eq!(taken.end.archives.iter().map(|receipt| receipt.bytes()).collect::<Vec<_>>(), lengths);
+        assert_eq!(taken.end.archives.iter().map(SourceReceipt::bytes).collect::<Vec<_>>(), lengths);
         assert_eq!(taken.end.manifest.as_ref().unwrap().bytes(), taken.manifest.len() as u64);
         assert_eq!(taken.progress.is_empty(), installed.major < 15);
         assert!(taken.end.stop_lsn > taken.start && taken.end.timeline.get() == 1);

@@ -69,7 +69,7 @@ async fn a_stream_cut_anywhere_keeps_what_came_in_order() {
         let error = loop {
             match stream.next().await {
                 Ok(WalEvent::Data { start, bytes, .. }) => {
-                    assert_eq!(start.plus(bytes.len() as u64), stream.position())
+                    assert_eq!(start.plus(bytes.len() as u64), stream.position());
                 }
                 Ok(WalEvent::Keepalive { .. }) => {}
                 Ok(other) => panic!("{other:?}"),

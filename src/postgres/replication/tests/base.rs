@@ -4,7 +4,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::base::core::{BaseCore, BaseEvent, BaseStep, Style};
-use super::super::server_message::ServerMessage;
 use super::super::wire::Message;
 use super::{columns, error, row};
 use crate::limits::NOTICES_MAX;
@@ -187,7 +186,7 @@ fn names_and_numbers_of_a_hostile_server() {
 #[test]
 fn warnings_are_kept_up_to_a_number() {
     let mut core = BaseCore::new(Style::OneCopy, true);
-    let notice = || Message::Notice(Box::new(ServerMessage::default()));
+    let notice = || Message::Notice(Box::default());
     play(&mut core, (0..2 * NOTICES_MAX).map(|_| notice())).unwrap();
     assert_eq!(core.take_notices().len(), NOTICES_MAX);
 }

@@ -94,7 +94,7 @@ fn good_messages_are_read() {
 
 #[test]
 fn texts_of_the_server_are_short_and_tame() {
-    let body = [b"SFEHLER\0VERROR\0CXX000\0M\x1b[2Jbad\nword".as_slice(), &[b'x'; 100_000], b"\xff\0\0"].concat();
+    let body = [b"SFEHLER\0VERROR\0CXX000\0M\x1b[2Jbad\nword".as_slice(), &vec![b'x'; 100_000], b"\xff\0\0"].concat();
     let (messages, _) = decode(&raw(b'E', &body), 999, true);
     let Message::Error(error) = &messages[0] else { panic!("{messages:?}") };
     assert_eq!(error.severity, "ERROR");
