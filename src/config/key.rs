@@ -58,7 +58,6 @@ keys! {
     LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
     POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
     POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
-    REPLICATION_URL = "wal.url", "STONEWAL_WAL_URL", None, "a connection URI or a key=value string as libpq takes it, for a role that may replicate";
     WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_'";
     WAL_CREATE_SLOT = "wal.create_slot", "STONEWAL_WAL_CREATE_SLOT", Some("false"), "true or false";
     WAL_UNBOUNDED_SLOT = "wal.unbounded_slot", "STONEWAL_WAL_UNBOUNDED_SLOT", Some("false"), "true or false";

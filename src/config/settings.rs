@@ -244,8 +244,6 @@ pub struct PostgresSettings {
 /// Continuous WAL.
 #[derive(Clone, Debug)]
 pub struct WalSettings {
-    /// Connection string for replication; `None` = the one of [`PostgresSettings::url`].
-    pub url: Option<SecretString>,
     /// Replication slot.
     pub slot: String,
     /// Whether the slot may be created.
@@ -277,13 +275,17 @@ pub enum WalMode {
     Synchronous,
 }
 
-/// The PostgreSQL to restore into. No file sets this: a target is named anew each time.
+/// What to restore into. No file sets this: a target is named anew each time.
 #[derive(Clone, Debug)]
 pub struct RestoreSettings {
     /// `RESTORE_DATABASE_URL`.
     pub url: Option<SecretString>,
     /// `CONFIRM_RESTORE=true`.
     pub confirmed: bool,
+    /// `CONFIRM_PITR=true`.
+    pub confirmed_pitr: bool,
+    /// `RESTORE_DIR`.
+    pub dir: Option<PathBuf>,
 }
 
 /// Logging.

@@ -38,12 +38,6 @@ pub(in crate::cli) fn connection(settings: &Settings) -> Result<ConnInfo> {
     Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
 }
 
-/// The server to stream from: the one named for replication, else the one to back up.
-pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
-    let url = settings.wal.url.as_ref().or(settings.postgres.url.as_ref()).map_or("", |url| url.expose_secret());
-    Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
-}
-
 /// When WAL is flushed.
 pub(in crate::cli) fn wal_mode(mode: config::WalMode) -> Mode {
     match mode {

@@ -24,8 +24,8 @@ type Ledger = Arc<Mutex<BTreeSet<(i32, i32)>>>;
 async fn client(info: ConnInfo, number: i32, ledger: Ledger) {
     let Ok(session) = Session::connect(&info, "client").await else { return };
     for sequence in 0.. {
-        let sql = "INSERT INTO public.ledger VALUES ($1, $2, repeat(md5($2::text), 20))";
-        if session.client().execute(sql, &[&number, &sequence]).await.is_err() {
+        let sql = format!("INSERT INTO public.ledger VALUES ({number}, {sequence}, repeat(md5('{sequence}'), 20))");
+        if session.client().batch_execute(&sql).await.is_err() {
             return;
         }
         ledger.lock().unwrap().insert((number, sequence));
@@ -72,8 +72,8 @@ async fn restore(stage: &Stage, base: &Path) -> Server {
     archive(stage, &archive_dir).await;
     let mut conf = std::fs::read_to_string(base.join("postgresql.auto.conf")).unwrap();
     // The restored server has no standby to wait for.
-    conf.push_str("\nsynchronous_standby_names = ''\n");
-    conf.push_str(&format!("restore_command = 'cp \"{}/%f\" \"%p\"'\n", archive_dir.display()));
+    let command = format!("cp \"{}/%f\" \"%p\"", archive_dir.display());
+    conf = format!("{conf}\nsynchronous_standby_names = ''\nrestore_command = '{command}'\n");
     std::fs::write(base.join("postgresql.auto.conf"), conf).unwrap();
     std::fs::write(base.join("recovery.signal"), "").unwrap();
     hand_over(base).unwrap();
