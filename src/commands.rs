@@ -15,6 +15,8 @@ pub mod serve;
 pub mod show;
 pub mod verify;
 mod wal;
+pub mod wal_fetch;
+pub mod wal_push;
 pub mod writer;
 
 pub use error::{Class, Error, Result};
