@@ -73,6 +73,9 @@ pub const WAL_FETCH_PAUSE_SECONDS_MAX: u64 = 8;
 /// How long it may at least look ahead while PostgreSQL waits, in seconds.
 pub const WAL_AHEAD_SECONDS_MIN: u64 = 3;
 
+/// Missing segments named one by one; all are counted.
+pub const WAL_MISSING_NAMED_MAX: usize = 10_000;
+
 /// Windows of WAL, and recorded gaps, of one timeline: in genuine life a handful.
 pub const WAL_WINDOWS_MAX: usize = 100_000;
 

@@ -141,8 +141,9 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
-            Self::Gap { .. } => Class::Integrity,
-            Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
+            Self::Gap { .. } | Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => {
+                Class::Integrity
+            }
             Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)

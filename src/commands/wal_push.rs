@@ -129,7 +129,9 @@ async fn push_directory(options: Options, directory: &Path) -> Result<Outcome> {
     let stored = push.repository.wal(&push.cluster).await?;
     let mut outcome = Outcome { directory: true, ..Outcome::default() };
     let (there, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(&stored));
-    there.into_iter().for_each(|file| outcome.add(file.name, Ok(false)));
+    for file in there {
+        outcome.add(file.name, Ok(false));
+    }
     for (name, pushed) in ready.push_all(missing).await {
         outcome.add(name, pushed);
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use futures::{StreamExt as _, stream};
 
 use super::times::told;
-use super::{TimelineCoverage, WalCatalog, merge};
+use super::{TimelineCoverage, WalCatalog, merge_ranges};
 use crate::catalog::listing::{entries_after, folders, read_small};
 use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
@@ -88,7 +88,7 @@ impl Repository {
                 Some(WalName::Piece { range, .. })
                     if segment.is_none_or(|segment| range.is_piece(segment)) && pieces.len() < WAL_WINDOWS_MAX =>
                 {
-                    merge(pieces, range);
+                    merge_ranges(pieces, range);
                 }
                 Some(WalName::File { name: WalFileName::History(_), .. }) => has_history = true,
                 Some(WalName::File { .. }) => {}
@@ -169,7 +169,7 @@ impl Repository {
                 match head {
                     Ok(head) => {
                         coverage.newest_at = coverage.newest_at.max(Some(head.header().written_at));
-                        merge(&mut coverage.windows, partial.range);
+                        merge_ranges(&mut coverage.windows, partial.range);
                     }
                     Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
                     Err(_) => {}

@@ -97,6 +97,11 @@ impl SegmentHeader {
     }
 }
 
+/// Whether bytes begin with a page that says that it is the one at `start`.
+pub fn begins_with_page_at(bytes: &[u8], start: Lsn) -> bool {
+    PageHeader::read(bytes).is_some_and(|header| header.address == start.get())
+}
+
 /// How much of a segment that starts at `start` was ever written: everything up to the last page that bears its own address.
 /// The rest is what the file held before. Reads to the first page that does not.
 pub fn finished_bytes(start: Lsn, mut segment: impl std::io::Read) -> std::io::Result<u64> {
