@@ -12,9 +12,9 @@ mod serve;
 mod setup;
 mod wal;
 
-pub(super) use backup::{Backup, BackupDump};
+pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Verify};
-pub(super) use restore::{Restore, RestoreDump};
+pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};

@@ -50,7 +50,7 @@ impl Run<'_> {
     pub(super) async fn wal_verify(&self, args: &WalVerify) -> Result<Exit> {
         let level: WalLevel = args.level.parse().map_err(|problem| Failure::Usage {
             what: format!("--level: {problem}"),
-            way_out: Some("`stonewal wal verify --help` explains the levels"),
+            way_out: Some("`stonewal wal verify --help` explains the levels".into()),
         })?;
         let purpose = if level == WalLevel::Full { Purpose::Read } else { Purpose::Look };
         let options = wal_verify::Options {
