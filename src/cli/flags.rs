@@ -56,7 +56,10 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
         ),
         Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
-        Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Wal(Wal::Push(args)) => {
+            set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
+        }
+        Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags
 }

@@ -52,12 +52,11 @@ keys! {
     DUMP_SCHEMAS = "dump.schemas", "STONEWAL_DUMP_SCHEMAS", None, "a list of patterns as pg_dump --schema takes them";
     DUMP_EXCLUDE_TABLES = "dump.exclude_tables", "STONEWAL_DUMP_EXCLUDE_TABLES", None, "a list of patterns as pg_dump --exclude-table takes them";
     DUMP_EXCLUDE_TABLE_DATA = "dump.exclude_table_data", "STONEWAL_DUMP_EXCLUDE_TABLE_DATA", None, "a list of patterns as pg_dump --exclude-table-data takes them";
-    LIMITS_CHUNK = "limits.chunk", "STONEWAL_LIMITS_CHUNK", Some("32MiB"), "a size from 8MiB to 512MiB";
-    LIMITS_UPLOADS = "limits.uploads", "STONEWAL_LIMITS_UPLOADS", Some("3"), "a number from 1 to 64";
-    LIMITS_DOWNLOADS = "limits.downloads", "STONEWAL_LIMITS_DOWNLOADS", Some("3"), "a number from 1 to 64";
-    LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
-    POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
-    POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
+    WAL_CODEC = "wal.codec", "STONEWAL_WAL_CODEC", Some("zstd"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
+    WAL_LEVEL = "wal.level", "STONEWAL_WAL_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
+    WAL_PUSH_AHEAD = "wal.push_ahead", "STONEWAL_WAL_PUSH_AHEAD", Some("8"), "a number from 0 to 64";
+    WAL_FETCH_AHEAD = "wal.fetch_ahead", "STONEWAL_WAL_FETCH_AHEAD", Some("16"), "a number from 0 to 64";
+    WAL_DEADLINE = "wal.deadline", "STONEWAL_WAL_DEADLINE", Some("60s"), "a duration from 1s to 1h, for one push or fetch with all its retries";
     WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_'";
     WAL_CREATE_SLOT = "wal.create_slot", "STONEWAL_WAL_CREATE_SLOT", Some("false"), "true or false";
     WAL_UNBOUNDED_SLOT = "wal.unbounded_slot", "STONEWAL_WAL_UNBOUNDED_SLOT", Some("false"), "true or false";
@@ -65,8 +64,12 @@ keys! {
     WAL_MODE = "wal.mode", "STONEWAL_WAL_MODE", Some("auto"), "\"auto\", \"interval\" or \"synchronous\"";
     WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 visible ASCII characters";
     WAL_PARTIAL_RETAIN = "wal.partial_retain", "STONEWAL_WAL_PARTIAL_RETAIN", Some("7d"), "a duration from 1m to 10y";
-    WAL_CODEC = "wal.codec", "STONEWAL_WAL_CODEC", Some("zstd"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
-    WAL_LEVEL = "wal.level", "STONEWAL_WAL_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
+    LIMITS_CHUNK = "limits.chunk", "STONEWAL_LIMITS_CHUNK", Some("32MiB"), "a size from 8MiB to 512MiB";
+    LIMITS_UPLOADS = "limits.uploads", "STONEWAL_LIMITS_UPLOADS", Some("3"), "a number from 1 to 64";
+    LIMITS_DOWNLOADS = "limits.downloads", "STONEWAL_LIMITS_DOWNLOADS", Some("3"), "a number from 1 to 64";
+    LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
+    POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
+    POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }
