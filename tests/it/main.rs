@@ -8,6 +8,7 @@ mod embedded;
 mod fail;
 mod faulty;
 mod flow;
+mod infra;
 mod postgres;
 mod support;
 mod wire;
