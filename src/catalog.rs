@@ -4,6 +4,7 @@
 //! one who made it; later versions and delete markers are noise and are reported as [`Finding`]s.
 
 mod commit;
+mod coverage;
 mod discover;
 mod error;
 mod finding;
@@ -11,14 +12,17 @@ mod foundation;
 mod keys;
 mod listing;
 mod open;
+mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
+pub use coverage::{Leg, Partial, Stretch, TimelineCoverage, WalCatalog};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
 pub use listing::each_entry;
 pub use open::{Access, Repository, open_bundle};
+pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, record_gap};
 
 #[cfg(test)]
 mod tests;

@@ -10,5 +10,6 @@ mod faulty;
 mod flow;
 mod infra;
 mod postgres;
+mod replication;
 mod support;
 mod wire;
