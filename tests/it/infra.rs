@@ -1,5 +1,6 @@
 //! The cloud ground as code: policies that follow the list of roles, Terraform that is whole, a template that deploys.
 
+mod cloudformation;
 mod policies;
 mod terraform;
 
