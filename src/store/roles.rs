@@ -216,7 +216,12 @@ mod tests {
 
     #[test]
     fn the_auditor_changes_nothing() {
-        assert!(Role::Auditor.actions().iter().all(|action| action[3..].starts_with("Get") || action[3..].starts_with("List")));
+        assert!(
+            Role::Auditor
+                .actions()
+                .iter()
+                .all(|action| action[3..].starts_with("Get") || action[3..].starts_with("List"))
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod majors;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
 pub(crate) mod servers;
+pub(crate) mod stores;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! (`tests/it/embedded/roles.rs`). Here the deployed policies are compared with that list.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use stonewal::store::roles::Role;
@@ -13,7 +13,7 @@ use stonewal::store::{BucketState, S3, S3Options};
 use super::infra;
 use crate::support::fixture::Fixture;
 use crate::support::servers::{LocalStack, Outputs};
-use crate::support::{options, skip, variable};
+use crate::support::{options, skip, stores};
 
 const REGION: &str = "eu-central-1";
 const REPLICA_REGION: &str = "eu-west-1";
@@ -122,14 +122,7 @@ fn live(host: &Host) {
         let rights = ["worm: bypass", "worm: hide"].contains(&check["name"].as_str().unwrap());
         assert!(check["status"] != "fail" || rights, "{check}");
     }
-    keep(&examined);
-}
-
-/// Where `docs/STORES.md` has its column from: the document is kept when a place for it is named.
-fn keep(examined: &serde_json::Value) {
-    if let Some(folder) = variable("STONEWAL_TEST_KEEP") {
-        std::fs::write(Path::new(&folder).join("doctor-localstack.json"), format!("{examined:#}\n")).unwrap();
-    }
+    stores::compare("LocalStack", &examined);
 }
 
 /// `GetPolicy` and `GetPolicyVersion` of every policy that the stack made.

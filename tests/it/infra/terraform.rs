@@ -201,7 +201,8 @@ fn each_rule_can_fail() {
     ] {
         assert_eq!(dangling(text), 1, "{text}");
     }
-    let mut two = BTreeMap::from([("m".to_owned(), Module::new("m", "variable \"a\" {}\noutput \"o\" { value = var.a }"))]);
+    let mut two =
+        BTreeMap::from([("m".to_owned(), Module::new("m", "variable \"a\" {}\noutput \"o\" { value = var.a }"))]);
     for (text, wrong) in [("a = 1", 0), ("", 1), ("a = 1\n b = 2", 1)] {
         let call = Module::new("c", &format!("module \"x\" {{\n source = \"../m\"\n {text}\n}}"));
         assert_eq!(misfits(&two, &call).len(), wrong, "{text}");
