@@ -224,7 +224,7 @@ mod tests {
             aborts_uploads: true,
             ..LifecycleRule::default()
         };
-        assert_eq!(detail(&[all.clone()]), "tidies leftovers and touches no backup");
+        assert_eq!(detail(std::slice::from_ref(&all)), "tidies leftovers and touches no backup");
         let none = "touches no backup; nothing removes noncurrent versions, expired delete markers, unfinished uploads";
         assert_eq!(detail(&[]), none);
         assert_eq!(detail(&[LifecycleRule { prefix: "prod/wal/".into(), ..all.clone() }]), none, "a part only");

@@ -1,7 +1,7 @@
 //! What the bucket does by itself and what it denies: lifecycle rules and policy, for `doctor`.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule as Rule};
+use aws_sdk_s3::types::{ExpirationStatus, LifecycleExpiration, LifecycleRule as Rule, NoncurrentVersionExpiration};
 use jiff::Timestamp;
 
 use super::super::Result;
@@ -92,9 +92,11 @@ fn read(rule: &Rule) -> LifecycleRule {
         id: rule.id().unwrap_or_default().to_owned(),
         prefix: prefix.unwrap_or_default().to_owned(),
         tagged_only: filter.is_some_and(|f| f.tag().is_some()) || and.is_some_and(|and| !and.tags().is_empty()),
-        expires: days(expiration.and_then(|e| e.days())).map(Expiry::Days).or(date),
-        removes_noncurrent_days: days(rule.noncurrent_version_expiration().and_then(|n| n.noncurrent_days())),
-        removes_markers: expiration.and_then(|e| e.expired_object_delete_marker()) == Some(true),
+        expires: days(expiration.and_then(LifecycleExpiration::days)).map(Expiry::Days).or(date),
+        removes_noncurrent_days: days(
+            rule.noncurrent_version_expiration().and_then(NoncurrentVersionExpiration::noncurrent_days),
+        ),
+        removes_markers: expiration.and_then(LifecycleExpiration::expired_object_delete_marker) == Some(true),
         aborts_uploads: rule.abort_incomplete_multipart_upload().is_some(),
         moves_to: current.chain(noncurrent).map(|class| class.as_str().to_owned()).collect(),
     }

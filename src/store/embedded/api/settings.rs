@@ -68,7 +68,7 @@ pub(super) async fn put_bucket_policy(
 ) -> S3Result<PutBucketPolicyOutput> {
     let policy = request.input.policy;
     let read: Option<serde_json::Value> = serde_json::from_str(&policy).ok();
-    if !read.is_some_and(|policy| policy.get("Statement").is_some()) {
+    if read.is_none_or(|policy| policy.get("Statement").is_none()) {
         return Err(s3_error!(MalformedPolicy, "Policies must be valid JSON and have a statement"));
     }
     set(api, request.input.bucket, |record| record.policy = Some(policy)).await?;

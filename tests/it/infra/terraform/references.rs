@@ -49,7 +49,7 @@ impl Walk<'_> {
                 }
             }
             Expression::TemplateExpr(template) => self.template(&Template::from_expr(template).expect("a template")),
-            Expression::Variable(name) => self.found(vec![name.as_str().to_owned()]),
+            Expression::Variable(name) => self.found(&[name.as_str().to_owned()]),
             Expression::Traversal(traversal) => {
                 let mut path = Vec::new();
                 match &traversal.expr {
@@ -68,13 +68,15 @@ impl Walk<'_> {
                     }
                 }
                 if matches!(traversal.expr, Expression::Variable(_)) {
-                    self.found(path);
+                    self.found(&path);
                 }
             }
             Expression::FuncCall(call) => call.args.iter().for_each(|argument| self.expression(argument)),
             Expression::Parenthesis(inner) => self.expression(inner),
             Expression::Conditional(parts) => {
-                [&parts.cond_expr, &parts.true_expr, &parts.false_expr].into_iter().for_each(|e| self.expression(e));
+                for part in [&parts.cond_expr, &parts.true_expr, &parts.false_expr] {
+                    self.expression(part);
+                }
             }
             Expression::Operation(operation) => match &**operation {
                 Operation::Unary(unary) => self.expression(&unary.expr),
@@ -106,8 +108,8 @@ impl Walk<'_> {
         }
     }
 
-    fn found(&mut self, path: Vec<String>) {
-        (self.visit)(&path, &self.bound);
+    fn found(&mut self, path: &[String]) {
+        (self.visit)(path, &self.bound);
     }
 }
 
