@@ -1,4 +1,7 @@
 //! Base backups and recovery, as an operator runs them: the program, real servers, the embedded store.
 
+mod broken;
+mod delta;
+mod refusals;
 mod roundtrip;
 mod world;

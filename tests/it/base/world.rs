@@ -166,6 +166,11 @@ impl World {
         value(&self.source, sql).await
     }
 
+    /// Requests that the store has answered.
+    pub(super) fn requests(&self) -> usize {
+        std::fs::read_to_string(self.path("requests.jsonl")).unwrap().lines().count()
+    }
+
     /// Opens a restored directory as a server of its own.
     pub(super) async fn open(&self, data: &Path, name: &str) -> Server {
         self.open_with(data, name, |_| {}).await.unwrap()
