@@ -12,7 +12,9 @@ const SUM: &str = "SELECT count(*) || ' ' || sum(length(body)) FROM ledger";
 #[tokio::test]
 async fn delta_keeps_what_fits_and_mends_the_rest() {
     let Some(world) = World::new("delta").await else { return };
-    world.sql("CREATE TABLE ledger AS SELECT i, repeat(md5(i::text), 20) AS body FROM generate_series(1, 20000) i").await;
+    world
+        .sql("CREATE TABLE ledger AS SELECT i, repeat(md5(i::text), 20) AS body FROM generate_series(1, 20000) i")
+        .await;
     world.good_backup().await;
     let expected = world.value(SUM).await;
     let data = world.path("restored");
@@ -20,7 +22,10 @@ async fn delta_keeps_what_fits_and_mends_the_rest() {
 
     // Run, write, stop: then touch, change, cut, delete and add files.
     let mut server = world.recover(&data, "second").await;
-    server.execute("postgres", "DELETE FROM ledger WHERE i % 2 = 0; CREATE TABLE extra AS SELECT 1 AS n").await.unwrap();
+    server
+        .execute("postgres", "DELETE FROM ledger WHERE i % 2 = 0; CREATE TABLE extra AS SELECT 1 AS n")
+        .await
+        .unwrap();
     let path = value(&server, "SELECT pg_relation_filepath('ledger')").await;
     let running = world.restore(&format!("--dir {} --delta", data.display())).await.ends(1);
     running.says(&["a PostgreSQL server runs on it"]);

@@ -17,7 +17,11 @@ async fn what_cannot_be_restored_to_is_refused_with_the_reason() {
         (format!("--dir {}", data.display()), 1, &["it holds a PostgreSQL cluster, which is running"]),
         (format!("--dir {}", data.join("sub").display()), 1, &["lies inside the PostgreSQL cluster at"]),
         (format!("{to} --target-time 2020-01-01T00:00:00Z"), 1, &["lies before the end of base", &id]),
-        (format!("{to} --target-time 2120-01-01T00:00:00Z"), 1, &["no transaction after 2120-01-01T00:00:00Z is stored"]),
+        (
+            format!("{to} --target-time 2120-01-01T00:00:00Z"),
+            1,
+            &["no transaction after 2120-01-01T00:00:00Z is stored"],
+        ),
         (format!("{to} --target-lsn FFFF/0"), 1, &["lies behind the stored WAL"]),
         (format!("{to} --target-timeline 7"), 1, &["nothing of timeline 7 is stored"]),
         (format!("20200101T000000Z-00000000 {to}"), 1, &["20200101T000000Z-00000000 is no base backup"]),
@@ -26,7 +30,10 @@ async fn what_cannot_be_restored_to_is_refused_with_the_reason() {
     ];
     for (flags, code, words) in refusals {
         world.restore(&flags).await.ends(code).says(words);
-        assert!(!dir.exists() && !names(&world.path("")).iter().any(|name| name.contains("stonewal-restore")), "{flags}");
+        assert!(
+            !dir.exists() && !names(&world.path("")).iter().any(|name| name.contains("stonewal-restore")),
+            "{flags}"
+        );
     }
     let mut unconfirmed = world.command(Role::Reader, &format!("restore base {to}"));
     unconfirmed.env_remove("CONFIRM_PITR");
