@@ -153,6 +153,12 @@ impl World {
         self.run_as(Role::Reader, &format!("restore base {flags}")).await
     }
 
+    /// On the restore host, with flags that may hold blanks.
+    pub(super) async fn restore_words(&self, dir: &Path, flags: &[&str]) -> Finished {
+        let mut command = self.command(Role::Reader, "restore base --dir");
+        finished(command.arg(dir).args(flags).spawn().unwrap()).await
+    }
+
     /// A good backup's id.
     pub(super) async fn good_backup(&self) -> String {
         self.backup("--json").await.good().json()["backup"].as_str().unwrap().to_owned()
