@@ -12,4 +12,5 @@ mod flow;
 mod postgres;
 mod replication;
 mod support;
+mod wal;
 mod wire;
