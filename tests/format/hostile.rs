@@ -5,6 +5,7 @@ mod chunks;
 mod keys;
 mod manifests;
 mod pinned;
+mod wal;
 mod writer;
 
 use stonewal::format::Error;
