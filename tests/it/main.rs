@@ -12,6 +12,7 @@ mod flow;
 mod infra;
 mod postgres;
 mod replication;
+mod stream;
 mod support;
 mod wal;
 mod wire;
