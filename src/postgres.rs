@@ -8,6 +8,7 @@
 //! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
 //! - [`dump`], [`globals`]: the two streams of a logical backup.
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
+//! - [`wal_facts`]: what the server says of its WAL, its slots and its archiver.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
 pub mod child;
@@ -28,6 +29,7 @@ pub mod target;
 mod tls;
 mod token;
 mod users;
+pub mod wal_facts;
 
 pub use connect::Session;
 pub use conninfo::{ConnInfo, Environment};
