@@ -11,6 +11,7 @@ mod foundation;
 mod keys;
 mod listing;
 mod open;
+mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use discover::Backup;
@@ -19,6 +20,7 @@ pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
 pub use listing::each_entry;
 pub use open::{Access, Repository, open_bundle};
+pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, record_gap};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ pub mod restore_dump;
 pub mod serve;
 pub mod show;
 pub mod verify;
+mod wal;
 pub mod writer;
 
 pub use error::{Class, Error, Result};

@@ -4,7 +4,8 @@
 //! decided here and can be tested by table. `docs/FORMAT.md` says the same in prose, byte-exact.
 //!
 //! A stream is cut into frames; a frame is compressed on its own ([`codec`]) and sealed ([`seal`]); consecutive frames
-//! make a chunk ([`chunk`]), which is one object named by [`names`]. A backup is what its [`manifest`] says.
+//! make a chunk ([`chunk`]), which is one object named by [`names`]. A backup is what its [`manifest`] says. Stored WAL
+//! ([`wal`]) needs no manifest: each object says and proves what it is.
 
 pub mod chunk;
 pub mod codec;
@@ -18,11 +19,12 @@ mod place;
 mod record;
 pub mod seal;
 pub mod signed;
+pub mod wal;
 
 pub use codec::Codec;
 pub use error::{Error, Result};
 pub use header::ChunkHeader;
-pub use ids::{BackupId, ClusterName, KeyId, RepositoryId, StreamId, StreamName, Tag, WriterPublic};
+pub use ids::{BackupId, ClusterName, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic};
 pub(crate) use ids::{hex, unhex};
 pub use lsn::{Lsn, SegmentName, SegmentSize, Timeline, WalFileName};
 pub use place::Place;

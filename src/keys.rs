@@ -19,7 +19,7 @@ pub use bundle::Bundle;
 pub use certificate::Certificate;
 pub use error::{Error, Result};
 pub use keyring::Keyring;
-pub use random::{backup_suffix, data_key, repository_id, stream_id, tag};
+pub use random::{backup_suffix, data_key, repository_id, salt, stream_id, tag};
 pub use recovery::RecoveryFile;
 pub use wrap::{Identity, Recipient, unwrap, wrap};
 pub use writer::WriterKey;

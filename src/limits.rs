@@ -43,6 +43,26 @@ pub const DOWNLOADS_DEFAULT: usize = 3;
 /// What the buffers of one backup or restore stream may hold with the defaults, in bytes.
 pub const MEMORY_BUDGET_DEFAULT: usize = 192 << 20;
 
+/// Longest piece of WAL that is one object, in bytes: PostgreSQL's usual segment. Longer segments are several pieces.
+pub const WAL_PIECE_BYTES_MAX: usize = 16 << 20;
+
+/// Header of a WAL object with its signature: what is fetched to know an object without its body.
+pub const WAL_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// A whole WAL object: a piece in frames that may each grow a little, with header, index and tags.
+pub const WAL_OBJECT_BYTES_MAX: usize = WAL_HEAD_BYTES_MAX
+    + CHUNK_HEADER_BYTES_MAX
+    + (WAL_PIECE_BYTES_MAX / FRAME_BYTES_MAX + 1) * (SEALED_FRAME_BYTES_MAX + 64);
+
+/// History and backup history files are a few lines.
+pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Data keys of WAL runs kept open: every streamer, and every push, has one.
+pub const WAL_KEYS_MAX: usize = 4096;
+
+/// Timelines in one history: a failover each.
+pub const TIMELINES_MAX: usize = 10_000;
+
 /// Clear and sealed part of a manifest, each. 10 TiB in default chunks need about 100 MB of clear part.
 pub const MANIFEST_PART_BYTES_MAX: usize = 256 << 20;
 
@@ -84,6 +104,31 @@ pub const STDERR_BYTES_MAX: usize = 16 << 10;
 /// otherwise; seconds. libpq would wait for ever.
 pub const CONNECT_SECONDS_DEFAULT: u64 = 30;
 
+/// Longest message of a server that has let us in: WAL comes in 128 KiB (1 MiB where it was built with large WAL blocks).
+pub const REPLICATION_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Longest message before that; libpq allows half of it.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Room for one read from a replication connection.
+pub const REPLICATION_READ_BYTES: usize = 256 << 10;
+/// All rows of one answer to a replication command; a history file is a few KiB.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Settings that a server may report at login; it reports about fifteen.
+pub const PARAMETERS_MAX: usize = 256;
+/// Length of one text in an error or notice of a server.
+pub const SERVER_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Warnings kept of one base backup.
+pub const NOTICES_MAX: usize = 1000;
+/// Tablespaces of one cluster.
+pub const TABLESPACES_MAX: usize = 100_000;
+/// How long an answer to a short replication command may take, in seconds.
+pub const REPLICATION_ANSWER_SECONDS: u64 = 60;
+/// A replication stream or copy without a byte for so long is dead, in seconds: PostgreSQL's own wal_receiver_timeout.
+pub const REPLICATION_SILENCE_SECONDS: u64 = 60;
+/// How often a status asks the server for a sign of life, in seconds.
+pub const REPLICATION_PING_SECONDS: u64 = 15;
+/// A base backup may pause while the server reads slow disks, but not for longer than this, in seconds.
+pub const BASE_BACKUP_SILENCE_SECONDS: u64 = 600;
+
 /// A backend that lost its client must be gone from `pg_stat_activity` by then; seconds.
 pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
 
@@ -92,6 +137,9 @@ pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 
 /// How long an interrupted backup or restore may take to end in good order before it is given up; seconds.
 pub const INTERRUPT_GRACE_SECONDS: u64 = 12;
+
+/// A server of our own must take connections, or have been promoted, by then.
+pub const SERVER_START_SECONDS_MAX: u64 = 60;
 
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
@@ -114,6 +162,8 @@ const _: () =
 const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
 const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
 const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
+const _: () = assert!(LOGIN_MESSAGE_BYTES_MAX <= REPLICATION_MESSAGE_BYTES_MAX);
+const _: () = assert!(2 * REPLICATION_PING_SECONDS < REPLICATION_SILENCE_SECONDS);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 

@@ -13,9 +13,11 @@ mod pump;
 pub mod stage;
 mod stream_place;
 mod upload;
+mod wal;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};
 pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use upload::{Encoding, StreamWriter, Target};
+pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal};

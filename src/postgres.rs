@@ -8,6 +8,8 @@
 //! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
 //! - [`dump`], [`globals`]: the two streams of a logical backup.
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
+//! - [`replication`]: base backups and WAL, over a connection of our own.
+//! - [`slot`]: what SQL knows about a replication slot.
 //! - [`wal_facts`]: what the server says of its WAL, its slots and its archiver.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
@@ -22,7 +24,9 @@ pub mod globals;
 pub mod load;
 mod pattern;
 pub mod programs;
+pub mod replication;
 pub mod server;
+pub mod slot;
 mod source;
 mod sql;
 pub mod target;

@@ -21,7 +21,8 @@ mod types;
 pub use error::{Error, Result};
 pub use s3::{Checksum, DefaultRetention, Probe, S3, S3Options, StaticCredentials};
 pub use types::{
-    BucketState, Entry, Head, ListQuery, Lock, LockMode, ObjectKey, Page, PageToken, Put, StoreClock, Stored, VersionId,
+    BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,
+    Stored, VersionId,
 };
 
 /// Reading objects, their versions and their locks.
@@ -30,6 +31,11 @@ pub trait Read: Send + Sync {
     /// The bytes `range` of one version, all of them: a body that ends early is resumed at its offset, and an error if
     /// it cannot be completed. An empty range makes no request.
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes>;
+
+    /// The newest version of `key`, at most its first `most` bytes, in one request; `None` if an authorised answer says that
+    /// there is none, or that a delete marker lies on top. Whoever may write may have put it there: believe it only for what
+    /// it proves by itself.
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>>;
 
     /// Size, modification time, lock and stored checksum of one version.
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head>;
@@ -47,6 +53,11 @@ pub trait Append: Send + Sync {
     /// One PUT with checksum and lock in its headers. Retrying is safe: the body is in memory and the key is fresh.
     /// Returns only after the store has acknowledged the whole object.
     async fn put(&self, put: Put) -> Result<Stored>;
+
+    /// One PUT that leaves alone a key which has an object (`If-None-Match: *`, S3 API PutObject); a delete marker on top is
+    /// no object. A try whose answer was lost may have stored it: then the next one meets our own object, so whoever is told
+    /// [`Creation::Exists`] compares. A store that does not know the condition is asked first whether there is one.
+    async fn put_new(&self, put: Put) -> Result<Creation>;
 }
 
 /// Setting retention on versions that exist. The store refuses to shorten it.

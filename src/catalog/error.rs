@@ -1,5 +1,6 @@
 //! What can go wrong with a repository as a whole.
 
+use super::ClusterIdentity;
 use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName};
 use crate::{keys, store};
 
@@ -100,6 +101,27 @@ pub enum Error {
         /// The version acknowledged.
         version: String,
     },
+    /// The name belongs to another PostgreSQL cluster.
+    #[error(
+        "cluster {cluster} of this repository is the PostgreSQL cluster with system identifier {} and segments of {} bytes, not the one with {} and {}",
+        found.system_identifier, found.segment_bytes.bytes(), identity.system_identifier, identity.segment_bytes.bytes()
+    )]
+    OtherCluster {
+        /// The name.
+        cluster: ClusterName,
+        /// Which cluster it is.
+        found: ClusterIdentity,
+        /// Which one was at hand.
+        identity: ClusterIdentity,
+    },
+    /// WAL is stored with other content than the one at hand.
+    #[error("{name} is stored with other content: {why}")]
+    WalDiffers {
+        /// The stored object.
+        name: String,
+        /// What is known of it.
+        why: String,
+    },
     /// A worker of our own died; this is a bug.
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
@@ -125,6 +147,12 @@ impl Error {
             Self::Vanished { .. } => {
                 "nothing was published; do not trust this store with backups before `stonewal doctor` passes".into()
             }
+            Self::OtherCluster { .. } => {
+                "give every PostgreSQL cluster a name of its own (cluster in the configuration); nothing was stored".into()
+            }
+            Self::WalDiffers { .. } => {
+                "the stored object was not touched. Two clusters that were one until a failover write different WAL under one name when both go on: stop the one that should not be running, or give it another cluster name".into()
+            }
             Self::Format(_) | Self::Receipts { .. } | Self::Worker(_) => return None,
         })
     }
@@ -132,7 +160,11 @@ impl Error {
     /// Whether stored data is at fault, rather than the store, the keys or this process.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Format(_) | Self::Vanished { .. } | Self::Receipts { .. } | Self::LostKey { .. } => true,
+            Self::Format(_)
+            | Self::Vanished { .. }
+            | Self::Receipts { .. }
+            | Self::LostKey { .. }
+            | Self::WalDiffers { .. } => true,
             Self::Keys(error) => {
                 matches!(
                     error,

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::listing::{Oldest, first_version, first_versions, read_small};
+use super::wal::WalKeys;
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
@@ -43,13 +44,34 @@ pub struct Repository {
     keyring: RwLock<Keyring>,
     findings: Vec<Finding>,
     pub(super) manifest_room: Semaphore,
+    pub(super) wal_keys: WalKeys,
 }
 
 impl Repository {
     /// Opens the repository below `names`; `location` names it in errors.
     pub async fn open(store: Arc<dyn Read>, names: Names, access: Access, location: &str) -> Result<Self> {
-        let mut findings = Vec::new();
         let publishes_only = matches!(access, Access::Writer(_));
+        let mut repository = Self::open_lightly(store, names, access, location).await?;
+        let keys = repository.id();
+        let mut findings = std::mem::take(&mut repository.findings);
+        let keyring = repository.keyring.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let doubt = check_record(&*repository.store, &repository.names, keyring, location, &mut findings).await?;
+        repository.findings = findings;
+        match doubt {
+            None => {}
+            // A host that is given the wrong writer file must not publish where no one will look for it.
+            Some(finding) if publishes_only && !repository.is_vouched_for().await? => {
+                return Err(Error::OtherRepository { keys, found: finding.detail });
+            }
+            Some(finding) => repository.findings.push(finding),
+        }
+        Ok(repository)
+    }
+
+    /// The same without looking whether the keys belong to what lies below `names`: for whoever reads and writes only what
+    /// proves by itself that it does, many times a minute. With key files this asks the store nothing.
+    pub async fn open_lightly(store: Arc<dyn Read>, names: Names, access: Access, location: &str) -> Result<Self> {
+        let mut findings = Vec::new();
         let keyring = match access {
             Access::Passphrase(passphrase) => {
                 let found = find_bundle(&*store, &names, passphrase, None, location).await?;
@@ -63,19 +85,8 @@ impl Repository {
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
-        let (doubt, keys) =
-            (check_record(&*store, &names, &keyring, location, &mut findings).await?, keyring.repository());
-        let mut repository =
-            Self { store, names, keyring: RwLock::new(keyring), findings, manifest_room: Semaphore::new(DISCOVERIES) };
-        match doubt {
-            None => {}
-            // A host that is given the wrong writer file must not publish where no one will look for it.
-            Some(finding) if publishes_only && !repository.is_vouched_for().await? => {
-                return Err(Error::OtherRepository { keys, found: finding.detail });
-            }
-            Some(finding) => repository.findings.push(finding),
-        }
-        Ok(repository)
+        let (keyring, manifest_room) = (RwLock::new(keyring), Semaphore::new(DISCOVERIES));
+        Ok(Self { store, names, keyring, findings, manifest_room, wal_keys: WalKeys::default() })
     }
 
     /// Whether the root writer's certificate of this very host lies here. The record's lock ends one day and its name is
@@ -117,13 +128,34 @@ impl Repository {
 
     /// Reads a manifest, looking for the certificate of its writer if that writer is not known yet.
     pub(super) async fn decode_manifest(&self, bytes: &[u8]) -> Result<Manifest> {
-        let decode = || self.with_keyring(|keyring| Manifest::decode(bytes, keyring.trusted()));
-        match decode() {
-            Err(format::Error::UntrustedWriter { writer, .. }) if self.find_certificate(&writer).await? => {
-                Ok(decode()?)
-            }
-            other => Ok(other?),
+        self.decode_signed(|| None, |trusted| Manifest::decode(bytes, trusted)).await
+    }
+
+    /// Reads something signed: with the writers trusted so far, else with the certificate that it carries, else with one that
+    /// is found in the repository.
+    pub(super) async fn decode_signed<T>(
+        &self,
+        carried: impl FnOnce() -> Option<Vec<u8>>,
+        decode: impl Fn(&[WriterPublic]) -> format::Result<T>,
+    ) -> Result<T> {
+        let attempt = || self.with_keyring(|keyring| decode(keyring.trusted()));
+        let refusal = match attempt() {
+            Err(refusal @ format::Error::UntrustedWriter { .. }) => refusal,
+            decoded => return Ok(decoded?),
+        };
+        if carried().is_some_and(|certificate| self.trust(&certificate))
+            && let Ok(decoded) = attempt()
+        {
+            return Ok(decoded);
         }
+        match refusal {
+            format::Error::UntrustedWriter { ref writer, .. } if self.find_certificate(writer).await? => Ok(attempt()?),
+            refusal => Err(refusal.into()),
+        }
+    }
+
+    fn trust(&self, certificate: &[u8]) -> bool {
+        self.keyring.write().unwrap_or_else(std::sync::PoisonError::into_inner).trust(certificate).is_ok()
     }
 
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.

@@ -5,4 +5,5 @@ mod ground;
 mod order;
 mod restore;
 mod sim;
+mod wal;
 mod world;

@@ -109,6 +109,10 @@ hex_id!(
     Tag, 8, "random part of an object name"
 );
 hex_id!(
+    /// Random, unique for every digest of plain text: without it equal texts would have equal digests.
+    Salt, 16, "salt"
+);
+hex_id!(
     /// Public half of a writer key (Ed25519, RFC 8032).
     WriterPublic, 32, "writer key"
 );

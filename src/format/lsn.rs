@@ -209,7 +209,7 @@ impl SegmentName {
     pub fn start(self, size: SegmentSize) -> Option<Lsn> {
         let per_log = (1 << 32) / size.bytes();
         let inside = u64::from(self.segment) < per_log;
-        inside.then(|| Lsn(u64::from(self.log) << 32 | u64::from(self.segment) * size.bytes()))
+        inside.then(|| Lsn((u64::from(self.log) << 32) | (u64::from(self.segment) * size.bytes())))
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -1,5 +1,9 @@
 //! Object names: where everything lies under the prefix of a repository.
 
+mod wal;
+
+pub use wal::WalName;
+
 use super::{BackupId, ClusterName, Error, KeyId, Result, StreamName, Tag};
 
 /// Builds and reads full object names below one prefix.

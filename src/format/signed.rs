@@ -8,7 +8,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use super::{Error, Result, WriterPublic};
 
 const SIGNATURE_BYTES: usize = 64;
-const ENVELOPE_BYTES: usize = WriterPublic::BYTES + SIGNATURE_BYTES;
+pub(super) const ENVELOPE_BYTES: usize = WriterPublic::BYTES + SIGNATURE_BYTES;
 
 /// What a signature is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub enum Purpose {
     Writer,
     /// The repository record.
     Repository,
+    /// A cluster record.
+    Cluster,
+    /// A WAL object.
+    Wal,
+    /// A record of missing WAL.
+    Gap,
 }
 
 impl Purpose {
@@ -28,6 +34,9 @@ impl Purpose {
             Self::Manifest => "manifest",
             Self::Writer => "writer certificate",
             Self::Repository => "repository record",
+            Self::Cluster => "cluster record",
+            Self::Wal => "WAL object",
+            Self::Gap => "gap record",
         }
     }
 
@@ -36,6 +45,9 @@ impl Purpose {
             Self::Manifest => b"stonewal/v1/signed/manifest",
             Self::Writer => b"stonewal/v1/signed/writer",
             Self::Repository => b"stonewal/v1/signed/repository",
+            Self::Cluster => b"stonewal/v1/signed/cluster",
+            Self::Wal => b"stonewal/v1/signed/wal",
+            Self::Gap => b"stonewal/v1/signed/gap",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What this process holds: whom it wraps keys to, what it can open, whom it believes, and as whom it publishes.
 
+use std::sync::Arc;
+
 use super::{Bundle, Certificate, Error, Identity, Recipient, RecoveryFile, Result, WriterFile, WriterKey, unwrap};
 use crate::format::{DataKey, KeyId, RepositoryId, Tag, WriterPublic};
 
@@ -10,7 +12,8 @@ pub struct Keyring {
     root: WriterPublic,
     bundle: Option<Tag>,
     trusted: Vec<WriterPublic>,
-    writer: Option<WriterKey>,
+    writer: Option<Arc<WriterKey>>,
+    certificate: Option<Vec<u8>>,
     recipients: Vec<Recipient>,
     metadata_recipients: Vec<Recipient>,
     payload_identities: Vec<Identity>,
@@ -27,7 +30,8 @@ impl Keyring {
             root: *bundle.writer.public(),
             bundle: Some(fingerprint),
             trusted: vec![*bundle.writer.public()],
-            writer: Some(bundle.writer),
+            writer: Some(Arc::new(bundle.writer)),
+            certificate: None,
             metadata_recipients: recipients.clone(),
             recipients,
             payload_identities: vec![bundle.identity.clone()],
@@ -44,7 +48,8 @@ impl Keyring {
             root: file.root,
             bundle: Some(file.bundle),
             trusted: vec![file.root, *file.writer.public()],
-            writer: Some(file.writer),
+            writer: Some(Arc::new(file.writer)),
+            certificate: file.certificate,
             metadata_recipients,
             recipients: file.recipients,
             payload_identities: Vec::new(),
@@ -60,6 +65,7 @@ impl Keyring {
             bundle: None,
             trusted: vec![file.root],
             writer: None,
+            certificate: None,
             recipients: Vec::new(),
             metadata_recipients: Vec::new(),
             payload_identities: vec![file.identity.clone()],
@@ -108,8 +114,13 @@ impl Keyring {
     }
 
     /// The key this process publishes with.
-    pub fn writer(&self) -> Result<&WriterKey> {
+    pub fn writer(&self) -> Result<&Arc<WriterKey>> {
         self.writer.as_ref().ok_or(Error::Missing { what: "a writer key" })
+    }
+
+    /// The root's certificate for that key, to publish beside what it signs; the root needs none.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
     }
 
     /// Recipients of payload keys.

@@ -4,7 +4,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::{Error, Result};
-use crate::format::{DataKey, RepositoryId, StreamId, Tag};
+use crate::format::{DataKey, RepositoryId, Salt, StreamId, Tag};
 
 pub(super) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
@@ -26,6 +26,11 @@ pub fn tag() -> Result<Tag> {
 /// A fresh stream id.
 pub fn stream_id() -> Result<StreamId> {
     bytes().map(StreamId::new)
+}
+
+/// A fresh salt.
+pub fn salt() -> Result<Salt> {
+    bytes().map(Salt::new)
 }
 
 /// A fresh repository id.

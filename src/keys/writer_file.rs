@@ -1,5 +1,7 @@
 //! The writer file: what a host gets that backs up and must not decrypt.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
@@ -26,6 +28,8 @@ pub struct WriterFile {
     pub writer: WriterKey,
     /// Opens metadata keys only.
     pub metadata: Identity,
+    /// The root's certificate for the writer key; `None` in files made before they carried it.
+    pub certificate: Option<Vec<u8>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +43,8 @@ struct Record {
     recipients: Vec<String>,
     writer_secret: String,
     metadata_identity: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 impl Drop for Record {
@@ -59,7 +65,9 @@ impl WriterFile {
         recipients.extend(bundle.recipients.iter().cloned());
         let root = *bundle.writer.public();
         let (name, repository) = (name.to_owned(), bundle.repository);
-        let file = Self { name, repository, root, bundle: fingerprint, recipients, writer, metadata };
+        let encoded = Some(certificate.encode(&bundle.writer)?);
+        let file =
+            Self { name, repository, root, bundle: fingerprint, recipients, writer, metadata, certificate: encoded };
         Ok((file, certificate))
     }
 
@@ -74,6 +82,7 @@ impl WriterFile {
             recipients: self.recipients.iter().map(ToString::to_string).collect(),
             writer_secret: self.writer.secret().expose_secret().to_owned(),
             metadata_identity: self.metadata.secret().expose_secret().to_owned(),
+            certificate: self.certificate.as_deref().map(|bytes| STANDARD.encode(bytes)),
         };
         let toml = toml::to_string(&record).map_err(|e| Error::File { what: WHAT, why: e.to_string() })?;
         let note =
@@ -97,6 +106,12 @@ impl WriterFile {
             recipients: record.recipients.iter().map(|text| text.parse()).collect::<Result<_>>()?,
             writer: WriterKey::parse(&SecretString::from(record.writer_secret.clone()))?,
             metadata: Identity::parse(&SecretString::from(record.metadata_identity.clone()))?,
+            certificate: record
+                .certificate
+                .as_ref()
+                .map(|text| STANDARD.decode(text))
+                .transpose()
+                .map_err(|_| Error::File { what: WHAT, why: "its certificate is not base64 text".into() })?,
         })
     }
 }

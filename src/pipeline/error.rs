@@ -25,6 +25,15 @@ pub enum Error {
         #[source]
         source: format::Error,
     },
+    /// A WAL object cannot be made or is not what its signature says.
+    #[error("{object}")]
+    Wal {
+        /// What it holds.
+        object: String,
+        /// The fault.
+        #[source]
+        source: format::Error,
+    },
     /// A chunk that the manifest pins is not there.
     #[error("chunk {key} in version {version} is missing")]
     MissingChunk {
@@ -65,6 +74,7 @@ impl Error {
             Self::Format { .. } | Self::MissingChunk { .. } | Self::AlteredChunk { .. } => Some(
                 "nothing from the damaged place onward was released; run `stonewal verify --level checksum` for the whole extent, and restore another backup (`stonewal list`)".into(),
             ),
+            Self::Wal { .. } => Some("run `stonewal wal verify --level full` for the whole extent".into()),
             Self::Incomplete { .. } | Self::Worker(_) => None,
         }
     }
@@ -72,9 +82,11 @@ impl Error {
     /// Whether stored data is at fault, rather than the store or this process.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Format { .. } | Self::MissingChunk { .. } | Self::AlteredChunk { .. } | Self::Incomplete { .. } => {
-                true
-            }
+            Self::Format { .. }
+            | Self::Wal { .. }
+            | Self::MissingChunk { .. }
+            | Self::AlteredChunk { .. }
+            | Self::Incomplete { .. } => true,
             Self::Keys(error) => matches!(error, keys::Error::WrongKey { .. } | keys::Error::Format(_)),
             Self::Store(error) => matches!(error, store::Error::Corrupt { .. }),
             Self::Worker(_) => false,

@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::conninfo::{ConnInfo, Endpoint};
+use super::conninfo::ConnInfo;
 use super::error::words;
+use super::tls::Check;
 use super::{Error, Result};
 use crate::observe::chain;
 
 mod attempt;
+mod session;
 
-use attempt::{attempt, places, unreachable};
+pub(super) use attempt::{Keepalives, Opening, connect, unreachable};
 
 /// An open session. Dropping it closes the connection; a backend in the middle of a statement notices only later, see
 /// [`terminate_backends`].
@@ -30,38 +32,7 @@ pub struct Session {
 impl Session {
     /// Connects to the first endpoint that fits. Safe to drop at any point.
     pub async fn connect(info: &ConnInfo, application_name: &str) -> Result<Self> {
-        let wanted = info.param("target_session_attrs").unwrap_or("any");
-        let passes: &[&str] = if wanted == "prefer-standby" { &["standby", "any"] } else { &[wanted] };
-        let mut last = None;
-        for attrs in passes {
-            for endpoint in info.endpoints() {
-                match Self::endpoint(info, endpoint, application_name, attrs).await {
-                    Ok(session) => return Ok(session),
-                    // Docs 34.1.1.3: when a server refuses the login, the remaining hosts are not tried.
-                    Err(
-                        e @ (Error::Authentication { .. }
-                        | Error::NoDatabase { .. }
-                        | Error::Setting { .. }
-                        | Error::File { .. }),
-                    ) => return Err(e),
-                    Err(e) => last = Some(e),
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::Setting { name: "host".into(), what: "is empty".into() }))
-    }
-
-    async fn endpoint(info: &ConnInfo, endpoint: &Endpoint, application_name: &str, attrs: &str) -> Result<Self> {
-        let mut last = None;
-        for place in places(info, endpoint).await? {
-            match attempt(&info.pinned(place), application_name).await {
-                Ok(session) if session.fits(attrs).await? => return Ok(session),
-                Ok(session) => last = Some(unreachable(&session.info, &format!("the server is not {attrs}"))),
-                Err(e @ (Error::Unreachable { .. } | Error::Busy { .. })) => last = Some(e),
-                Err(e) => return Err(e),
-            }
-        }
-        Err(last.unwrap_or_else(|| unreachable(info, "the host name has no address")))
+        attempt::connect(info, application_name).await
     }
 
     /// Takes over a fresh connection and prepares it for a long job.
@@ -135,8 +106,14 @@ impl Session {
         };
         Error::Lost { target: self.info.redacted(), what }
     }
+}
 
-    async fn fits(&self, attrs: &str) -> Result<bool> {
+impl Opening for Session {
+    async fn open(info: &ConnInfo, application_name: &str, check: Option<Check>) -> Result<Self> {
+        session::open(info, application_name, check).await
+    }
+
+    async fn fits(&mut self, attrs: &str) -> Result<bool> {
         let writable = || async {
             let row = self.client.query_one("SHOW transaction_read_only", &[]).await;
             row.map(|row| row.get::<_, String>(0) == "off")

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::replication::Failure;
 use crate::observe::chain;
 
 /// Result of a call in [`crate::postgres`].
@@ -72,6 +73,22 @@ pub enum Error {
         /// user@host:port/database.
         target: String,
         /// Last words.
+        what: String,
+    },
+    /// The server refused a replication command, or broke it off.
+    #[error("{action}: {failure}")]
+    Replication {
+        /// What was being done.
+        action: String,
+        /// What it means, and the server's own words.
+        failure: Box<Failure>,
+    },
+    /// What answers there breaks PostgreSQL's protocol.
+    #[error("{target} does not keep to PostgreSQL's protocol: {what}")]
+    Protocol {
+        /// user@host:port/database.
+        target: String,
+        /// What came.
         what: String,
     },
     /// The role lacks a right.
@@ -197,6 +214,8 @@ impl Error {
             Self::Tls { .. } => "check sslmode and sslrootcert; verify-full needs the CA of the server and its name as written in the certificate".into(),
             Self::Busy { .. } => "try again when the server is up, or raise max_connections".into(),
             Self::Lost { .. } => "nothing was published; look into the server's log, then run the command again".into(),
+            Self::Replication { failure, .. } => return failure.hint(),
+            Self::Protocol { .. } => "check that host and port are those of PostgreSQL itself: replication does not pass through a connection pooler".into(),
             Self::Denied { action, .. } if action.contains("role passwords") => "run as a superuser, or leave the passwords out (globals = \"no-passwords\")".into(),
             Self::Denied { .. } => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) and, with row security, BYPASSRLS let a role dump everything".into(),
             Self::ProgramMissing { program, .. } => format!("install the PostgreSQL client programs (Debian: postgresql-client), or name the path of {program}"),

@@ -13,6 +13,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use super::{ConnInfo, Error, Result};
 
+/// How the refusal of a server without TLS ends, in the driver's words and in ours.
+pub(super) const NOT_OFFERED: &str = "server does not support TLS";
+
 /// What `sslmode` asks of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {

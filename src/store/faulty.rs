@@ -26,8 +26,8 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Append, Error, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain, StoreClock,
-    Stored, VersionId,
+    Append, Creation, Error, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result,
+    Retain, StoreClock, Stored, VersionId,
 };
 
 /// What happens to one call.
@@ -133,6 +133,23 @@ impl<S> Faulty<S> {
         work(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What a read gives when the storage below it is broken.
+    fn spoil(&self, body: Bytes, fault: Fault) -> Bytes {
+        if body.is_empty() {
+            return body;
+        }
+        let at = self.locked(|plan| plan.random.usize(0..body.len()));
+        match fault {
+            Fault::Truncate => body.slice(..at),
+            Fault::Corrupt => {
+                let mut bytes = BytesMut::from(&body[..]);
+                bytes[at] ^= 1 << (at % 8);
+                bytes.freeze()
+            }
+            _ => body,
+        }
+    }
+
     /// One call: draws its fault, lets the effect happen or not.
     async fn meet<T>(&self, name: &'static str, effect: impl Future<Output = Result<T>>) -> Result<(T, Fault)> {
         let fault = self.locked(|plan| {
@@ -158,19 +175,12 @@ fn injected(name: &'static str) -> Error {
 impl<S: Read> Read for Faulty<S> {
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes> {
         let (body, fault) = self.meet("get", self.inner.get(key, version, range)).await?;
-        if body.is_empty() {
-            return Ok(body);
-        }
-        let at = self.locked(|plan| plan.random.usize(0..body.len()));
-        Ok(match fault {
-            Fault::Truncate => body.slice(..at),
-            Fault::Corrupt => {
-                let mut bytes = BytesMut::from(&body[..]);
-                bytes[at] ^= 1 << (at % 8);
-                bytes.freeze()
-            }
-            _ => body,
-        })
+        Ok(self.spoil(body, fault))
+    }
+
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>> {
+        let (newest, fault) = self.meet("newest", self.inner.newest(key, most)).await?;
+        Ok(newest.map(|newest| Newest { body: self.spoil(newest.body, fault), ..newest }))
     }
 
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
@@ -190,6 +200,10 @@ impl<S: Read> Read for Faulty<S> {
 impl<S: Append> Append for Faulty<S> {
     async fn put(&self, put: Put) -> Result<Stored> {
         self.meet("put", self.inner.put(put)).await.map(|(stored, _)| stored)
+    }
+
+    async fn put_new(&self, put: Put) -> Result<Creation> {
+        self.meet("put_new", self.inner.put_new(put)).await.map(|(creation, _)| creation)
     }
 }
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Append, Entry, Error, Head, ListQuery, Lock, LockMode, ObjectKey, Page, PageToken, Prune, Put, Read, Result,
-    Retain, StoreClock, Stored, VersionId,
+    Append, Creation, Entry, Error, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Prune, Put,
+    Read, Result, Retain, StoreClock, Stored, VersionId,
 };
 
 /// One version, or a delete marker if it has no body.
@@ -33,6 +33,18 @@ struct State {
     objects: BTreeMap<String, Vec<Version>>,
     written: u64,
     last: Timestamp,
+}
+
+impl State {
+    fn add(&mut self, now: Timestamp, key: &ObjectKey, body: Option<Bytes>, lock: Option<Lock>) -> VersionId {
+        self.written += 1;
+        self.last = now.max(self.last.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now));
+        // Opaque, as every store's: neither a number nor in an order.
+        let id = VersionId::new(format!("{:016x}.v", self.written.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let version = Version { id: id.clone(), body, at: self.last, lock };
+        self.objects.entry(key.as_str().to_owned()).or_default().push(version);
+        id
+    }
 }
 
 #[derive(Debug, Default)]
@@ -113,15 +125,7 @@ impl Memory {
 
     fn add(&self, key: &ObjectKey, body: Option<Bytes>, lock: Option<Lock>) -> VersionId {
         let now = self.bucket.clock.now();
-        self.locked(|state| {
-            state.written += 1;
-            state.last = now.max(state.last.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now));
-            // Opaque, as every store's: neither a number nor in an order.
-            let id = VersionId::new(format!("{:016x}.v", state.written.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-            let version = Version { id: id.clone(), body, at: state.last, lock };
-            state.objects.entry(key.as_str().to_owned()).or_default().push(version);
-            id
-        })
+        self.locked(|state| state.add(now, key, body, lock))
     }
 
     fn version<T>(
@@ -151,6 +155,15 @@ impl Read for Memory {
             return Err(Error::Corrupt { target: key.to_string(), what });
         }
         Ok(body.slice(start..end))
+    }
+
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>> {
+        let newest = self.locked(|state| state.objects.get(key.as_str())?.last().cloned());
+        Ok(newest.and_then(|Version { id, body, .. }| {
+            let body = body?;
+            let taken = usize::try_from(most).unwrap_or(usize::MAX).min(body.len());
+            Some(Newest { version: id, bytes: body.len() as u64, body: body.slice(..taken) })
+        }))
     }
 
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
@@ -222,6 +235,17 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
 impl Append for Memory {
     async fn put(&self, put: Put) -> Result<Stored> {
         Ok(Stored { version: self.add(&put.key, Some(put.body), put.lock) })
+    }
+
+    async fn put_new(&self, put: Put) -> Result<Creation> {
+        let now = self.bucket.clock.now();
+        Ok(self.locked(|state| {
+            let newest = state.objects.get(put.key.as_str()).and_then(|versions| versions.last());
+            if newest.is_some_and(|newest| newest.body.is_some()) {
+                return Creation::Exists;
+            }
+            Creation::Stored(Stored { version: state.add(now, &put.key, Some(put.body), put.lock) })
+        }))
     }
 }
 

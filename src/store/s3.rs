@@ -14,8 +14,8 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 
 use super::{
-    Append, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain, StoreClock, Stored,
-    VersionId,
+    Append, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain,
+    StoreClock, Stored, VersionId,
 };
 
 mod body;
@@ -25,6 +25,7 @@ mod classify;
 mod connect;
 mod hide;
 mod list;
+mod newest;
 mod object;
 mod options;
 mod probe;
@@ -90,6 +91,10 @@ impl Read for S3 {
         self.get_range(key, version, range).await
     }
 
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>> {
+        self.get_newest(key, most).await
+    }
+
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
         self.head_version(key, version).await
     }
@@ -107,6 +112,10 @@ impl Read for S3 {
 impl Append for S3 {
     async fn put(&self, put: Put) -> Result<Stored> {
         self.put_object(&put, self.checksum).await
+    }
+
+    async fn put_new(&self, put: Put) -> Result<Creation> {
+        self.create_object(&put, self.checksum).await
     }
 }
 

@@ -112,6 +112,26 @@ pub struct Stored {
     pub version: VersionId,
 }
 
+/// What became of a PUT that may only create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is stored.
+    Stored(Stored),
+    /// The key has an object: maybe our own, from a try whose answer was lost.
+    Exists,
+}
+
+/// The newest version of an object, or its beginning.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// Its version; `null` also where the store does not say (an empty object).
+    pub version: VersionId,
+    /// Length of the whole object in bytes.
+    pub bytes: u64,
+    /// Its first bytes.
+    pub body: Bytes,
+}
+
 /// Metadata of one version.
 #[derive(Clone, Debug)]
 pub struct Head {

@@ -15,7 +15,8 @@ use stonewal::observe::Progress;
 use stonewal::pipeline::{Encoding, StreamReader, StreamWriter, Target};
 use stonewal::store::memory::Memory;
 use stonewal::store::{
-    Append, Head, ListQuery, ObjectKey, Page, PageToken, Put, Read, Result, StoreClock, Stored, VersionId,
+    Append, Creation, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Put, Read, Result, StoreClock, Stored,
+    VersionId,
 };
 use tokio::sync::Semaphore;
 
@@ -48,6 +49,10 @@ impl Append for Gated {
         self.putting.fetch_sub(1, Ordering::SeqCst);
         stored
     }
+
+    async fn put_new(&self, put: Put) -> Result<Creation> {
+        self.put(put).await.map(Creation::Stored)
+    }
 }
 
 #[async_trait]
@@ -55,6 +60,10 @@ impl Read for Gated {
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes> {
         self.gets.fetch_add(1, Ordering::SeqCst);
         self.inner.get(key, version, range).await
+    }
+
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>> {
+        self.inner.newest(key, most).await
     }
 
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {

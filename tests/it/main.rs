@@ -9,5 +9,6 @@ mod fail;
 mod faulty;
 mod flow;
 mod postgres;
+mod replication;
 mod support;
 mod wire;

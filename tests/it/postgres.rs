@@ -4,6 +4,7 @@ mod connect;
 mod dump;
 mod load;
 mod roundtrip;
+mod servers;
 
 use std::time::{Duration, Instant};
 

@@ -136,6 +136,10 @@ impl Read for Opaque {
         Ok(bytes)
     }
 
+    async fn newest(&self, key: &ObjectKey, most: u64) -> store::Result<Option<store::Newest>> {
+        self.0.newest(key, most).await
+    }
+
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> store::Result<Head> {
         self.0.head(key, version).await
     }

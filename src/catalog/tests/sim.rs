@@ -19,7 +19,8 @@ use crate::catalog::Committed;
 use crate::store::faulty::{Fault, Faulty, Rates};
 use crate::store::memory::Memory;
 use crate::store::{
-    Append, Head, ListQuery, ObjectKey, Page, PageToken, Put, Read, Result, StoreClock, Stored, VersionId,
+    Append, Creation, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Put, Read, Result, StoreClock, Stored,
+    VersionId,
 };
 
 /// The machine dies at one call to the store, before or after its effect, and nothing runs after that.
@@ -57,6 +58,10 @@ impl Read for Mortal {
         self.live(self.inner.get(key, version, range)).await
     }
 
+    async fn newest(&self, key: &ObjectKey, most: u64) -> Result<Option<Newest>> {
+        self.live(self.inner.newest(key, most)).await
+    }
+
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
         self.live(self.inner.head(key, version)).await
     }
@@ -74,6 +79,10 @@ impl Read for Mortal {
 impl Append for Mortal {
     async fn put(&self, put: Put) -> Result<Stored> {
         self.live(self.inner.put(put)).await
+    }
+
+    async fn put_new(&self, put: Put) -> Result<Creation> {
+        self.live(self.inner.put_new(put)).await
     }
 }
 

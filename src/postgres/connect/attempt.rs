@@ -1,22 +1,15 @@
-//! One connection attempt: which address, which of the ways `sslmode` allows, how long, and what a failure means.
+//! Connection attempts of every kind of session: which server, which address, which of the ways `sslmode` allows, how long.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
-use tokio::task::JoinSet;
-use tokio_postgres::{Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
-
 use super::super::conninfo::{ConnInfo, Endpoint};
-use super::super::error::words;
-use super::super::tls::{self, Check};
+use super::super::replication::Fault;
+use super::super::tls::{Check, NOT_OFFERED};
 use super::super::{Error, Result};
-use super::Session;
 use crate::limits::CONNECT_SECONDS_DEFAULT;
 
 /// The endpoint once per address of its name.
-pub(super) async fn places(info: &ConnInfo, endpoint: &Endpoint) -> Result<Vec<Endpoint>> {
+async fn places(info: &ConnInfo, endpoint: &Endpoint) -> Result<Vec<Endpoint>> {
     if endpoint.is_socket() || endpoint.hostaddr.is_some() {
         return Ok(vec![endpoint.clone()]);
     }
@@ -25,28 +18,86 @@ pub(super) async fn places(info: &ConnInfo, endpoint: &Endpoint) -> Result<Vec<E
     Ok(found.map(|address| Endpoint { hostaddr: Some(address.ip()), ..endpoint.clone() }).collect())
 }
 
+/// A kind of session that can be opened. What all kinds share is below: which server, which way, how long.
+pub(in crate::postgres) trait Opening: Sized + Send {
+    /// Opens one to the single endpoint of `info`, encrypted with this check or not at all.
+    fn open(info: &ConnInfo, application_name: &str, check: Option<Check>)
+    -> impl Future<Output = Result<Self>> + Send;
+
+    /// Whether the server is what `target_session_attrs` asks for.
+    fn fits(&mut self, attrs: &str) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// The first endpoint that answers and fits.
+pub(in crate::postgres) async fn connect<T: Opening>(info: &ConnInfo, application_name: &str) -> Result<T> {
+    let wanted = info.param("target_session_attrs").unwrap_or("any");
+    let passes: &[&str] = if wanted == "prefer-standby" { &["standby", "any"] } else { &[wanted] };
+    let mut last = None;
+    for attrs in passes {
+        for endpoint in info.endpoints() {
+            match at_endpoint(info, endpoint, application_name, attrs).await {
+                Ok(session) => return Ok(session),
+                // Docs 34.1.1.3: when a server refuses the login, the remaining hosts are not tried.
+                Err(e) if is_refusal(&e) => return Err(e),
+                Err(e) => last = Some(e),
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::Setting { name: "host".into(), what: "is empty".into() }))
+}
+
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::Authentication { .. } | Error::NoDatabase { .. } | Error::Setting { .. } | Error::File { .. } => true,
+        Error::Replication { failure, .. } => failure.fault != Fault::NoWalSender,
+        _ => false,
+    }
+}
+
+async fn at_endpoint<T: Opening>(
+    info: &ConnInfo,
+    endpoint: &Endpoint,
+    application_name: &str,
+    attrs: &str,
+) -> Result<T> {
+    let mut last = None;
+    for place in places(info, endpoint).await? {
+        let pinned = info.pinned(place);
+        match attempt::<T>(&pinned, application_name).await {
+            Ok(mut session) => {
+                if session.fits(attrs).await? {
+                    return Ok(session);
+                }
+                last = Some(unreachable(&pinned, &format!("the server is not {attrs}")));
+            }
+            Err(e @ (Error::Unreachable { .. } | Error::Busy { .. })) => last = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last.unwrap_or_else(|| unreachable(info, "the host name has no address")))
+}
+
 /// One address, the ways `sslmode` allows in their order (docs 34.19.3, table 34.1).
-pub(super) async fn attempt(info: &ConnInfo, application_name: &str) -> Result<Session> {
+async fn attempt<T: Opening>(info: &ConnInfo, application_name: &str) -> Result<T> {
     let is_socket = info.endpoints().iter().all(Endpoint::is_socket);
     let default = if info.param("sslrootcert") == Some("system") { "verify-full" } else { "prefer" };
+    let timed = |check| timed::<T>(info, application_name, check);
     match info.param("sslmode").unwrap_or(default) {
-        _ if is_socket => timed(info, application_name, None).await,
-        "disable" => timed(info, application_name, None).await,
-        "allow" => match timed(info, application_name, None).await {
-            Err(error) if is_turned_away(&error) => timed(info, application_name, Some(Check::ChainIfRoots)).await,
+        _ if is_socket => timed(None).await,
+        "disable" => timed(None).await,
+        "allow" => match timed(None).await {
+            Err(error) if is_turned_away(&error) => timed(Some(Check::ChainIfRoots)).await,
             other => other,
         },
-        "require" => timed(info, application_name, Some(Check::ChainIfRoots)).await,
-        "verify-ca" => timed(info, application_name, Some(Check::Chain)).await,
-        "verify-full" => timed(info, application_name, Some(Check::ChainAndName)).await,
-        _ => match timed(info, application_name, Some(Check::ChainIfRoots)).await {
+        "require" => timed(Some(Check::ChainIfRoots)).await,
+        "verify-ca" => timed(Some(Check::Chain)).await,
+        "verify-full" => timed(Some(Check::ChainAndName)).await,
+        _ => match timed(Some(Check::ChainIfRoots)).await {
             // Without TLS there is one way only, and its refusal is the one that counts.
-            Err(Error::Tls { what, .. }) if what.ends_with("server does not support TLS") => {
-                timed(info, application_name, None).await
-            }
+            Err(Error::Tls { what, .. }) if what.ends_with(NOT_OFFERED) => timed(None).await,
             Err(first) if matches!(first, Error::Tls { .. }) || is_turned_away(&first) => {
                 // The refusal of the better way is the one to tell when both fail.
-                timed(info, application_name, None).await.map_err(|_| first)
+                timed(None).await.map_err(|_| first)
             }
             other => other,
         },
@@ -55,107 +106,53 @@ pub(super) async fn attempt(info: &ConnInfo, application_name: &str) -> Result<S
 
 /// Whether pg_hba.conf turned us away, which another way in may change; a wrong password it does not.
 fn is_turned_away(error: &Error) -> bool {
-    matches!(error, Error::Authentication { what, .. } if what.ends_with("[28000]"))
+    match error {
+        Error::Authentication { what, .. } => what.ends_with("[28000]"),
+        Error::Replication { failure, .. } => failure.error.code == "28000",
+        _ => false,
+    }
 }
 
-async fn timed(info: &ConnInfo, application_name: &str, check: Option<Check>) -> Result<Session> {
+async fn timed<T: Opening>(info: &ConnInfo, application_name: &str, check: Option<Check>) -> Result<T> {
     let limit = match info.number("connect_timeout")? {
         // libpq: below 2 is 2, zero and less is for ever; for ever is not for unattended jobs.
         Some(seconds) if seconds > 0 => u64::try_from(seconds).unwrap_or(2).max(2),
         _ => CONNECT_SECONDS_DEFAULT,
     };
-    match tokio::time::timeout(Duration::from_secs(limit), open(info, application_name, check)).await {
+    match tokio::time::timeout(Duration::from_secs(limit), T::open(info, application_name, check)).await {
         Ok(done) => done,
         Err(_) => Err(unreachable(info, &format!("no answer within {limit} s"))),
     }
 }
 
-async fn open(info: &ConnInfo, application_name: &str, check: Option<Check>) -> Result<Session> {
-    let config = config(info, application_name, check.is_some())?;
-    let mut driver = JoinSet::new();
-    let client = match check {
-        None => {
-            let (client, connection) = config.connect(NoTls).await.map_err(|e| classify(info, &e))?;
-            driver.spawn(connection);
-            client
-        }
-        Some(check) => {
-            let tls = MakeRustlsConnect::new(tls::client_config(info, check)?);
-            let (client, connection) = config.connect(tls).await.map_err(|e| classify(info, &e))?;
-            driver.spawn(connection);
-            client
-        }
-    };
-    Session::prepare(client, driver, info, check.is_some()).await
+/// When a dead peer is noticed: within half a minute (PAINS C6), unless the settings say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::postgres) struct Keepalives {
+    pub(in crate::postgres) enabled: bool,
+    pub(in crate::postgres) idle: Duration,
+    pub(in crate::postgres) interval: Duration,
+    pub(in crate::postgres) count: u32,
+    /// How long data may stay unacknowledged; `None` for what the system has.
+    pub(in crate::postgres) user_timeout: Option<Duration>,
 }
 
-fn config(info: &ConnInfo, application_name: &str, encrypted: bool) -> Result<Config> {
-    use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-    let mut config = Config::new();
-    for endpoint in info.endpoints() {
-        config.host(&endpoint.host).port(endpoint.port);
-        endpoint.hostaddr.map(|address: IpAddr| config.hostaddr(address));
-        if let Some(password) = info.password_for(endpoint)? {
-            config.password(password.expose_secret());
-        }
-    }
-    config.user(info.user()).dbname(info.dbname()).application_name(application_name);
-    config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
-    if info.param("sslnegotiation") == Some("direct") {
-        config.ssl_negotiation(SslNegotiation::Direct);
-    }
-    config.channel_binding(match info.param("channel_binding") {
-        Some("disable") => ChannelBinding::Disable,
-        Some("require") => ChannelBinding::Require,
-        _ => ChannelBinding::Prefer,
-    });
-    if let Some(options) = info.param("options") {
-        config.options(options);
-    }
-    keepalives(info, &mut config)?;
-    Ok(config)
-}
-
-/// A dead peer is noticed within half a minute (PAINS C6), unless the settings say otherwise.
-fn keepalives(info: &ConnInfo, config: &mut Config) -> Result<()> {
-    let seconds = |name: &str, default: u64| -> Result<Duration> {
-        let value = info.number(name)?.filter(|n| *n > 0).and_then(|n| u64::try_from(n).ok());
-        Ok(Duration::from_secs(value.unwrap_or(default)))
-    };
-    config.keepalives(info.number("keepalives")? != Some(0));
-    config.keepalives_idle(seconds("keepalives_idle", 10)?);
-    config.keepalives_interval(seconds("keepalives_interval", 5)?);
-    let count = info.number("keepalives_count")?.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-    config.keepalives_retries(count.unwrap_or(3));
-    if let Some(millis) = info.number("tcp_user_timeout")?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0) {
-        config.tcp_user_timeout(Duration::from_millis(millis));
-    }
-    Ok(())
-}
-
-pub(super) fn unreachable(info: &ConnInfo, what: &str) -> Error {
-    Error::Unreachable { target: info.redacted(), what: what.into() }
-}
-
-/// What a failed connection means.
-fn classify(info: &ConnInfo, error: &tokio_postgres::Error) -> Error {
-    let (target, what) = (info.redacted(), words(error));
-    if let Some(code) = error.code() {
-        return match code.code() {
-            "3D000" => Error::NoDatabase { target },
-            // Class 53: no resources; 57P01 to 57P03: shutting down or starting.
-            code if code.starts_with("53") || code.starts_with("57P") => Error::Busy { target, what },
-            "42501" => Error::Denied { action: format!("connect to {target}"), what },
-            _ => Error::Authentication { target, what },
+impl Keepalives {
+    /// As the settings say.
+    pub(in crate::postgres) fn of(info: &ConnInfo) -> Result<Self> {
+        let positive = |name: &str| -> Result<Option<u64>> {
+            Ok(info.number(name)?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0))
         };
+        let count = positive("keepalives_count")?.and_then(|n| u32::try_from(n).ok());
+        Ok(Self {
+            enabled: info.number("keepalives")? != Some(0),
+            idle: Duration::from_secs(positive("keepalives_idle")?.unwrap_or(10)),
+            interval: Duration::from_secs(positive("keepalives_interval")?.unwrap_or(5)),
+            count: count.unwrap_or(3),
+            user_timeout: positive("tcp_user_timeout")?.map(Duration::from_millis),
+        })
     }
-    // The driver keeps its error kinds private; their texts are fixed.
-    let kind = error.to_string();
-    if kind.starts_with("error performing TLS handshake") {
-        Error::Tls { target, what }
-    } else if kind.starts_with("authentication error") || what.contains("password missing") {
-        Error::Authentication { target, what }
-    } else {
-        Error::Unreachable { target, what }
-    }
+}
+
+pub(in crate::postgres) fn unreachable(info: &ConnInfo, what: &str) -> Error {
+    Error::Unreachable { target: info.redacted(), what: what.into() }
 }

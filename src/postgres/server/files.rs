@@ -1,7 +1,7 @@
-//! Files of the disposable server, owned by the user it runs as.
+//! Files of a server, owned by the user it runs as.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown};
 use std::path::Path;
 
 use secrecy::ExposeSecret as _;
@@ -35,15 +35,13 @@ pub(super) fn make_dir(path: &Path, owner: Option<&User>) -> std::io::Result<()>
 pub(super) fn configure(options: &ServerOptions, owner: Option<&User>) -> std::io::Result<()> {
     let data = options.dir.join("data");
     let mut settings = String::new();
-    let mut set = |name: &str, value: &str| {
-        writeln!(settings, "{name} = '{}'", value.replace('\'', "''")).map_err(std::io::Error::other)
-    };
+    let mut set =
+        |name: &str, value: &str| writeln!(settings, "{name} = {}", quoted(value)).map_err(std::io::Error::other);
     set("logging_collector", "off")?;
     set("log_min_messages", "warning")?;
+    // Nothing else: what was committed must outlive SIGKILL, and backups from a standby want full pages.
     if !options.fsync {
-        for name in ["fsync", "synchronous_commit", "full_page_writes"] {
-            set(name, "off")?;
-        }
+        set("fsync", "off")?;
     }
     if let Some((cert, key)) = &options.tls {
         write(&data.join("server.crt"), &std::fs::read_to_string(cert)?, owner)?;
@@ -62,12 +60,34 @@ pub(super) fn configure(options: &ServerOptions, owner: Option<&User>) -> std::i
 }
 
 /// Created unreadable for others, before the text is in it.
-fn write(path: &Path, text: &str, owner: Option<&User>) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, text: &str, owner: Option<&User>) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     give(path, owner)
+}
+
+/// A string in `postgresql.conf`.
+pub(super) fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A value in a connection string (docs 34.1.1.1).
+pub(super) fn conninfo_value(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A directory and all below it; links are given themselves, not what they point to.
+pub(super) fn give_tree(path: &Path, owner: &User) -> std::io::Result<()> {
+    lchown(path, Some(owner.uid), Some(owner.gid))?;
+    if !path.symlink_metadata()?.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        give_tree(&entry?.path(), owner)?;
+    }
+    Ok(())
 }
 
 fn give(path: &Path, owner: Option<&User>) -> std::io::Result<()> {

@@ -6,8 +6,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
-use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use bytes::{Bytes, BytesMut};
@@ -21,24 +21,36 @@ use crate::limits::MAPPED_BYTES_MIN;
 use crate::observe::chain;
 
 const GET: &str = "s3:GetObjectVersion";
-const PUT: &str = "s3:PutObject";
+pub(super) const PUT: &str = "s3:PutObject";
+
+/// What the SDK says of one PUT.
+pub(super) type PutAnswer = Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>>;
 
 impl S3 {
     pub(super) async fn put_object(&self, put: &Put, checksum: Checksum) -> Result<Stored> {
         let call = Call::key(PUT, &put.key);
         let sum = checksum.of(&put.body);
-        let stored = self.call(call, || Box::pin(self.put_once(call, put, checksum, &sum))).await?;
+        let attempt = || async {
+            let answer = self.send(call, put, self.put_request(put), (checksum, &sum)).await?;
+            let output = answer.map_err(|error| self.failure(call, &error))?;
+            self.acknowledged(call, put, (checksum, &sum), &output)
+        };
+        let stored = self.call(call, || Box::pin(attempt())).await?;
         tracing::trace!(key = %put.key, version = %stored.version, bytes = put.body.len(), "put");
         Ok(stored)
     }
 
-    async fn put_once(&self, call: Call<'_>, put: &Put, checksum: Checksum, sum: &str) -> Result<Stored, Failure> {
+    /// One try: the answer, or that the upload stalled.
+    pub(super) async fn send(
+        &self,
+        call: Call<'_>,
+        put: &Put,
+        request: PutObjectFluentBuilder,
+        (checksum, sum): (Checksum, &str),
+    ) -> Result<PutAnswer, Failure> {
         let upload = Upload::new(put.body.clone());
-        let request = with_checksum(self.put_request(put), checksum, sum);
-        let sent = request.customize().interceptor(upload.clone()).send();
-        let answer = upload.watch(PATIENCE, sent).await.map_err(|_| self.stalled(call))?;
-        let output = answer.map_err(|error| self.failure(call, &error))?;
-        self.acknowledged(call, put, checksum, sum, &output)
+        let sent = with_checksum(request, checksum, sum).customize().interceptor(upload.clone()).send();
+        upload.watch(PATIENCE, sent).await.map_err(|_| self.stalled(call))
     }
 
     /// PUT of the whole body with its lock, still without a checksum.
@@ -56,12 +68,11 @@ impl S3 {
     }
 
     /// A success is believed only if it names what a store names when it has kept an object.
-    fn acknowledged(
+    pub(super) fn acknowledged(
         &self,
         call: Call<'_>,
         put: &Put,
-        checksum: Checksum,
-        sum: &str,
+        (checksum, sum): (Checksum, &str),
         output: &PutObjectOutput,
     ) -> Result<Stored, Failure> {
         let doubt = |what: String| Failure::passing(Error::Corrupt { target: self.target(call), what });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stonewal::store::{Append as _, Checksum, Error, Prune as _, Put, Read as _, S3, S3Options};
+use stonewal::store::{Append as _, Checksum, Creation, Error, Prune as _, Put, Read as _, S3, S3Options};
 
 use super::{Case, Outcome, Target, case, ensure};
 
@@ -15,6 +15,8 @@ pub(super) const CASES: &[Case] = &[
     case!(a_deleted_version_is_absent),
     case!(a_delete_can_be_repeated, needs RepeatedDelete),
     case!(a_large_object_survives),
+    case!(the_newest_version_is_found),
+    case!(an_object_is_created_once),
 ];
 
 async fn ranges_come_back_exactly(target: Arc<Target>) -> Outcome {
@@ -102,5 +104,52 @@ async fn a_large_object_survives(target: Arc<Target>) -> Outcome {
     let version = target.put(&key, body.clone()).await?;
     let got = target.store.get(&key, &version, 0..body.len() as u64).await?;
     ensure!(got == body, "32 MiB differ");
+    Ok(())
+}
+
+async fn the_newest_version_is_found(target: Arc<Target>) -> Outcome {
+    let key = target.key("newest");
+    let store = &target.store;
+    ensure!(store.newest(&key, 8).await?.is_none(), "found before it was written");
+    target.put(&key, "the first version").await?;
+    let second = target.put(&key, "the second version!").await?;
+    for (most, body) in [(3, "the"), (19, "the second version!"), (1 << 20, "the second version!")] {
+        let newest = store.newest(&key, most).await?.ok_or("not found")?;
+        ensure!(newest.version == second && newest.bytes == 19 && newest.body == body, "{most}: {newest:?}");
+    }
+    let deleted = target.raw_client()?.delete_object().bucket(store.bucket()).key(key.as_str()).send().await?;
+    ensure!(store.newest(&key, 8).await?.is_none(), "found under a delete marker");
+    let marker = deleted.version_id().ok_or("no version id of the marker")?;
+    store.delete_version(&key, &stonewal::store::VersionId::new(marker), false).await?;
+    ensure!(store.newest(&key, 8).await?.is_some_and(|newest| newest.version == second), "the marker is gone");
+    target.put(&key, "").await?;
+    ensure!(store.newest(&key, 8).await?.is_some_and(|newest| newest.bytes == 0), "an empty object is an object");
+    Ok(())
+}
+
+async fn an_object_is_created_once(target: Arc<Target>) -> Outcome {
+    let key = target.key("create");
+    let lock = target.lock(stonewal::store::LockMode::Governance, 5);
+    let put = |body: &'static str| Put { key: key.clone(), body: body.into(), lock: Some(lock) };
+    let Creation::Stored(first) = target.store.put_new(put("first")).await? else {
+        return Err("there was none".into());
+    };
+    ensure!(target.store.head(&key, &first.version).await?.lock == Some(lock), "not locked");
+    for body in ["second", "first"] {
+        ensure!(target.store.put_new(put(body)).await? == Creation::Exists, "{body}: written over");
+    }
+    ensure!(target.store.newest(&key, 8).await?.is_some_and(|newest| newest.version == first.version), "written over");
+    target.raw_client()?.delete_object().bucket(target.store.bucket()).key(key.as_str()).send().await?;
+    let Creation::Stored(second) = target.store.put_new(put("second")).await? else {
+        return Err("a delete marker is no object".into());
+    };
+    ensure!(second.version != first.version, "the version is new");
+    let race = Put { key: target.key("race"), body: "x".into(), lock: None };
+    let made = futures::future::join_all((0..8).map(|_| target.store.put_new(race.clone())))
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let stored = made.iter().filter(|made| matches!(made, Creation::Stored(_))).count();
+    ensure!(stored == 1, "{stored} of 8 racers created it");
     Ok(())
 }

@@ -155,6 +155,7 @@ impl<'a> Attacker<'a> {
             recipients: self.recipients.clone(),
             writer: WriterKey::generate().unwrap(),
             metadata: Identity::generate(),
+            certificate: None,
         };
         let mut options = self.stage.backup_options_with(Access::Writer(Box::new(file)));
         options.repository = self.stage.repository(Role::Attacker);

@@ -1,0 +1,186 @@
+//! Stored WAL among attackers: found without a listing where nobody interfered, and found the same where somebody did.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::world::{bucket, cluster, host, lock, names, open, plain, recovery};
+use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, keep_wal};
+use crate::format::names::WalName;
+use crate::format::wal::{WalContent, WalRange};
+use crate::format::{self, Codec, Lsn, SegmentSize, Timeline};
+use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal};
+use crate::store::memory::Memory;
+use crate::store::{Append as _, ObjectKey, Prune as _, Put};
+
+const SEGMENT: u32 = 1 << 20;
+
+fn run_of(repository: &Repository, system_identifier: u64) -> WalRun {
+    let place = WalPlace { names: names(), repository: repository.id(), cluster: cluster(), system_identifier };
+    let (signer, recipients) = repository.with_keyring(|ring| {
+        let certificate = ring.certificate().map(<[u8]>::to_vec);
+        (Signer { writer: ring.writer().unwrap().clone(), certificate }, ring.recipients().to_vec())
+    });
+    let encoding = Encoding { codec: Codec::Zstd, level: 3 };
+    WalRun::begin(place, &recipients, signer, encoding, repository.store().clock().now()).unwrap()
+}
+
+fn content(number: u64) -> WalContent {
+    let (timeline, segment) = (Timeline::new(1).unwrap(), SegmentSize::new(SEGMENT).unwrap());
+    WalContent::range(timeline, WalRange::piece(Lsn::new(number << 20), segment), segment)
+}
+
+fn name(number: u64) -> WalName {
+    WalName::of(&content(number), None)
+}
+
+async fn sealed(run: &WalRun, number: u64, plain: &Bytes) -> SealedWal {
+    run.seal(content(number), plain.clone(), None, lock().retain_until).await.unwrap()
+}
+
+async fn keep(
+    store: &Memory,
+    repository: &Repository,
+    sealed: &SealedWal,
+    plain: &Bytes,
+) -> crate::catalog::Result<Kept> {
+    keep_wal(store, repository, &sealed.header, sealed.object.clone(), plain, Some(lock())).await
+}
+
+async fn fetch(repository: &Repository, number: u64) -> Option<Bytes> {
+    let found = repository.wal_object(&cluster(), &name(number)).await.unwrap()?;
+    let key = repository.wal_key(&found.head).await.unwrap();
+    Some(open_wal(&found.head, found.object, &key).await.unwrap())
+}
+
+async fn plant(store: &Memory, key: &ObjectKey, body: impl Into<Bytes>) {
+    store.put(Put { key: key.clone(), body: body.into(), lock: None }).await.unwrap();
+}
+
+fn piece(seed: u64) -> Bytes {
+    plain(seed, SEGMENT as usize).into()
+}
+
+fn key_of(number: u64) -> ObjectKey {
+    ObjectKey::new(names().wal(&cluster(), &name(number)))
+}
+
+#[tokio::test]
+async fn i07_a_host_that_cannot_read_stores_and_compares() {
+    let store = Arc::new(bucket(1000));
+    let (host, reader) = (open(store.clone(), host()).await.unwrap(), open(store.clone(), recovery()).await.unwrap());
+    let run = run_of(&host, 7);
+    let (ours, other) = (piece(1), piece(2));
+    let first = sealed(&run, 3, &ours).await;
+    assert!(matches!(keep(&store, &host, &first, &ours).await.unwrap(), Kept::Stored { key, .. } if key == key_of(3)));
+    // The same again, by another run: other bytes in the bucket, the same WAL.
+    let again = sealed(&run_of(&host, 7), 3, &ours).await;
+    assert_eq!(keep(&store, &host, &again, &ours).await.unwrap(), Kept::Already);
+    for (run, wal) in [(run, &other), (run_of(&host, 8), &ours)] {
+        let refused = keep(&store, &host, &sealed(&run, 3, wal).await, wal).await;
+        assert!(matches!(refused, Err(Error::WalDiffers { .. })), "{refused:?}");
+    }
+    assert_eq!(store.first(&key_of(3)).unwrap().0, first.object, "untouched");
+    assert_eq!(fetch(&reader, 3).await, Some(ours));
+    assert_eq!(fetch(&reader, 4).await, None);
+    let head = host.wal_head_of(&cluster(), &name(3)).await.unwrap().unwrap();
+    assert!(host.wal_key(&head).await.is_err(), "a writer file opens no WAL");
+}
+
+#[tokio::test]
+async fn i04_whatever_is_laid_over_wal_the_same_bytes_return() {
+    let store = Arc::new(bucket(2));
+    let (host, reader) = (open(store.clone(), host()).await.unwrap(), open(store.clone(), recovery()).await.unwrap());
+    let (run, wal) = (run_of(&host, 7), piece(1));
+    for number in 1..4 {
+        keep(&store, &host, &sealed(&run, number, &wal).await, &wal).await.unwrap();
+    }
+    let genuine = sealed(&run, 1, &wal).await.object;
+    let neighbour = store.first(&key_of(2)).unwrap().0;
+    let mut bent = genuine.to_vec();
+    *bent.last_mut().unwrap() ^= 1;
+    let foreign = {
+        let other = bucket(1000);
+        let stranger = open(Arc::new(other), super::world::host()).await.unwrap();
+        sealed(&run_of(&stranger, 7), 1, &piece(9)).await.object.slice(..200)
+    };
+    for junk in [Bytes::from_static(b"junk"), Bytes::new(), neighbour, bent.into(), foreign, genuine.slice(..5000)] {
+        plant(&store, &key_of(1), junk.clone()).await;
+        assert_eq!(fetch(&reader, 1).await.as_ref(), Some(&wal));
+        // Beside it, under an alternate name.
+        plant(&store, &ObjectKey::new(format!("{}-0000000000000000", key_of(1))), junk).await;
+        store.mark_deleted(&key_of(1));
+        assert_eq!(fetch(&reader, 1).await.as_ref(), Some(&wal));
+        let again = sealed(&run_of(&host, 7), 1, &wal).await;
+        keep(&store, &host, &again, &wal).await.unwrap();
+        assert_eq!(fetch(&reader, 1).await.as_ref(), Some(&wal));
+    }
+}
+
+#[tokio::test]
+async fn i04_what_was_planted_before_does_not_keep_wal_out() {
+    let store = Arc::new(bucket(1000));
+    let (host, reader) = (open(store.clone(), host()).await.unwrap(), open(store.clone(), recovery()).await.unwrap());
+    let (run, wal) = (run_of(&host, 7), piece(1));
+    for (number, marker) in [(1, false), (2, true)] {
+        plant(&store, &key_of(number), &b"planted before"[..]).await;
+        if marker {
+            store.mark_deleted(&key_of(number));
+        }
+        assert_eq!(fetch(&reader, number).await, None);
+        let kept = keep(&store, &host, &sealed(&run, number, &wal).await, &wal).await.unwrap();
+        let Kept::Stored { key, .. } = kept else { panic!("it was not there") };
+        assert_eq!(key == key_of(number), marker, "an alternate name where the name is taken");
+        assert_eq!(fetch(&reader, number).await.as_ref(), Some(&wal));
+        let again = sealed(&run_of(&host, 7), number, &wal).await;
+        assert_eq!(keep(&store, &host, &again, &wal).await.unwrap(), Kept::Already);
+    }
+}
+
+/// What begins like ours and is not genuine may be damage: it is no proof that there is nothing.
+#[tokio::test]
+async fn i10_damage_is_not_absence() {
+    let store = Arc::new(bucket(1000));
+    let (host, reader) = (open(store.clone(), host()).await.unwrap(), open(store.clone(), recovery()).await.unwrap());
+    let wal = piece(1);
+    let object = sealed(&run_of(&host, 7), 1, &wal).await.object;
+    for at in [20, 600, 3000, object.len() - 1] {
+        let mut bent = object.to_vec();
+        bent[at] ^= 1;
+        plant(&store, &key_of(1), bent).await;
+        assert!(matches!(reader.wal_object(&cluster(), &name(1)).await, Err(Error::Format(_))), "byte {at}");
+    }
+    plant(&store, &key_of(2), object.clone()).await;
+    let copied = reader.wal_object(&cluster(), &name(2)).await;
+    assert!(matches!(copied, Err(Error::Format(format::Error::Malformed { .. }))), "a copy elsewhere: {copied:?}");
+}
+
+#[tokio::test]
+async fn one_name_is_one_cluster() {
+    let store = Arc::new(bucket(1000));
+    let host = open(store.clone(), host()).await.unwrap();
+    let identity = |system_identifier, bytes| {
+        let segment_bytes = SegmentSize::new(bytes).unwrap();
+        ClusterIdentity { system_identifier, segment_bytes }
+    };
+    let main = cluster();
+    let record = |who| cluster_record(&*store, &host, &main, who, || Some(lock()));
+    let key = ObjectKey::new(names().cluster_record(&cluster()));
+    plant(&store, &key, &b"{}"[..]).await;
+    let made = record(identity(7, SEGMENT)).await.unwrap();
+    assert_eq!(record(identity(7, SEGMENT)).await.unwrap(), made);
+    for other in [identity(8, SEGMENT), identity(7, 16 << 20)] {
+        assert!(matches!(record(other).await, Err(Error::OtherCluster { .. })));
+    }
+    let (reader, others) = (open(store.clone(), recovery()).await.unwrap(), "other".parse().unwrap());
+    assert_eq!(reader.cluster_record(&cluster()).await.unwrap(), Some(made));
+    assert_eq!(reader.cluster_record(&others).await.unwrap(), None);
+    // The certificate in the record spares the search: without the certificates it is believed all the same.
+    for (key, version, _) in store.dump() {
+        if key.as_str().contains("/writers/") {
+            store.delete_version(&key, &version, true).await.unwrap();
+        }
+    }
+    let reader = open(store.clone(), recovery()).await.unwrap();
+    assert!(reader.cluster_record(&cluster()).await.unwrap().is_some());
+}
