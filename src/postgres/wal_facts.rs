@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::slot::WalStatus;
 use super::{Error, Result, Session};
 use crate::format::{Lsn, SegmentSize, Timeline};
 
@@ -76,25 +77,11 @@ pub struct Slot {
     /// The oldest WAL that it keeps; `None` if it keeps none (yet).
     pub restart_lsn: Option<Lsn>,
     /// What has become of that WAL.
-    pub wal_status: Option<SlotWal>,
+    pub wal_status: Option<WalStatus>,
     /// Bytes that can be written before its WAL may be removed; `None` = without limit, or lost.
     pub safe_bytes: Option<i64>,
     /// Bytes between the WAL that it keeps and the end.
     pub retained_bytes: Option<u64>,
-}
-
-/// `pg_replication_slots.wal_status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SlotWal {
-    /// Within `max_wal_size`.
-    Reserved,
-    /// Beyond it, and kept for the slot.
-    Extended,
-    /// To be removed at the next checkpoint.
-    Unreserved,
-    /// Gone: the slot is of no use any more.
-    Lost,
 }
 
 /// A row of `pg_stat_replication`.

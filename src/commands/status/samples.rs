@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::facts::{BackupFacts, BaseBackup, BucketFacts, Durable, LockEnd, Locks, Span, TimelineFacts, Window};
 use crate::format::manifest::Kind;
 use crate::format::{Lsn, SegmentSize, Timeline};
-use crate::postgres::wal_facts::{Archiver, Sender, Slot, SlotWal, WalFacts, WalSettings};
+use crate::postgres::wal_facts::{Archiver, Sender, Slot, WalFacts, WalSettings};
+use crate::postgres::slot::WalStatus;
 
 /// Seconds since a moment at which the sample's server is looked at.
 pub(super) fn at(second: i64) -> Timestamp {
@@ -24,7 +25,7 @@ pub(super) fn server() -> WalFacts {
         active: true,
         active_pid: Some(7),
         restart_lsn: Some(position),
-        wal_status: Some(SlotWal::Reserved),
+        wal_status: Some(WalStatus::Reserved),
         safe_bytes: None,
         retained_bytes: Some(0),
     };

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::{Archiver, Backlog, Sender, Slot, SlotWal, Unread, WalFacts, WalSettings, Written};
+use super::{Archiver, Backlog, Sender, Slot, Unread, WalFacts, WalSettings, Written};
 use crate::format::{Lsn, SegmentSize, Timeline};
 use crate::postgres::error::words;
+use crate::postgres::slot::WalStatus;
 use crate::postgres::{Error, Result, Session};
 
 /// Whether the server is in recovery, the end of its WAL on disk, and the file that is being written (primaries only).
@@ -144,7 +145,7 @@ impl<'a> Reader<'a> {
                 active: row.get(2),
                 active_pid: row.get(3),
                 restart_lsn,
-                wal_status: row.get::<_, Option<&str>>(5).and_then(slot_wal),
+                wal_status: row.get::<_, Option<&str>>(5).and_then(WalStatus::parse),
                 safe_bytes: row.get(6),
                 retained_bytes: position.zip(restart_lsn).map(|(end, start)| end.since(start)),
             }
@@ -226,16 +227,6 @@ impl<'a> Reader<'a> {
             Err(error) => Err(Error::sql("read what the server says of its WAL", error)),
         }
     }
-}
-
-fn slot_wal(text: &str) -> Option<SlotWal> {
-    Some(match text {
-        "reserved" => SlotWal::Reserved,
-        "extended" => SlotWal::Extended,
-        "unreserved" => SlotWal::Unreserved,
-        "lost" => SlotWal::Lost,
-        _ => return None,
-    })
 }
 
 /// A position that PostgreSQL printed.

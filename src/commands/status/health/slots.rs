@@ -6,7 +6,8 @@ use super::words::{size, span};
 use super::{Evidence, Reasons};
 use crate::commands::status::ServerAnswer;
 use crate::limits::STATUS_HEADROOM_SECONDS_MIN;
-use crate::postgres::wal_facts::{Slot, SlotWal, WalFacts};
+use crate::postgres::slot::WalStatus;
+use crate::postgres::wal_facts::{Slot, WalFacts};
 
 pub(super) fn assess(evidence: &Evidence<'_>, reasons: &mut Reasons) {
     let ServerAnswer::Facts(server) = evidence.server else { return };
@@ -34,12 +35,12 @@ fn missing(evidence: &Evidence<'_>, server: &WalFacts, reasons: &mut Reasons) {
 fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut Reasons) {
     let name = &slot.name;
     match slot.wal_status {
-        Some(SlotWal::Lost) => {
+        Some(WalStatus::Lost) => {
             let text = format!("slot {name} is lost: the server has removed WAL that the streamer needed");
             let hint = "`stonewal wal stream` records the gap and goes on with a new slot; make a base backup afterwards";
             return reasons.red("slot-lost", text, hint);
         }
-        Some(SlotWal::Unreserved) => {
+        Some(WalStatus::Unreserved) => {
             let text = format!("slot {name} is beyond max_slot_wal_keep_size: the next checkpoint may remove WAL that the streamer needs");
             let hint = "raise max_slot_wal_keep_size (a reload is enough) and get `stonewal wal stream` going";
             reasons.red("slot-endangered", text, hint);
