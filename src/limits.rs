@@ -210,3 +210,7 @@ pub const STATUS_SECOND_LOOK_SECONDS: u64 = 5;
 pub const STATUS_HEADROOM_SECONDS_MIN: u64 = 3600;
 /// A status warns when more files than this wait for the archiver.
 pub const STATUS_BACKLOG_FILES_MAX: u64 = 16;
+/// Pieces at the end of the WAL in which a status looks for the last commit.
+pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
+/// Windows of WAL that may be waiting for an earlier piece that is on its way.
+pub const STATUS_IN_FLIGHT_MAX: usize = 8;

@@ -24,8 +24,9 @@ mod lag;
 #[cfg(test)]
 mod samples;
 mod server;
+mod window;
 
-pub use facts::{BackupFacts, BaseBackup, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window};
+pub use facts::{BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window};
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};
 pub use server::ServerAnswer;

@@ -26,6 +26,8 @@ pub struct BucketFacts {
     pub durable: Option<Durable>,
     /// What the newest base backup and the WAL after it can restore.
     pub window: Option<Window>,
+    /// Why no base backup leads to the present, where there are base backups.
+    pub blocked: Option<Blocked>,
     /// Locks of what that window needs.
     pub locks: Locks,
 }
@@ -129,12 +131,21 @@ pub struct Durable {
     pub arrived_at: Timestamp,
 }
 
+/// Why the way to the present cannot even begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blocked {
+    /// Why.
+    pub why: String,
+    /// What to do.
+    pub hint: String,
+}
+
 /// Moments that can be restored, by the server's clock.
 #[derive(Clone, Debug, Serialize)]
 pub struct Window {
-    /// The base backup that it starts with.
+    /// The base backup nearest to its end.
     pub base: BackupId,
-    /// The earliest moment.
+    /// The earliest moment from which on there is no gap.
     pub earliest_at: Timestamp,
     /// The newest commit in durable WAL; `None` if no commit came after the base backup.
     pub latest_commit_at: Option<Timestamp>,

@@ -96,6 +96,7 @@ pub(super) fn bucket() -> BucketFacts {
             end,
         }),
         bases: vec![base],
+        blocked: None,
         newest_dump: None,
         durable: Some(durable(-1)),
         locks: Locks {

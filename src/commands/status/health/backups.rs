@@ -17,6 +17,9 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut
         }
         None => no_base(evidence, reasons),
     }
+    if let Some(blocked) = bucket.blocked.as_ref() {
+        reasons.red("no-way", format!("recovery to the present cannot begin: {}", blocked.why), blocked.hint.clone());
+    }
     if let Some(end) = bucket.locks.soonest.as_ref().filter(|end| within(end.until, limits.min_lock, bucket.now)) {
         let left = age(bucket.now, end.until);
         let when = if left.is_zero() { "has ended".into() } else { format!("ends in {}", span(left)) };
