@@ -30,6 +30,7 @@ to_test() {
   printf '%s\n' \
     'age:command -v age' \
     'curl:command -v curl' \
+    'npm:command -v npm' \
     'openssl:command -v openssl' \
     'procps:command -v ps' \
     'python3:command -v python3' \

@@ -4,6 +4,7 @@
 //! one who made it; later versions and delete markers are noise and are reported as [`Finding`]s.
 
 mod commit;
+mod coverage;
 mod discover;
 mod error;
 mod finding;
@@ -15,6 +16,7 @@ pub mod plan;
 mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
+pub use coverage::{Leg, Partial, Stretch, TimelineCoverage, WalCatalog};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};

@@ -57,6 +57,15 @@ pub const WAL_OBJECT_BYTES_MAX: usize = WAL_HEAD_BYTES_MAX
 /// History and backup history files are a few lines.
 pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
 
+/// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
+pub const WAL_ANCESTORS_MAX: usize = 64;
+
+/// Windows of WAL, and recorded gaps, of one timeline: in genuine life a handful.
+pub const WAL_WINDOWS_MAX: usize = 100_000;
+
+/// Partials looked at in one place: one a second for a day.
+pub const WAL_PARTIALS_MAX: usize = 100_000;
+
 /// Data keys of WAL runs kept open: every streamer, and every push, has one.
 pub const WAL_KEYS_MAX: usize = 4096;
 

@@ -22,4 +22,4 @@ pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use ranged::{RangedReader, Span};
 pub use upload::{Encoding, StreamWriter, Target};
-pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal};
+pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal, open_wal_whole};

@@ -1,7 +1,7 @@
 //! What can go wrong with a repository as a whole.
 
 use super::ClusterIdentity;
-use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName};
+use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName, Timeline};
 use crate::{keys, store};
 
 /// Result of a catalog call.
@@ -114,6 +114,22 @@ pub enum Error {
         /// Which one was at hand.
         identity: ClusterIdentity,
     },
+    /// No WAL of this timeline is stored.
+    #[error("cluster {cluster} has no WAL of timeline {timeline}")]
+    NoTimeline {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The timeline.
+        timeline: Timeline,
+    },
+    /// How a timeline came to be is not known.
+    #[error("cluster {cluster} lacks {}.history, so where timeline {timeline} branched off is not known", timeline.name())]
+    NoHistory {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The timeline.
+        timeline: Timeline,
+    },
     /// WAL is stored with other content than the one at hand.
     #[error("{name} is stored with other content: {why}")]
     WalDiffers {
@@ -150,6 +166,8 @@ impl Error {
             Self::OtherCluster { .. } => {
                 "give every PostgreSQL cluster a name of its own (cluster in the configuration); nothing was stored".into()
             }
+            Self::NoTimeline { .. } => "`stonewal wal verify` shows the timelines".into(),
+            Self::NoHistory { .. } => "store it from a server that has it: `stonewal wal push --from <pg_wal>`".into(),
             Self::WalDiffers { .. } => {
                 "the stored object was not touched. Two clusters that were one until a failover write different WAL under one name when both go on: stop the one that should not be running, or give it another cluster name".into()
             }

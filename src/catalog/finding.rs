@@ -32,6 +32,8 @@ pub enum FindingKind {
     Stray,
     /// An identity bundle, key wrap, certificate or repository record that is not genuine.
     ForgedKey,
+    /// An object named like WAL of ours that is not genuine.
+    ForgedWal,
     /// An object that a backup needs is gone.
     Missing,
     /// An object that a backup needs holds other bytes.
@@ -51,6 +53,7 @@ impl std::fmt::Display for FindingKind {
             Self::DeleteMarker => "objects hidden by delete markers",
             Self::Stray => "stray objects",
             Self::ForgedKey => "forged keys or records",
+            Self::ForgedWal => "forged WAL objects",
             Self::Missing => "objects missing",
             Self::Altered => "objects altered",
             Self::Unreadable => "streams unreadable",
@@ -79,6 +82,7 @@ impl FindingKind {
                 | Self::LaterVersion
                 | Self::DeleteMarker
                 | Self::ForgedKey
+                | Self::ForgedWal
                 | Self::Altered
         )
     }

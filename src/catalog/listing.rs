@@ -1,5 +1,7 @@
 //! Listings that stay bounded whatever was planted.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -10,12 +12,28 @@ use crate::store::{self, Entry, ListQuery, ObjectKey, PageToken, Read};
 /// Gives every version and delete marker below `prefix` to `take`, page by page.
 pub async fn each_entry(store: &dyn Read, prefix: &str, mut take: impl FnMut(Entry) + Send) -> Result<()> {
     let query = ListQuery { prefix: prefix.to_owned(), by_folder: false };
-    let mut token = None;
+    let all = |entry| {
+        take(entry);
+        ControlFlow::Continue(())
+    };
+    entries_after(store, &query, None, all).await
+}
+
+/// Gives the versions and delete markers that a listing has behind the key `after` to `take`, until that has enough.
+pub(super) async fn entries_after(
+    store: &dyn Read,
+    query: &ListQuery,
+    after: Option<String>,
+    mut take: impl FnMut(Entry) -> ControlFlow<()> + Send,
+) -> Result<()> {
+    let mut token = after.map(|key| PageToken { key, version: None });
     loop {
-        let page = store.list_page(&query, token.as_ref()).await?;
-        page.entries.into_iter().for_each(&mut take);
+        let page = store.list_page(query, token.as_ref()).await?;
+        if page.entries.into_iter().try_for_each(&mut take).is_break() {
+            return Ok(());
+        }
         match page.next {
-            Some(next) => token = Some(moved_on(prefix, token, next)?),
+            Some(next) => token = Some(moved_on(&query.prefix, token, next)?),
             None => return Ok(()),
         }
     }

@@ -22,7 +22,7 @@ pub use record::{ClusterRecord, GapRecord};
 pub use scan::CommitScanner;
 
 use super::{Error, Lsn, Result, SegmentSize, Timeline, WalFileName};
-use crate::limits::WAL_PIECE_BYTES_MAX;
+use crate::limits::{WAL_ANCESTORS_MAX, WAL_PIECE_BYTES_MAX};
 
 /// Length of a piece of a cluster with segments of this size.
 pub fn piece_bytes(segment: SegmentSize) -> u64 {
@@ -96,6 +96,18 @@ pub struct FileContent {
     pub name: WalFileName,
     /// Timeline under which it is stored.
     pub timeline: Timeline,
+    /// Of a history: the youngest [`WAL_ANCESTORS_MAX`] ancestors, oldest first, so that whoever cannot decrypt knows how
+    /// timelines follow each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestors: Option<Vec<HistoryEntry>>,
+}
+
+impl FileContent {
+    /// The history that it tells of, as far as the clear header has it.
+    pub fn history(&self) -> Option<History> {
+        let ancestors = self.ancestors.clone()?;
+        Some(History { timeline: self.timeline, ancestors })
+    }
 }
 
 impl RangeContent {
@@ -116,14 +128,18 @@ impl WalContent {
         Self::Range(RangeContent { timeline, start: range.start, end: range.end, segment_bytes })
     }
 
-    /// A history or backup history file; `None` for the name of a segment.
-    pub fn file(name: WalFileName) -> Option<Self> {
-        let timeline = match name {
-            WalFileName::History(timeline) => timeline,
-            WalFileName::BackupHistory(segment, _) => segment.timeline,
-            WalFileName::Segment(_) | WalFileName::Partial(_) => return None,
+    /// The history or backup history file `name`, which holds `plain`; `None` for the name of a segment.
+    pub fn file(name: WalFileName, plain: &[u8]) -> Result<Option<Self>> {
+        let Some(timeline) = timeline_of(name) else { return Ok(None) };
+        let ancestors = match name {
+            WalFileName::History(timeline) => {
+                let mut ancestors = History::parse(timeline, plain)?.ancestors;
+                ancestors.drain(..ancestors.len().saturating_sub(WAL_ANCESTORS_MAX));
+                Some(ancestors)
+            }
+            _ => None,
         };
-        Some(Self::File(FileContent { name, timeline }))
+        Ok(Some(Self::File(FileContent { name, timeline, ancestors })))
     }
 
     /// Its timeline.
@@ -154,8 +170,13 @@ impl WalContent {
                 }
                 Ok(())
             }
-            Self::File(file) if Self::file(file.name).as_ref() == Some(self) => Ok(()),
-            Self::File(file) => malformed(format!("{} is not a file of timeline {}", file.name, file.timeline)),
+            Self::File(file) => {
+                let is_history = matches!(file.name, WalFileName::History(_));
+                if timeline_of(file.name) != Some(file.timeline) || is_history != file.ancestors.is_some() {
+                    return malformed(format!("{} is not a file of timeline {}", file.name, file.timeline));
+                }
+                file.history().map_or(Ok(()), |history| history.check())
+            }
         }
     }
 }
@@ -166,6 +187,15 @@ impl std::fmt::Display for WalContent {
             Self::Range(range) => write!(f, "WAL {} of timeline {}", range.range(), range.timeline),
             Self::File(file) => file.name.fmt(f),
         }
+    }
+}
+
+/// Timeline under which a file is stored; `None` for segments, which are ranges.
+pub(super) fn timeline_of(name: WalFileName) -> Option<Timeline> {
+    match name {
+        WalFileName::History(timeline) => Some(timeline),
+        WalFileName::BackupHistory(segment, _) => Some(segment.timeline),
+        WalFileName::Segment(_) | WalFileName::Partial(_) => None,
     }
 }
 

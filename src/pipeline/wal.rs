@@ -190,11 +190,50 @@ impl SealedWal {
     }
 }
 
-/// The plain content of a WAL object whose head was authenticated and whose `key` was unwrapped. Checked against the signed
-/// header as a whole before any of it is returned (invariant I5).
-pub async fn open_wal(head: &WalHead, object: Bytes, key: &DataKey) -> Result<Bytes> {
+/// The plain content of a WAL object whose head was authenticated and whose `key` was unwrapped, frame by frame to `take`,
+/// whose first failure ends it. The object as a whole is checked against the signed header before the first frame, and every
+/// frame before it is given (invariant I5); that there is no more, only the return of `Ok(Ok(()))` says.
+pub async fn open_wal<E>(
+    head: &WalHead,
+    object: Bytes,
+    key: &DataKey,
+    mut take: impl FnMut(Vec<u8>) -> std::result::Result<(), E> + Send,
+) -> Result<std::result::Result<(), E>> {
     let name = head.header().content.to_string();
     let fault = |source| Error::Wal { object: name.clone(), source };
+    let (chunk, stream_key) = open_chunk(head, object, key).await?;
+    let last = chunk.frames() - 1;
+    let mut opening: Ordered<format::Result<Vec<u8>>> = Ordered::new();
+    let mut frames = chunk.into_frames();
+    loop {
+        while !opening.is_full() {
+            let Some(frame) = frames.next() else { break };
+            let key = stream_key.clone();
+            opening.push(move || frame.open(&key, frame.number() == last));
+        }
+        let Some(opened) = opening.next().await? else { return Ok(Ok(())) };
+        if let Err(error) = take(opened.map_err(fault)?) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+/// [`open_wal`] into memory.
+pub async fn open_wal_whole(head: &WalHead, object: Bytes, key: &DataKey) -> Result<Bytes> {
+    let mut plain = Vec::with_capacity(usize::try_from(head.header().plain_bytes).unwrap_or(0));
+    let taken = open_wal(head, object, key, |frame| {
+        plain.extend_from_slice(&frame);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    match taken.await? {
+        Ok(()) => Ok(Bytes::from(plain)),
+    }
+}
+
+/// Checks the object against its head and opens the frame index.
+async fn open_chunk(head: &WalHead, object: Bytes, key: &DataKey) -> Result<(Chunk, Arc<StreamKey>)> {
+    let header = head.header();
+    let fault = |source| Error::Wal { object: header.content.to_string(), source };
     if object.len() > WAL_OBJECT_BYTES_MAX {
         let (claimed, max) = (object.len() as u64, WAL_OBJECT_BYTES_MAX as u64);
         return Err(fault(format::Error::Absurd { what: "WAL object", claimed, max }));
@@ -203,27 +242,11 @@ pub async fn open_wal(head: &WalHead, object: Bytes, key: &DataKey) -> Result<By
     let genuine = spawn_blocking(move || checking.body(&checked).map(<[u8]>::len)).await.map_err(Error::Worker)?;
     let body_bytes = genuine.map_err(fault)?;
     let body = object.slice(object.len() - body_bytes..);
-    let header = head.header();
     let stream_key = Arc::new(StreamKey::new(key, &header.stream).map_err(fault)?);
     let chunk = Chunk::read(&body, &header.chunk().map_err(fault)?, &stream_key).map_err(fault)?;
     if chunk.plain_bytes() != header.plain_bytes || chunk.frames() == 0 {
         let why = format!("its frames hold {} bytes, {} were signed", chunk.plain_bytes(), header.plain_bytes);
         return Err(fault(format::Error::Malformed { what: "WAL object", why }));
     }
-    let last = chunk.frames() - 1;
-    let mut plain = Vec::with_capacity(usize::try_from(header.plain_bytes).unwrap_or(0));
-    let mut opening: Ordered<format::Result<Vec<u8>>> = Ordered::new();
-    for frame in chunk.into_frames() {
-        if opening.is_full()
-            && let Some(opened) = opening.next().await?
-        {
-            plain.extend_from_slice(&opened.map_err(fault)?);
-        }
-        let key = stream_key.clone();
-        opening.push(move || frame.open(&key, frame.number() == last));
-    }
-    while let Some(opened) = opening.next().await? {
-        plain.extend_from_slice(&opened.map_err(fault)?);
-    }
-    Ok(Bytes::from(plain))
+    Ok((chunk, stream_key))
 }

@@ -9,7 +9,7 @@ use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, k
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange};
 use crate::format::{self, Codec, Lsn, SegmentSize, Timeline};
-use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal};
+use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal_whole};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ObjectKey, Prune as _, Put};
 
@@ -50,7 +50,7 @@ async fn keep(
 async fn fetch(repository: &Repository, number: u64) -> Option<Bytes> {
     let found = repository.wal_object(&cluster(), &name(number)).await.unwrap()?;
     let key = repository.wal_key(&found.head).await.unwrap();
-    Some(open_wal(&found.head, found.object, &key).await.unwrap())
+    Some(open_wal_whole(&found.head, found.object, &key).await.unwrap())
 }
 
 async fn plant(store: &Memory, key: &ObjectKey, body: impl Into<Bytes>) {

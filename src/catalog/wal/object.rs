@@ -49,6 +49,13 @@ impl Repository {
         self.find_wal(cluster, name, Depth::Whole).await
     }
 
+    /// The same if one request finds it, and else nothing: for looking ahead.
+    pub async fn wal_at_once(&self, cluster: &ClusterName, name: &WalName) -> Option<WalObject> {
+        let key = ObjectKey::new(self.names.wal(cluster, name));
+        let newest = self.store.newest(&key, Depth::Whole.bytes()).await.ok()??;
+        self.genuine(cluster, &key, newest.version, newest.body, newest.bytes, Depth::Whole).await.ok()
+    }
+
     /// Its authenticated header alone.
     pub async fn wal_head_of(&self, cluster: &ClusterName, name: &WalName) -> Result<Option<WalHead>> {
         Ok(self.find_wal(cluster, name, Depth::Head).await?.map(|found| found.head))

@@ -1,7 +1,7 @@
 //! Names of stored WAL.
 
 use super::Names;
-use crate::format::wal::{WalContent, WalRange};
+use crate::format::wal::{WalContent, WalRange, timeline_of};
 use crate::format::{ClusterName, Lsn, Tag, Timeline, WalFileName};
 
 /// The name of one object below a cluster's `wal/`.
@@ -164,8 +164,7 @@ impl Names {
             None => (rest, None),
         };
         let name: WalFileName = name.parse().ok()?;
-        let belongs = WalContent::file(name).is_some_and(|content| content.timeline() == timeline);
-        belongs.then_some(WalName::File { timeline, name, tag })
+        (timeline_of(name) == Some(timeline)).then_some(WalName::File { timeline, name, tag })
     }
 }
 

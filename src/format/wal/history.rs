@@ -1,5 +1,7 @@
 //! Timeline history files (PostgreSQL source, `src/backend/access/transam/timeline.c`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::format::{Error, Lsn, Result, Timeline};
 use crate::limits::{TIMELINES_MAX, WAL_FILE_BYTES_MAX};
 
@@ -13,7 +15,8 @@ pub struct History {
 }
 
 /// One ancestor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HistoryEntry {
     /// The timeline.
     pub timeline: Timeline,
@@ -40,16 +43,29 @@ impl History {
             let number = number.parse().map_err(|_| malformed(format!("{number:?} is not a timeline")))?;
             let switch = fields.next().ok_or_else(|| malformed("a line names no position".into()))?;
             let entry = HistoryEntry { timeline: Timeline::new(number)?, switch: switch.parse()? };
-            let after = ancestors.last();
-            if after.is_some_and(|last| last.timeline >= entry.timeline || last.switch > entry.switch) {
-                return Err(malformed("its lines are not in order".into()));
-            }
-            if entry.timeline >= timeline || ancestors.len() >= TIMELINES_MAX {
-                return Err(malformed(format!("timeline {} cannot lead to {timeline}", entry.timeline)));
+            if ancestors.len() >= TIMELINES_MAX {
+                return Err(malformed(format!("it has more than {TIMELINES_MAX} lines")));
             }
             ancestors.push(entry);
         }
-        Ok(Self { timeline, ancestors })
+        let history = Self { timeline, ancestors };
+        history.check()?;
+        Ok(history)
+    }
+
+    /// Refuses ancestors that are not in order.
+    pub(super) fn check(&self) -> Result<()> {
+        let malformed = |why: String| Err(Error::Malformed { what: "timeline history", why });
+        let in_order = |pair: &[HistoryEntry]| pair[0].timeline < pair[1].timeline && pair[0].switch <= pair[1].switch;
+        if !self.ancestors.windows(2).all(in_order) {
+            return malformed("its lines are not in order".into());
+        }
+        match self.parent() {
+            Some(parent) if parent.timeline >= self.timeline => {
+                malformed(format!("timeline {} cannot lead to {}", parent.timeline, self.timeline))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The timeline it branched off, and where.

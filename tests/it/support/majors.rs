@@ -25,17 +25,18 @@ pub(crate) fn postgres_majors(test: &str) -> Vec<Installed> {
     found
 }
 
-/// Directories whose entries are named by major versions. The system's come first.
+/// Directories whose entries are named by major versions: the system's, then where the script installs.
 fn roots() -> Vec<PathBuf> {
-    let mut roots = vec![PathBuf::from("/usr/lib/postgresql")];
-    if let Some(dir) = variable("STONEWAL_TEST_POSTGRES") {
-        roots.push(dir.into());
-        return roots;
-    }
-    roots.push("/var/cache/stonewal/postgres".into());
-    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| format!("{home}/.cache")));
-    roots.extend(cache.map(|cache| Path::new(&cache).join("stonewal/postgres")));
-    roots
+    let home = || {
+        let home = variable("HOME").map(|home| format!("{home}/.cache"));
+        variable("XDG_CACHE_HOME").or(home).map(|cache| Path::new(&cache).join("stonewal/postgres"))
+    };
+    let installed = match variable("STONEWAL_TEST_POSTGRES") {
+        Some(dir) => Some(dir.into()),
+        None if rustix::process::geteuid().is_root() => Some("/var/cache/stonewal/postgres".into()),
+        None => home(),
+    };
+    std::iter::once("/usr/lib/postgresql".into()).chain(installed).collect()
 }
 
 /// The first server that runs, of each major.
