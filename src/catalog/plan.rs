@@ -114,7 +114,8 @@ pub fn route(bases: &[PlanBase], wal: &WalState, request: &Request) -> Result<Ro
     }
     let target = match request.timeline {
         TimelineChoice::Current => {
-            let newest = bases.iter().filter(|base| starts_early_enough(base, &request.goal)).max_by_key(|base| rank(base));
+            let newest =
+                bases.iter().filter(|base| starts_early_enough(base, &request.goal)).max_by_key(|base| rank(base));
             newest.ok_or_else(|| too_early(bases.iter(), &request.goal))?.range.timeline
         }
         choice => target_timeline(bases, wal, choice)?,

@@ -17,10 +17,12 @@ use archives::{Archives, Stored};
 use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result};
 use crate::catalog::{
-    Access, BackupKeys, ClusterIdentity, Committed, Draft, Finding, FinishedStream, Repository, cluster_record, commit, outlive,
+    Access, BackupKeys, ClusterIdentity, Committed, Draft, Finding, FinishedStream, Repository, cluster_record, commit,
+    outlive,
 };
 use crate::format::manifest::{
-    BaseFacts, BaseRange, CollationFact, IndexedStream, Kind, ParameterFact, SealedPart, TablespaceFact, tablespace_stream,
+    BaseFacts, BaseRange, CollationFact, IndexedStream, Kind, ParameterFact, SealedPart, TablespaceFact,
+    tablespace_stream,
 };
 use crate::format::{BackupId, ClusterName, LockRecord, Lsn, Place, SegmentSize, StreamName, Timeline};
 use crate::keys;
@@ -203,7 +205,10 @@ impl Job<'_> {
         let mut backup = interruptible(self.cancel, Box::pin(begin)).await?;
         let (start, tablespaces) = ((backup.start_lsn(), backup.timeline()?), backup.tablespaces().to_vec());
         if let Some(space) = tablespaces.iter().find(|space| space.oid.is_some() && !space.location.starts_with('/')) {
-            let what = format!("tablespace {} lies inside the data directory, which PostgreSQL allows for its own tests only", space.location);
+            let what = format!(
+                "tablespace {} lies inside the data directory, which PostgreSQL allows for its own tests only",
+                space.location
+            );
             return Err(Error::Postgres(postgres::Error::Unsupported { what }));
         }
         self.progress.expect_plain_bytes(tablespaces.iter().filter_map(|space| space.size_bytes).sum());
@@ -319,12 +324,17 @@ impl Job<'_> {
         warnings.extend(findings.map(|finding| format!("{}: {}", finding.key, finding.detail)));
         let setting = |name: &str| facts.settings.iter().find(|setting| setting.name == name).map(|s| s.value.as_str());
         if setting("data_checksums") == Some("off") {
-            warnings.push("the cluster has no data checksums, so damaged pages are backed up as they are (pg_checksums --enable)".into());
+            warnings.push(
+                "the cluster has no data checksums, so damaged pages are backed up as they are (pg_checksums --enable)"
+                    .into(),
+            );
         }
         if let (Some(data), Some(config)) = (setting("data_directory"), setting("config_file"))
             && !std::path::Path::new(config).starts_with(data)
         {
-            warnings.push(format!("{config} lies outside of the data directory and is not in the backup: keep a copy elsewhere"));
+            warnings.push(format!(
+                "{config} lies outside of the data directory and is not in the backup: keep a copy elsewhere"
+            ));
         }
         warnings
     }
@@ -346,7 +356,8 @@ fn finish(
             let at = receipts.iter().position(|(oid, _)| *oid == stream.oid);
             at.map(|at| receipts.swap_remove(at).1)
         };
-        let unproven = || Error::Postgres(postgres::Error::Unsupported { what: "the server sent more than it names".into() });
+        let unproven =
+            || Error::Postgres(postgres::Error::Unsupported { what: "the server sent more than it names".into() });
         let (stream, indexed) = stream.finish(receipt.ok_or_else(unproven)?)?;
         finished.push(stream);
         index.extend(indexed);

@@ -11,8 +11,8 @@ mod clear;
 mod sealed;
 
 pub use base::{
-    BACKUP_MANIFEST_STREAM, BASE_STREAM, BaseFacts, BaseRange, CollationFact, DirectoryEntry, FileEntry, IndexedStream, LinkEntry,
-    ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
+    BACKUP_MANIFEST_STREAM, BASE_STREAM, BaseFacts, BaseRange, CollationFact, DirectoryEntry, FileEntry, IndexedStream,
+    LinkEntry, ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
 };
 pub use clear::{ClearPart, KeyRecord, Kind};
 pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, SealedPart, SettingFact, TableCount};
@@ -92,8 +92,7 @@ impl Manifest {
 
     /// Opens the sealed part.
     pub fn open(&self, metadata_key: &DataKey) -> Result<SealedPart> {
-        let sealed: SealedPart =
-            from_json(&unpack(&open_manifest(metadata_key, &self.clear_bytes, &self.sealed)?)?)?;
+        let sealed: SealedPart = from_json(&unpack(&open_manifest(metadata_key, &self.clear_bytes, &self.sealed)?)?)?;
         sealed.check(&self.clear)?;
         Ok(sealed)
     }

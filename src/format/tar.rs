@@ -87,7 +87,10 @@ impl TarIndexer {
         }
         let header = Header::from_byte_slice(block);
         check_sum(header, block)?;
-        let path = text(&header.path_bytes())?.trim_end_matches('/').to_owned();
+        let path = header.path_bytes();
+        let path = text(&path)?.trim_end_matches('/');
+        // PostgreSQL writes some of its own directories so.
+        let path = path.strip_prefix("./").unwrap_or(path).to_owned();
         super::manifest::check_path(&path)?;
         self.json_bytes += 64 + path.len() as u64;
         let mode = header.mode().map_err(|e| fault(&path, &e))? & 0o7777;

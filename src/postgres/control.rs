@@ -175,7 +175,10 @@ impl Control {
             server_version: version.map_err(failed)?.get(0),
             server_version_num: self.session.version(),
             standby: self.session.is_standby(),
-            settings: settings.iter().map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default())).collect(),
+            settings: settings
+                .iter()
+                .map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default()))
+                .collect(),
             databases: databases.iter().map(collation).collect(),
         })
     }

@@ -75,7 +75,9 @@ pub enum Refusal {
         last: Option<Timestamp>,
     },
     /// The moment lies in WAL that is missing.
-    #[error("{time} lies in or behind a gap: WAL of timeline {timeline} is missing from {from} to {to}, and the last commit before it is of {last}")]
+    #[error(
+        "{time} lies in or behind a gap: WAL of timeline {timeline} is missing from {from} to {to}, and the last commit before it is of {last}"
+    )]
     TimeInGap {
         /// The moment.
         time: Timestamp,

@@ -98,7 +98,8 @@ pub(super) fn follow(base: &PlanBase, path: &[Leg], wal: &WalState) -> (Vec<Leg>
         };
         // The first segment of the next timeline begins with a copy of what the old one held up to the branch.
         let copied_from = leg.end.floor(bytes);
-        let taken_over = at >= copied_from && wal.reach(following.timeline, copied_from).is_some_and(|to| to >= leg.end);
+        let taken_over =
+            at >= copied_from && wal.reach(following.timeline, copied_from).is_some_and(|to| to >= leg.end);
         if at < leg.end && !taken_over {
             let beyond = wal.next(leg.timeline, at).filter(|next| *next < leg.end);
             return (legs, beyond.or_else(|| wal.next(following.timeline, Lsn::default())));

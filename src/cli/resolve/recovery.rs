@@ -69,7 +69,9 @@ pub(in crate::cli) fn recovery(args: &RestoreBase) -> Result<Request> {
         Goal::Time(time(text)?)
     } else if let Some(text) = &args.target_lsn {
         let lsn: Result<Lsn, _> = text.parse();
-        Goal::Lsn(lsn.map_err(|error| Failure::usage(format!("--target-lsn: {error}"), "copy it as PostgreSQL prints it"))?)
+        Goal::Lsn(
+            lsn.map_err(|error| Failure::usage(format!("--target-lsn: {error}"), "copy it as PostgreSQL prints it"))?,
+        )
     } else if let Some(xid) = args.target_xid {
         Goal::Xid(xid)
     } else if let Some(name) = &args.target_name {
@@ -113,8 +115,9 @@ fn time(text: &str) -> Result<Timestamp> {
     };
     let plain = naive.strftime("%Y-%m-%dT%H:%M:%S%.f");
     let what = format!("--target-time {text:?} has no offset from UTC, so it could mean different moments");
-    let here = naive.to_zoned(jiff::tz::TimeZone::system()).ok();
-    let here = here.map_or_else(String::new, |zoned| format!(", or {plain}{} for this host's time", zoned.strftime("%:z")));
+    let here = jiff::tz::TimeZone::system().to_zoned_datetime(naive).ok();
+    let here =
+        here.map_or_else(String::new, |zoned| format!(", or {plain}{} for this host's time", zoned.strftime("%:z")));
     Err(Failure::Usage { what, way_out: Some(format!("give {plain}Z for UTC{here}").into()) })
 }
 

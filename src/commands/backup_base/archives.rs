@@ -11,8 +11,8 @@ use crate::format::tar::TarIndexer;
 use crate::limits::FILE_INDEX_BYTES_MAX;
 use crate::pipeline::StreamWriter;
 use crate::pipeline::stage::{SealReceipt, SourceReceipt, StoreReceipt};
-use crate::postgres::replication::{BaseBackup, BaseEvent};
 use crate::postgres;
+use crate::postgres::replication::{BaseBackup, BaseEvent};
 
 /// A stream that is sealed and stored to its end. Whether the server means it is not known yet.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl<W: Fn(&StreamName, bool) -> Result<StreamWriter>> Archives<'_, W> {
                 BaseEvent::Data(bytes) => {
                     let Some(current) = current.as_mut() else { return Err(out_of_order("data before an archive")) };
                     if let Some(indexer) = current.indexer.as_mut() {
-                        indexer.push(&bytes).map_err(Error::from)?;
+                        indexer.push(&bytes).map_err(|error| not_understood(&error))?;
                         check_room(index_bytes + indexer.json_bytes())?;
                     }
                     let write = current.writer.write(&bytes);
@@ -116,7 +116,7 @@ impl<W: Fn(&StreamName, bool) -> Result<StreamWriter>> Archives<'_, W> {
 async fn close(ended: Current, cancel: &CancellationToken) -> Result<Stored> {
     let Current { oid, name, writer, indexer, .. } = ended;
     let is_manifest = indexer.is_none();
-    let index = indexer.map(TarIndexer::finish).transpose()?;
+    let index = indexer.map(TarIndexer::finish).transpose().map_err(|error| not_understood(&error))?;
     let (sealed, stored) = interruptible(cancel, async { Ok(writer.finish().await?) }).await?;
     Ok(Stored { oid, is_manifest, name, sealed, stored, index })
 }
@@ -124,10 +124,14 @@ async fn close(ended: Current, cancel: &CancellationToken) -> Result<Stored> {
 /// Said as soon as it is known, not when the manifest is written.
 fn check_room(json_bytes: u64) -> Result<()> {
     if json_bytes > FILE_INDEX_BYTES_MAX {
-        let (claimed, max) = (json_bytes, FILE_INDEX_BYTES_MAX);
-        return Err(crate::format::Error::Absurd { what: "file index of the base backup", claimed, max }.into());
+        let what = "the cluster has more files than the manifest of one backup can name, about 2.5 million";
+        return Err(Error::Postgres(postgres::Error::Unsupported { what: what.into() }));
     }
     Ok(())
+}
+
+fn not_understood(error: &crate::format::Error) -> Error {
+    Error::Postgres(postgres::Error::Unsupported { what: error.to_string() })
 }
 
 fn out_of_order(what: &str) -> Error {

@@ -87,8 +87,9 @@ struct ManifestFile {
 
 /// CRC-32C by path below the data directory.
 fn checksums(manifest: &[u8]) -> Result<HashMap<String, (u64, u32)>> {
-    let parsed: BackupManifest = serde_json::from_slice(manifest).map_err(|error| {
-        crate::format::Error::Malformed { what: "PostgreSQL's backup manifest", why: error.to_string() }
+    let parsed: BackupManifest = serde_json::from_slice(manifest).map_err(|error| crate::format::Error::Malformed {
+        what: "PostgreSQL's backup manifest",
+        why: error.to_string(),
     })?;
     let crc = |file: &ManifestFile| {
         let of_known_kind = file.algorithm.as_deref() == Some("CRC32C");

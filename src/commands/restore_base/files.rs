@@ -116,13 +116,7 @@ struct Job {
 }
 
 impl Job {
-    async fn run(
-        self,
-        reader: Arc<RangedReader>,
-        task: Task,
-        stop: CancellationToken,
-        writing: Arc<()>,
-    ) -> Result<()> {
+    async fn run(self, reader: Arc<RangedReader>, task: Task, stop: CancellationToken, writing: Arc<()>) -> Result<()> {
         let wanted = task.files.iter().map(|number| self.index.files[*number].range()).collect();
         let mut open: Option<(usize, File)> = None;
         let take = move |which: usize, at: u64, bytes: &[u8]| -> Result<()> {

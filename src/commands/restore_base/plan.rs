@@ -96,7 +96,9 @@ fn reason(request: &Request) -> &'static str {
         _ if request.base.is_some() => "it was named",
         Goal::Latest | Goal::Immediate => "it is the newest on the way",
         Goal::Time(_) | Goal::Lsn(_) => "it is the newest that ended before the target",
-        Goal::Xid(_) | Goal::Name(_) => "it is the oldest without a gap behind it: where such a target lies is not recorded; name a later base to replay less",
+        Goal::Xid(_) | Goal::Name(_) => {
+            "it is the oldest without a gap behind it: where such a target lies is not recorded; name a later base to replay less"
+        }
     }
 }
 

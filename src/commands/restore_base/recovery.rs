@@ -241,7 +241,9 @@ mod tests {
     fn names_are_quoted() {
         let name = Goal::Name("it's \\ here".into());
         let text = settings(&ending(name, WalSource::None), "note").unwrap();
-        assert!(text.contains("recovery_target_name = 'it''s \\\\ here'") && text.contains("restore_command = 'false'"));
+        assert!(
+            text.contains("recovery_target_name = 'it''s \\\\ here'") && text.contains("restore_command = 'false'")
+        );
         assert!(settings(&ending(Goal::Name("a\nb".into()), WalSource::None), "note").is_err());
         assert_eq!(quoted("a'b c"), "'a'\\''b c'");
     }

@@ -62,7 +62,11 @@ pub(super) fn check_free(target: &Path) -> Result<()> {
     if target.join("PG_VERSION").exists() {
         let running = if is_running(target) { ", which is running" } else { "" };
         let why = format!("it holds a PostgreSQL cluster{running}");
-        return Err(taken(target, why, "name another directory; --delta restores over a stopped cluster of the same origin"));
+        return Err(taken(
+            target,
+            why,
+            "name another directory; --delta restores over a stopped cluster of the same origin",
+        ));
     }
     Err(taken(target, "it is not empty", "name a directory that is new or empty"))
 }
@@ -190,7 +194,11 @@ fn staging(target: &Path) -> Result<Option<PathBuf>> {
             Some(marker) => format!("an interrupted restore of backup {} left it", marker.backup),
             None => "it is in the way".to_owned(),
         };
-        return Err(taken(&beside, what, format!("make sure that no restore is running, remove it (rm -r {}), and restore again", beside.display())));
+        return Err(taken(
+            &beside,
+            what,
+            format!("make sure that no restore is running, remove it (rm -r {}), and restore again", beside.display()),
+        ));
     }
     let there = fs::metadata(target).ok();
     let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();

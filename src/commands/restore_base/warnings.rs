@@ -55,7 +55,11 @@ async fn other_server(facts: &BaseFacts, target: &Target) -> Option<String> {
         Ok(program) => {
             let needs = target.programs.find("postgres", major, "").await.ok().filter(|program| program.major == major);
             needs.is_none().then(|| {
-                format!("the backup is of PostgreSQL {major}; found here is {} ({})", program.version, program.path.display())
+                format!(
+                    "the backup is of PostgreSQL {major}; found here is {} ({})",
+                    program.version,
+                    program.path.display()
+                )
             })
         }
         Err(_) => Some(format!("PostgreSQL {major} was not found on this host; the restored cluster needs it")),

@@ -261,11 +261,8 @@ fn prepare_all(ground: &Ground) -> Result<Vec<Root>> {
     for (at, target) in layout.targets.iter().enumerate() {
         let mode = if at == 0 { ground.mode } else { 0o700 };
         let over = *delta && target.exists();
-        let root = if over {
-            Root::over(target, mode, marker, *owner)
-        } else {
-            Root::prepare(target, mode, marker, *owner)
-        };
+        let root =
+            if over { Root::over(target, mode, marker, *owner) } else { Root::prepare(target, mode, marker, *owner) };
         match root {
             Ok(root) => roots.push(root),
             Err(error) => {

@@ -16,10 +16,18 @@ fn entry(path: &str, kind: EntryType, bytes: u64) -> Header {
     header
 }
 
+/// As PostgreSQL writes `./pg_wal/archive_status`.
+fn dotted() -> Header {
+    let mut header = entry("x", EntryType::Directory, 0);
+    header.as_mut_bytes()[..7].copy_from_slice(b"./base/");
+    header.set_cksum();
+    header
+}
+
 fn sample() -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     tar.append(&entry("backup_label", EntryType::Regular, 5), &b"START"[..]).unwrap();
-    tar.append(&entry("base/", EntryType::Directory, 0), &b""[..]).unwrap();
+    tar.append(&dotted(), &b""[..]).unwrap();
     tar.append(&entry("base/1", EntryType::Regular, 513), &[7u8; 513][..]).unwrap();
     tar.append(&entry("empty", EntryType::Regular, 0), &b""[..]).unwrap();
     tar.append(&entry("pg_tblspc/16400", EntryType::Symlink, 0), &b""[..]).unwrap();
@@ -50,7 +58,10 @@ fn the_end_may_be_bare_and_nothing_may_follow_it() {
     let tar = sample();
     let bare = &tar[..tar.len() - 1024];
     assert_eq!(index(&[bare]).unwrap(), index(&[&tar]).unwrap());
-    assert_eq!(index(&[&tar, &bare[..512]]).unwrap_err().to_string(), "tar of the base backup is malformed: a file follows its end");
+    assert_eq!(
+        index(&[&tar, &bare[..512]]).unwrap_err().to_string(),
+        "tar of the base backup is malformed: a file follows its end"
+    );
     for cut in [1, 511, 513, 516, 2049, bare.len() - 1] {
         assert_eq!(index(&[&bare[..cut]]).unwrap_err(), Error::Short(WHAT), "cut at {cut}");
     }
