@@ -12,7 +12,7 @@ mod serve;
 mod setup;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
-pub(super) use look::{List, Show, Verify};
+pub(super) use look::{List, Show, Status, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
@@ -112,6 +112,7 @@ pub(super) enum Command {
     List(List),
     Show(Show),
     Verify(Verify),
+    Status(Status),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

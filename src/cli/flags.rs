@@ -55,6 +55,15 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
         ),
         Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
+        Command::Status(args) => set(
+            &mut flags,
+            &[
+                (&key::POSTGRES_URL, "--from", &args.from),
+                (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
+                (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
+                (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
+            ],
+        ),
         Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags

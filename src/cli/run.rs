@@ -91,6 +91,7 @@ fn refuse_passwords(command: &Command) -> Result<()> {
         Command::Backup(Backup::Dump(args)) => ("--from", args.from.as_deref(), SOURCE),
         Command::Backup(Backup::Base(args)) => ("--from", args.from.as_deref(), SOURCE),
         Command::Doctor(args) => ("--from", args.from.as_deref(), SOURCE),
+        Command::Status(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
         _ => return Ok(()),
     };
@@ -130,6 +131,7 @@ impl Run<'_> {
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
             Command::Verify(args) => self.verify(&args).await,
+            Command::Status(args) => self.status(&args).await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

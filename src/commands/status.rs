@@ -12,7 +12,7 @@ use super::{Connected, Immutability, RepositoryOptions, Result};
 use crate::catalog::Access;
 use crate::format::ClusterName;
 use crate::limits::STATUS_SECOND_LOOK_SECONDS;
-use crate::observe::Stopwatch;
+use crate::observe::clock::Stopwatch;
 use crate::postgres::ConnInfo;
 use crate::verify::Findings;
 
@@ -26,7 +26,9 @@ mod samples;
 mod server;
 mod window;
 
-pub use facts::{BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window};
+pub use facts::{
+    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window,
+};
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};
 pub use server::ServerAnswer;
@@ -86,7 +88,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         None => server::Asked::nobody(),
     };
     let repository = connected.open(options.access).await?;
-    let mut look = bucket::Look::at(&repository, &options.cluster, &options.thresholds);
+    let mut look = bucket::Look::at(&connected, &repository, &options.cluster, &options.thresholds);
     let timeline = asked.answer.facts().and_then(|facts| facts.timeline);
     let mut seen = look.everything(timeline).await?;
     let mut lag = lag_of(&asked, &seen);

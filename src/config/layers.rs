@@ -55,13 +55,18 @@ impl Flags {
     }
 }
 
+/// Variables that stood for settings before there was a configuration. Our own win over them.
+const INHERITED: [(&str, &Key); 2] = [("DATABASE_URL", &key::POSTGRES_URL), ("WAL_SLOT_NAME", &key::WAL_SLOT)];
+
 /// The settings among the variables. A `STONEWAL_…` name that means nothing is an error: a misspelt variable must not
 /// silently leave a protection at its default.
 pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
     let mut layer = Layer::new();
-    if let Some(url) = environment.get("DATABASE_URL") {
-        let origin = Origin::Variable("DATABASE_URL".into());
-        layer.insert(key::POSTGRES_URL.path, Given { raw: Raw::One(url.into()), origin });
+    for (name, key) in INHERITED {
+        if let Some(value) = environment.get(name) {
+            let origin = Origin::Variable(name.into());
+            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin });
+        }
     }
     for (name, _) in environment.with_prefix("STONEWAL_") {
         let Some(key) = key::ALL.iter().find(|key| key.variable == name) else {

@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -45,6 +45,11 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
         },
         restore: restore(&environment)?,
+        wal: WalSettings {
+            slot: read.required(&key::WAL_SLOT, values::slot)?,
+            application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
+        },
+        status: status(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,
@@ -109,6 +114,16 @@ fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
         schemas: read.list(&key::DUMP_SCHEMAS, any)?,
         exclude_tables: read.list(&key::DUMP_EXCLUDE_TABLES, any)?,
         exclude_table_data: read.list(&key::DUMP_EXCLUDE_TABLE_DATA, any)?,
+    })
+}
+
+fn status(read: &Reader<'_>) -> Result<StatusSettings> {
+    let span = |key, min, max| read.required(key, |text| values::duration(text, min, max));
+    let second = Duration::from_secs(1);
+    Ok(StatusSettings {
+        max_lag: span(&key::STATUS_MAX_LAG, second, 31 * 24 * HOUR)?,
+        max_base_age: span(&key::STATUS_MAX_BASE_AGE, MINUTE, RETAIN_MAX)?,
+        min_lock: span(&key::STATUS_MIN_LOCK, second, RETAIN_MAX)?,
     })
 }
 

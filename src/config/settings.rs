@@ -33,6 +33,10 @@ pub struct Settings {
     pub postgres: PostgresSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
+    /// The streamer.
+    pub wal: WalSettings,
+    /// What is acceptable in a status.
+    pub status: StatusSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).
@@ -250,6 +254,26 @@ pub struct RestoreSettings {
     pub confirmed_pitr: bool,
     /// `RESTORE_DIR`.
     pub dir: Option<PathBuf>,
+}
+
+/// The streamer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalSettings {
+    /// Its replication slot.
+    pub slot: String,
+    /// How it calls itself.
+    pub application_name: String,
+}
+
+/// What is acceptable in a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusSettings {
+    /// For so long WAL may be on the server only.
+    pub max_lag: Duration,
+    /// So old may the newest base backup be.
+    pub max_base_age: Duration,
+    /// For so long must locks of what is needed last.
+    pub min_lock: Duration,
 }
 
 /// Logging.

@@ -54,7 +54,8 @@ pub(super) fn of_timeline(
     goal: Timeline,
 ) -> Vec<Gap> {
     let windows: Vec<Span> = spans(wal, timeline);
-    let mut missing: Vec<Span> = windows.windows(2).map(|pair| Span { start: pair[0].end, end: pair[1].start }).collect();
+    let mut missing: Vec<Span> =
+        windows.windows(2).map(|pair| Span { start: pair[0].end, end: pair[1].start }).collect();
     if let Way::Broken(Breach { timeline: at, from, to: Some(to) }) = way
         && *at == timeline
     {

@@ -41,7 +41,8 @@ pub(super) fn measure(server: &WalFacts, durable: Option<&Durable>, now: Timesta
 /// is missing is younger than the timeout, or holds no change: PostgreSQL does not archive a segment for records that
 /// mean nothing, such as those of an idle checkpoint (docs, `archive_timeout`).
 fn only_unfinished(server: &WalFacts, missing: Option<u64>) -> bool {
-    let (Some(missing), Some(position), Some(segment)) = (missing, server.position, server.settings.segment_bytes) else {
+    let (Some(missing), Some(position), Some(segment)) = (missing, server.position, server.settings.segment_bytes)
+    else {
         return false;
     };
     let inside = position.since(position.floor(segment.bytes()));
@@ -78,11 +79,7 @@ pub(super) fn headroom(server: &WalFacts, name: &str, moved: Option<(u64, Durati
     let lately = moved.map(|(bytes, took)| per_second(bytes, took));
     let average = server.written.map(|written| per_second(written.bytes, age(written.since, server.now)));
     let rate = lately.max(average);
-    Some(Headroom {
-        bytes,
-        bytes_per_second: rate,
-        seconds: rate.filter(|rate| *rate > 0).map(|rate| bytes / rate),
-    })
+    Some(Headroom { bytes, bytes_per_second: rate, seconds: rate.filter(|rate| *rate > 0).map(|rate| bytes / rate) })
 }
 
 #[cfg(test)]
@@ -129,7 +126,11 @@ mod tests {
         assert_eq!(measure(&server, Some(&durable), at(5000)), good);
         assert_eq!(measure(&server, Some(&durable), at(10)), lag(Some(missing), 10), "still younger than the timeout");
         let earlier = Durable { lsn: Lsn::new(durable.lsn.get() - 1), ..durable };
-        assert_eq!(measure(&server, Some(&earlier), at(5000)).unwrap().seconds, Some(5000), "a finished segment is missing");
+        assert_eq!(
+            measure(&server, Some(&earlier), at(5000)).unwrap().seconds,
+            Some(5000),
+            "a finished segment is missing"
+        );
         let mut waiting = server.clone();
         waiting.backlog = Some(Backlog { files: 1, bytes: None, oldest_at: None });
         assert_eq!(measure(&waiting, Some(&durable), at(5000)).unwrap().seconds, Some(5000));

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::facts::{BackupFacts, BaseBackup, BucketFacts, Durable, LockEnd, Locks, Span, TimelineFacts, Window};
 use crate::format::manifest::Kind;
 use crate::format::{Lsn, SegmentSize, Timeline};
-use crate::postgres::wal_facts::{Archiver, Sender, Slot, WalFacts, WalSettings};
 use crate::postgres::slot::WalStatus;
+use crate::postgres::wal_facts::{Archiver, Sender, Slot, WalFacts, WalSettings};
 
 /// Seconds since a moment at which the sample's server is looked at.
 pub(super) fn at(second: i64) -> Timestamp {

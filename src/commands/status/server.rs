@@ -6,7 +6,8 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::limits::STATUS_SERVER_SECONDS_MAX;
-use crate::observe::{Stopwatch, chain};
+use crate::observe::chain;
+use crate::observe::clock::Stopwatch;
 use crate::postgres::wal_facts::WalFacts;
 use crate::postgres::{ConnInfo, Session};
 

@@ -34,7 +34,9 @@ pub(super) async fn view(look: &Look<'_>, timeline: Option<Timeline>) -> Result<
     if let Some(goal) = goal {
         settle(look, &mut wal, goal).await?;
     }
-    let way = goal.map_or(Way::None(Refusal::NoBase), |goal| Way::of(plan::route(&bases, &wal, &request(goal, Goal::Latest, None))));
+    let way = goal.map_or(Way::None(Refusal::NoBase), |goal| {
+        Way::of(plan::route(&bases, &wal, &request(goal, Goal::Latest, None)))
+    });
     let tell = |line: &TimelineCoverage| tell(line, &bases, &wal, &way, goal.unwrap_or(line.timeline));
     let timelines = look.wal.timelines.values().map(tell).collect();
     let durable = match goal {
@@ -58,9 +60,10 @@ pub(super) async fn view(look: &Look<'_>, timeline: Option<Timeline>) -> Result<
 fn state<'c>(timelines: impl Iterator<Item = &'c TimelineCoverage>, segment: SegmentSize) -> WalState {
     let wal = |line: &TimelineCoverage| TimelineWal {
         windows: line.windows.iter().map(|window| (window.start, window.end)).collect(),
-        ancestors: line.history.as_ref().map(|history| {
-            history.ancestors.iter().map(|ancestor| (ancestor.timeline, ancestor.switch)).collect()
-        }),
+        ancestors: line
+            .history
+            .as_ref()
+            .map(|history| history.ancestors.iter().map(|ancestor| (ancestor.timeline, ancestor.switch)).collect()),
     };
     let stored = timelines.filter(|line| line.end().is_some() || line.history.is_some());
     let timelines: BTreeMap<_, _> = stored.map(|line| (line.timeline, wal(line))).collect();
@@ -138,7 +141,8 @@ fn reach(bases: &[PlanBase], wal: &WalState, way: &Way, timeline: Timeline) -> O
     };
     let from = |base: Option<&PlanBase>| plan::route(bases, wal, &request(timeline, goal.clone(), base)).ok();
     let route = from(None)?;
-    let mut older: Vec<&PlanBase> = bases.iter().filter(|base| base.range.ended_at <= route.base.range.ended_at).collect();
+    let mut older: Vec<&PlanBase> =
+        bases.iter().filter(|base| base.range.ended_at <= route.base.range.ended_at).collect();
     older.sort_by_key(|base| base.range.ended_at);
     let same_end = |base: &&PlanBase| from(Some(base)).is_some_and(|other| other.end() == route.end());
     let earliest = older.into_iter().find(same_end).map_or(route.base.range.ended_at, |base| base.range.ended_at);

@@ -31,7 +31,8 @@ fn edges(look: &Look<'_>, view: &View) -> Vec<(Timeline, WalRange)> {
     for leg in &route.legs {
         let Some(coverage) = look.wal.timelines.get(&leg.timeline) else { continue };
         for run in &coverage.pieces {
-            let (start, end) = (run.start.max(from), run.end.min(leg.end.plus(piece_bytes(segment) - 1).floor(piece_bytes(segment))));
+            let (start, end) =
+                (run.start.max(from), run.end.min(leg.end.plus(piece_bytes(segment) - 1).floor(piece_bytes(segment))));
             if start < end {
                 edges.push((leg.timeline, WalRange::piece(start, segment)));
                 edges.push((leg.timeline, WalRange::piece(Lsn::new(end.get() - 1), segment)));

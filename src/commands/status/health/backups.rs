@@ -24,7 +24,11 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut
         let left = age(bucket.now, end.until);
         let when = if left.is_zero() { "has ended".into() } else { format!("ends in {}", span(left)) };
         let text = format!("the lock of {} {when} (status.min_lock is {})", end.key, span(limits.min_lock));
-        reasons.yellow("lock-ends", text, "make a new base backup before it ends: it and the WAL after it get new locks");
+        reasons.yellow(
+            "lock-ends",
+            text,
+            "make a new base backup before it ends: it and the WAL after it get new locks",
+        );
     }
     if let Some(key) = bucket.locks.unlocked.as_ref().filter(|_| evidence.locked) {
         let text = format!("{key} has no lock");

@@ -27,7 +27,10 @@ fn missing(evidence: &Evidence<'_>, server: &WalFacts, reasons: &mut Reasons) {
     if server.settings.archiving || streams {
         return;
     }
-    let text = format!("the server has neither a slot {} nor an archive_command: it keeps no WAL for the bucket", evidence.slot);
+    let text = format!(
+        "the server has neither a slot {} nor an archive_command: it keeps no WAL for the bucket",
+        evidence.slot
+    );
     let hint = "start `stonewal wal stream --create-slot`, or set archive_mode and archive_command; wal.slot is the name of the slot";
     reasons.red("no-slot", text, hint);
 }
@@ -37,11 +40,14 @@ fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut 
     match slot.wal_status {
         Some(WalStatus::Lost) => {
             let text = format!("slot {name} is lost: the server has removed WAL that the streamer needed");
-            let hint = "`stonewal wal stream` records the gap and goes on with a new slot; make a base backup afterwards";
+            let hint =
+                "`stonewal wal stream` records the gap and goes on with a new slot; make a base backup afterwards";
             return reasons.red("slot-lost", text, hint);
         }
         Some(WalStatus::Unreserved) => {
-            let text = format!("slot {name} is beyond max_slot_wal_keep_size: the next checkpoint may remove WAL that the streamer needs");
+            let text = format!(
+                "slot {name} is beyond max_slot_wal_keep_size: the next checkpoint may remove WAL that the streamer needs"
+            );
             let hint = "raise max_slot_wal_keep_size (a reload is enough) and get `stonewal wal stream` going";
             reasons.red("slot-endangered", text, hint);
         }
@@ -49,9 +55,12 @@ fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut 
     }
     if !slot.active {
         let kept = slot.retained_bytes.map(|bytes| format!("; it keeps {} of WAL", size(bytes))).unwrap_or_default();
-        let bound = if server.settings.slot_keep_bytes.is_none() { " without limit, until the disk is full" } else { "" };
+        let bound =
+            if server.settings.slot_keep_bytes.is_none() { " without limit, until the disk is full" } else { "" };
         let text = format!("nobody streams from slot {name}{kept}{bound}");
-        let hint = format!("start `stonewal wal stream`; if you do not want it any more: SELECT pg_drop_replication_slot('{name}')");
+        let hint = format!(
+            "start `stonewal wal stream`; if you do not want it any more: SELECT pg_drop_replication_slot('{name}')"
+        );
         reasons.yellow("slot-idle", text, hint);
     }
 }
@@ -61,7 +70,9 @@ fn headroom(evidence: &Evidence<'_>, server: &WalFacts, name: &str, reasons: &mu
     let quarter = server.settings.slot_keep_bytes.map_or(0, |keep| keep / 4);
     let soon = headroom.seconds.is_some_and(|seconds| seconds < STATUS_HEADROOM_SECONDS_MIN);
     if headroom.bytes < quarter || soon && evidence.is_late() {
-        let lasts = headroom.seconds.map(|seconds| format!(", about {} at the present rate", span(Duration::from_secs(seconds))));
+        let lasts = headroom
+            .seconds
+            .map(|seconds| format!(", about {} at the present rate", span(Duration::from_secs(seconds))));
         let text = format!("slot {name} has {} left{}", size(headroom.bytes), lasts.unwrap_or_default());
         let hint = "get `stonewal wal stream` to catch up, or raise max_slot_wal_keep_size (a reload is enough)";
         reasons.yellow("slot-headroom", text, hint);

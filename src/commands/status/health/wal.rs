@@ -71,7 +71,10 @@ fn late(evidence: &Evidence<'_>, limits: &Thresholds, server: &WalFacts, lag: La
         },
     };
     let since = match lag.seconds {
-        Some(seconds) => format!("nothing has arrived for {} (status.max_lag is {most})", span(std::time::Duration::from_secs(seconds))),
+        Some(seconds) => format!(
+            "nothing has arrived for {} (status.max_lag is {most})",
+            span(std::time::Duration::from_secs(seconds))
+        ),
         None => "nothing ever arrived".into(),
     };
     let hint = if evidence.server_archives() {
@@ -96,7 +99,11 @@ fn archiver(server: &WalFacts, reasons: &mut Reasons) {
     } else if let Some(backlog) = server.backlog.filter(|backlog| backlog.files > STATUS_BACKLOG_FILES_MAX) {
         let bytes = backlog.bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
         let text = format!("{} wait for archive_command{bytes}", things(backlog.files, "file"));
-        reasons.yellow("archive-backlog", text, "archiving is slower than writing: raise wal.push_ahead, or look at the network to the store");
+        reasons.yellow(
+            "archive-backlog",
+            text,
+            "archiving is slower than writing: raise wal.push_ahead, or look at the network to the store",
+        );
     }
 }
 
@@ -111,7 +118,10 @@ fn gaps(evidence: &Evidence<'_>, reasons: &mut Reasons) {
             0 => String::new(),
             count => format!(", and {}", things(count, "more gap")),
         };
-        Some(format!("WAL of timeline {timeline} from {} to {} ({bytes}) is missing ({kind}){more}", span.start, span.end))
+        Some(format!(
+            "WAL of timeline {timeline} from {} to {} ({bytes}) is missing ({kind}){more}",
+            span.start, span.end
+        ))
     };
     if let Some(text) = describe(true) {
         let hint = "if the server still has it: `stonewal wal push --from PGDATA/pg_wal`; else make a base backup now: nothing beyond the gap can be restored without one";

@@ -20,7 +20,11 @@ pub(super) fn span(span: Duration) -> String {
     let units = [("d", 86_400, u64::MAX), ("h", 3600, 24), ("min", 60, 60), ("s", 1, 60)];
     let parts = units.iter().map(|(unit, length, wrap)| (seconds / length % wrap, unit));
     let shown: Vec<_> = parts.skip_while(|(count, _)| *count == 0).take(2).collect();
-    match shown.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>()
+    match shown
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect::<Vec<_>>()
     {
         parts if parts.is_empty() => "0 s".into(),
         parts => parts.join(" "),
