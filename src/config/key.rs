@@ -59,7 +59,7 @@ keys! {
     POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
     POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
     WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_': the replication slot of the streamer";
-    WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 characters: how the streamer calls itself, as in synchronous_standby_names";
+    WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 printable ASCII characters: how the streamer calls itself, as in synchronous_standby_names";
     STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
     STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
     STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";
