@@ -105,7 +105,7 @@ pub fn route(bases: &[PlanBase], wal: &WalState, request: &Request) -> Result<Ro
             TimelineChoice::Current => base.range.timeline,
             choice => target_timeline(bases, wal, choice)?,
         };
-        let path = wal.path(target)?;
+        let path = wal.path(target);
         let all = on_path(bases, &path);
         if !all.contains(&base) {
             return Err(Refusal::NotOnPath { base: id.clone(), timeline: target });
@@ -120,7 +120,7 @@ pub fn route(bases: &[PlanBase], wal: &WalState, request: &Request) -> Result<Ro
         }
         choice => target_timeline(bases, wal, choice)?,
     };
-    let path = wal.path(target)?;
+    let path = wal.path(target);
     let all = on_path(bases, &path);
     let mut fitting = all.iter().filter(|base| starts_early_enough(base, &request.goal));
     let chosen = match request.goal {
@@ -133,6 +133,7 @@ pub fn route(bases: &[PlanBase], wal: &WalState, request: &Request) -> Result<Ro
     };
     match chosen {
         Some(base) => finish(base, &all, &path, wal, request),
+        None if all.is_empty() && wal.ancestors(target).is_none() => Err(Refusal::NoHistory { timeline: target }),
         None if all.is_empty() => Err(Refusal::NoBaseOn { timeline: target }),
         None => Err(too_early(all.into_iter(), &request.goal)),
     }
@@ -177,7 +178,9 @@ fn too_early<'b>(bases: impl Iterator<Item = &'b PlanBase>, goal: &Goal) -> Refu
 
 fn target_timeline(bases: &[PlanBase], wal: &WalState, choice: TimelineChoice) -> Result<Timeline, Refusal> {
     let of_bases = bases.iter().map(|base| base.range.timeline);
-    let known = wal.timelines.keys().copied().chain(of_bases);
+    // A history alone is no timeline that one could recover along.
+    let of_wal = wal.timelines.iter().filter(|(_, stored)| !stored.windows.is_empty()).map(|(timeline, _)| *timeline);
+    let known = of_wal.chain(of_bases);
     match choice {
         TimelineChoice::Number(number) if known.clone().any(|timeline| timeline == number) => Ok(number),
         TimelineChoice::Number(timeline) => Err(Refusal::UnknownTimeline { timeline }),

@@ -7,6 +7,7 @@
 mod delta;
 mod files;
 mod layout;
+mod local;
 mod marker;
 mod owner;
 mod plan;
@@ -109,9 +110,10 @@ pub struct Restored {
 /// something that PostgreSQL does not start and that the next run continues.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
     check_ending(&options)?;
-    let connected = interruptible(cancel, Connected::to(&options.repository)).await?;
+    let connecting = Box::pin(Connected::to(&options.repository));
+    let connected = interruptible(cancel, connecting).await?;
     let repository = interruptible(cancel, Box::pin(connected.open(options.access))).await?;
-    let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request, options.wal));
+    let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
     let planned = interruptible(cancel, planning).await?;
     let mut outcome = Outcome {
         plan: planned.plan,
@@ -124,15 +126,14 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         repository: &repository,
         options: &options.repository,
         backup: &planned.backup,
-        wal: planned.wal.as_ref(),
         ending: recovery::Ending {
             goal: options.request.goal,
             inclusive: options.request.inclusive,
-            timeline: outcome.plan.timeline,
+            timeline: Some(outcome.plan.timeline).filter(|timeline| *timeline != outcome.plan.base_timeline),
             action: options.action,
             wal: options.wal,
         },
-        legs: &outcome.plan.wal,
+        plan: &outcome.plan,
         downloads: options.downloads,
         progress,
         cancel,

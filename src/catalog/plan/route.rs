@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{PlanBase, Refusal};
+use super::PlanBase;
 use crate::format::{Lsn, SegmentSize, Timeline};
 
 /// The stored WAL of a cluster, as far as a plan needs to know it.
@@ -21,7 +21,7 @@ pub struct WalState {
 pub struct TimelineWal {
     /// What is stored without a hole: from, to; in order, apart from each other.
     pub windows: Vec<(Lsn, Lsn)>,
-    /// The timelines that it came from, oldest first, each with where it was left. `None` if the history is not stored.
+    /// The timelines that it came from, oldest first, each with where it was left. `None` if that is not known.
     pub ancestors: Option<Vec<(Timeline, Lsn)>>,
 }
 
@@ -39,22 +39,21 @@ pub struct Leg {
 const END: Lsn = Lsn::new(u64::MAX);
 
 impl WalState {
-    /// The stretches that lead to the end of `timeline`, oldest first.
-    pub(super) fn path(&self, timeline: Timeline) -> Result<Vec<Leg>, Refusal> {
-        let history = self.timelines.get(&timeline).and_then(|wal| wal.ancestors.as_deref());
-        let ancestors = match history {
-            Some(ancestors) => ancestors,
-            // The first timeline has no history file.
-            None if timeline.get() == 1 => &[],
-            None => return Err(Refusal::NoHistory { timeline }),
-        };
+    /// The stretches that lead to the end of `timeline`, oldest first; only the last one if its history is not known.
+    pub(super) fn path(&self, timeline: Timeline) -> Vec<Leg> {
         let (mut legs, mut start) = (Vec::new(), Lsn::default());
-        for (ancestor, left_at) in ancestors {
+        for (ancestor, left_at) in self.ancestors(timeline).unwrap_or_default() {
             legs.push(Leg { timeline: *ancestor, start, end: *left_at });
             start = *left_at;
         }
         legs.push(Leg { timeline, start, end: END });
-        Ok(legs)
+        legs
+    }
+
+    /// Where `timeline` came from, if that is known. The first timeline has no history file.
+    pub(super) fn ancestors(&self, timeline: Timeline) -> Option<&[(Timeline, Lsn)]> {
+        let told = self.timelines.get(&timeline).and_then(|wal| wal.ancestors.as_deref());
+        told.or((timeline.get() == 1).then_some(&[]))
     }
 
     fn windows(&self, timeline: Timeline) -> &[(Lsn, Lsn)] {

@@ -29,10 +29,10 @@ fn base(number: u8, timeline: u32, segment: u64, ended: i8) -> PlanBase {
     PlanBase { id, range }
 }
 
-type Timelines<'a> = &'a [(u32, &'a [(Lsn, Lsn)], Option<&'a [(u32, Lsn)]>)];
+type One<'a> = (u32, &'a [(Lsn, Lsn)], Option<&'a [(u32, Lsn)]>);
 
-fn state(timelines: Timelines<'_>) -> WalState {
-    let one = |(number, windows, ancestors): &(u32, &[(Lsn, Lsn)], Option<&[(u32, Lsn)]>)| {
+fn state(timelines: &[One<'_>]) -> WalState {
+    let one = |(number, windows, ancestors): &One<'_>| {
         let ancestors = ancestors.map(|all| all.iter().map(|(number, lsn)| (tl(*number), *lsn)).collect());
         (tl(*number), TimelineWal { windows: windows.to_vec(), ancestors })
     };

@@ -22,7 +22,7 @@ pub(super) struct Stored {
     pub(super) is_manifest: bool,
     name: StreamName,
     sealed: SealReceipt,
-    stored: StoreReceipt,
+    chunks: StoreReceipt,
     index: Option<StreamIndex>,
 }
 
@@ -30,7 +30,7 @@ impl Stored {
     /// With the server's receipt, the stream is finished.
     pub(super) fn finish(self, source: SourceReceipt) -> Result<(FinishedStream, Option<IndexedStream>)> {
         let index = self.index.map(|index| IndexedStream { stream: self.name, index });
-        Ok((FinishedStream::new(source, self.sealed, self.stored)?, index))
+        Ok((FinishedStream::new(source, self.sealed, self.chunks)?, index))
     }
 }
 
@@ -117,8 +117,8 @@ async fn close(ended: Current, cancel: &CancellationToken) -> Result<Stored> {
     let Current { oid, name, writer, indexer, .. } = ended;
     let is_manifest = indexer.is_none();
     let index = indexer.map(TarIndexer::finish).transpose().map_err(|error| not_understood(&error))?;
-    let (sealed, stored) = interruptible(cancel, async { Ok(writer.finish().await?) }).await?;
-    Ok(Stored { oid, is_manifest, name, sealed, stored, index })
+    let (sealed, chunks) = interruptible(cancel, async { Ok(writer.finish().await?) }).await?;
+    Ok(Stored { oid, is_manifest, name, sealed, chunks, index })
 }
 
 /// Said as soon as it is known, not when the manifest is written.

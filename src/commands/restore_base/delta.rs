@@ -61,9 +61,9 @@ fn system_identifier(data: &Path) -> Option<u64> {
 }
 
 /// A tablespace directory may hold something only if the cluster in `data` uses it.
-pub(super) fn check_tablespace(data: &Path, link: &str, target: &Path) -> Result<bool> {
+pub(super) fn check_tablespace(data: &Path, link: &str, target: &Path) -> bool {
     let uses = fs::read_link(data.join(link)).ok().and_then(|to| to.canonicalize().ok());
-    Ok(uses.is_some_and(|to| to == target))
+    uses.is_some_and(|to| to == target)
 }
 
 /// PostgreSQL's manifest of a base backup (docs, "Backup Manifest Format"), as far as it matters here.

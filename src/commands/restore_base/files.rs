@@ -50,8 +50,7 @@ pub(super) async fn write(
     (downloads, owner): (usize, Owner),
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let stop = cancel.child_token();
-    let writing = Arc::new(());
+    let writing = Writing { stop: cancel.child_token(), alive: Arc::new(()) };
     let mut jobs = JoinSet::new();
     let tasks = (0..).zip(&layout.placed).flat_map(|(at, placed)| tasks(at, placed, &readers[at], &wanted[at]));
     let room = |task: &Task| chunks_ahead(downloads, &readers[task.stream].record().chunks);
@@ -65,20 +64,33 @@ pub(super) async fn write(
         }
         let placed = &layout.placed[task.stream];
         let job = Job { index: placed.index.clone(), root: roots[placed.root].work.clone(), owner };
-        jobs.spawn(job.run(readers[task.stream].clone(), task, stop.clone(), writing.clone()));
+        jobs.spawn(job.run(readers[task.stream].clone(), task, writing.clone()));
     }
     while ended.is_ok() && !jobs.is_empty() {
         ended = next(&mut jobs, cancel).await;
     }
     if ended.is_err() {
-        stop.cancel();
+        writing.stop.cancel();
         jobs.shutdown().await;
         // A thread in the middle of a write is not stopped with the job that it works for.
-        while Arc::strong_count(&writing) > 1 {
+        while Arc::strong_count(&writing.alive) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
     ended
+}
+
+/// Held by everything that writes.
+#[derive(Clone)]
+struct Writing {
+    stop: CancellationToken,
+    alive: Arc<()>,
+}
+
+impl Writing {
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled()
+    }
 }
 
 /// Waits for one chunk.
@@ -116,12 +128,11 @@ struct Job {
 }
 
 impl Job {
-    async fn run(self, reader: Arc<RangedReader>, task: Task, stop: CancellationToken, writing: Arc<()>) -> Result<()> {
+    async fn run(self, reader: Arc<RangedReader>, task: Task, writing: Writing) -> Result<()> {
         let wanted = task.files.iter().map(|number| self.index.files[*number].range()).collect();
         let mut open: Option<(usize, File)> = None;
         let take = move |which: usize, at: u64, bytes: &[u8]| -> Result<()> {
-            let _writing = &writing;
-            if stop.is_cancelled() {
+            if writing.is_over() {
                 return Err(Error::Interrupted);
             }
             let number = task.files[which];

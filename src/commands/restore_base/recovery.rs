@@ -63,7 +63,8 @@ pub enum WalSource {
 pub(super) struct Ending {
     pub(super) goal: Goal,
     pub(super) inclusive: bool,
-    pub(super) timeline: Timeline,
+    /// `None` = that of the base, which has no history file that PostgreSQL would look for.
+    pub(super) timeline: Option<Timeline>,
     pub(super) action: Action,
     pub(super) wal: WalSource,
 }
@@ -105,7 +106,7 @@ pub(super) fn settings(ending: &Ending, note: &str) -> Result<String> {
         set(name, &value);
     }
     set("recovery_target_inclusive", if ending.inclusive { "on" } else { "off" });
-    set("recovery_target_timeline", &ending.timeline.to_string());
+    set("recovery_target_timeline", &ending.timeline.map_or("current".into(), |timeline| timeline.to_string()));
     set("recovery_target_action", &ending.action.to_string());
     Ok(text)
 }
@@ -218,7 +219,7 @@ mod tests {
     use super::*;
 
     fn ending(goal: Goal, wal: WalSource) -> Ending {
-        let timeline = Timeline::new(3).unwrap();
+        let timeline = Some(Timeline::new(3).unwrap());
         Ending { goal, inclusive: false, timeline, action: Action::Pause, wal }
     }
 

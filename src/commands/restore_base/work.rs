@@ -13,11 +13,10 @@ use super::files::{self, Wanted};
 use super::layout::{CONTROL_FILE, Layout};
 use super::marker::Marker;
 use super::owner::Owner;
-use super::plan::StoredWal;
+use super::plan::Plan;
 use super::recovery::{self, Ending, FetchKeys, WalSource};
 use super::roots::{self, Root, failed};
 use super::{Restored, Target, tree, warnings};
-use crate::catalog::plan::Leg;
 use crate::catalog::{Backup, Repository};
 use crate::commands::repository::interruptible;
 use crate::commands::restore_dump::Confirm;
@@ -32,9 +31,8 @@ pub(super) struct Job<'a> {
     pub(super) repository: &'a Repository,
     pub(super) options: &'a RepositoryOptions,
     pub(super) backup: &'a Backup,
-    pub(super) wal: Option<&'a StoredWal>,
     pub(super) ending: Ending,
-    pub(super) legs: &'a [Leg],
+    pub(super) plan: &'a Plan,
     pub(super) downloads: usize,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
@@ -69,7 +67,7 @@ impl Job<'_> {
         let readers = interruptible(self.cancel, self.readers(&ground.layout)).await?;
         let manifest = interruptible(self.cancel, self.backup_manifest()).await?;
         let warnings = warnings::of(&facts, &target, self.ending.wal, ground.owner).await;
-        self.confirm(target.confirm, &ground.layout.targets[0])?;
+        confirm(target.confirm, &ground.layout.targets[0])?;
 
         let prepared = prepare_all(&ground);
         let roots = Arc::new(prepared?);
@@ -111,7 +109,7 @@ impl Job<'_> {
             roots::check_free(data)?;
         }
         for (link, space) in layout.links() {
-            if !(delta && delta::check_tablespace(data, link, space)?) {
+            if !(delta && delta::check_tablespace(data, link, space)) {
                 roots::check_free(space)?;
             }
         }
@@ -124,16 +122,6 @@ impl Job<'_> {
         let directories = base.into_iter().flat_map(|placed| &placed.index.directories);
         let group = directories.filter(|directory| directory.0 == "base").any(|directory| directory.1 & 0o050 != 0);
         Ok(Ground { layout: Arc::new(layout), marker, owner, mode: if group { 0o750 } else { 0o700 }, delta })
-    }
-
-    fn confirm(&self, confirm: Confirm, dir: &Path) -> Result<()> {
-        let target = dir.display().to_string();
-        let confirmed = match confirm {
-            Confirm::Given => true,
-            Confirm::Ask(ask) => ask(&target),
-            Confirm::Missing => false,
-        };
-        if confirmed { Ok(()) } else { Err(Error::NotConfirmed { target, variable: "CONFIRM_PITR" }) }
     }
 
     /// One reader for each placed stream, in their order.
@@ -176,12 +164,11 @@ impl Job<'_> {
         fetch: (&Path, &[(String, secrecy::SecretString)]),
     ) -> Result<Written> {
         let (layout, owner) = (&ground.layout, ground.owner);
-        let (wanted, kept) = match ground.delta {
-            true => {
-                withdraw_control(&roots[0].work)?;
-                interruptible(self.cancel, delta::compare(layout, roots, manifest)).await?
-            }
-            false => (files::all(layout), Kept::default()),
+        let (wanted, kept) = if ground.delta {
+            withdraw_control(&roots[0].work)?;
+            interruptible(self.cancel, delta::compare(layout, roots, manifest)).await?
+        } else {
+            (files::all(layout), Kept::default())
         };
         let wanted = Arc::new(wanted);
         let removed = self.lay_out(ground, roots, &wanted).await?;
@@ -232,7 +219,8 @@ impl Job<'_> {
         match self.ending.wal {
             WalSource::None => Ok(()),
             WalSource::Local => {
-                let fetching = Box::pin(super::plan::fetch_local(self, data, owner));
+                let to = (data, owner, self.downloads);
+                let fetching = Box::pin(super::local::fetch(self.repository, &clear.cluster, self.plan, to));
                 interruptible(self.cancel, fetching).await
             }
             WalSource::Repository => {
@@ -253,6 +241,16 @@ impl Job<'_> {
         }
         Err(Error::NoStream { backup: self.backup.clear().backup.to_string(), stream: CONTROL_FILE })
     }
+}
+
+fn confirm(confirm: Confirm, dir: &Path) -> Result<()> {
+    let target = dir.display().to_string();
+    let confirmed = match confirm {
+        Confirm::Given => true,
+        Confirm::Ask(ask) => ask(&target),
+        Confirm::Missing => false,
+    };
+    if confirmed { Ok(()) } else { Err(Error::NotConfirmed { target, variable: "CONFIRM_PITR" }) }
 }
 
 fn prepare_all(ground: &Ground) -> Result<Vec<Root>> {

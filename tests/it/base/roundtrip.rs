@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::world::{World, value};
+use super::world::{World, names, value};
 use crate::support::majors::postgres_majors;
 
 const DIGEST: &str = "SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY id)) FROM ledger t";
@@ -29,7 +29,7 @@ async fn b01_an_idle_cluster_restores_by_itself() {
         let done = world.restore(&format!("--dir {} --json", data.display())).await.good().json();
         assert_eq!(done["restored"]["backup"], backup.as_str());
         world.verify_files(&data);
-        assert!(world.names(world.path("").as_path()).iter().all(|name| !name.contains("stonewal-restore")));
+        assert!(names(&world.path("")).iter().all(|name| !name.contains("stonewal-restore")));
         let server = world.recover(&data, "second").await;
         assert_eq!(value(&server, DIGEST).await, expected, "{installed:?}");
         assert_eq!(value(&server, "SELECT timeline_id FROM pg_control_checkpoint()").await, "2");

@@ -201,14 +201,14 @@ impl World {
         let output = std::process::Command::new(program).arg("--no-parse-wal").arg(data).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
 
-    /// Names of everything in a directory.
-    pub(super) fn names(&self, dir: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
+/// Names of everything in a directory.
+pub(super) fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 pub(super) async fn value(server: &Server, sql: &str) -> String {
