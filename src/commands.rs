@@ -18,6 +18,7 @@ pub mod show;
 pub mod status;
 pub mod verify;
 mod wal;
+pub mod wal_stream;
 pub mod writer;
 
 pub use error::{Class, Error, Result};

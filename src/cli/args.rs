@@ -10,12 +10,14 @@ mod look;
 mod restore;
 mod serve;
 mod setup;
+mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use wal::{Wal, WalStream};
 
 /// PostgreSQL backups set in stone.
 ///
@@ -107,6 +109,8 @@ pub(super) enum Command {
     Doctor(Doctor),
     #[command(subcommand)]
     Backup(Backup),
+    #[command(subcommand)]
+    Wal(Wal),
     #[command(subcommand)]
     Restore(Restore),
     List(List),

@@ -1,6 +1,6 @@
 //! Flags as settings: which flag stands for which key.
 
-use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore};
+use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal, WalStream};
 use crate::config::Flags;
 use crate::config::key::{self, Key};
 
@@ -35,7 +35,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             set(
                 &mut flags,
                 &[
-                    (&key::POSTGRES_URL, "--from", &args.from),
+                    (&key::REPLICATION_URL, "--from", &args.from),
                     (&key::DUMP_CODEC, "--codec", &args.codec),
                     (&key::DUMP_LEVEL, "--level", &args.level),
                 ],
@@ -49,6 +49,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
         Command::Doctor(args) => set(
             &mut flags,
@@ -58,7 +59,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Status(args) => set(
             &mut flags,
             &[
-                (&key::POSTGRES_URL, "--from", &args.from),
+                (&key::REPLICATION_URL, "--from", &args.from),
                 (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
                 (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
                 (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
@@ -86,6 +87,18 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
             (&key::IMMUTABILITY, "--immutability", &how.immutability),
         ],
     );
+}
+
+fn wal_stream(flags: &mut Flags, args: &WalStream) {
+    set(flags, &[(&key::REPLICATION_URL, "--from", &args.from), (&key::WAL_SLOT, "--slot", &args.slot)]);
+    for (key, flag, on) in [
+        (&key::WAL_CREATE_SLOT, "--create-slot", args.create_slot),
+        (&key::WAL_UNBOUNDED_SLOT, "--unbounded-slot", args.unbounded_slot),
+    ] {
+        if on {
+            flags.set(key, flag, "true");
+        }
+    }
 }
 
 fn dump(flags: &mut Flags, args: &BackupDump) {

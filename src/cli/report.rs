@@ -13,6 +13,7 @@ mod setup;
 mod show;
 mod status;
 mod verify;
+mod wal;
 
 pub(super) use jobs::ToStdout;
 pub(super) use setup::Initialised;

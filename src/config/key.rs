@@ -58,8 +58,16 @@ keys! {
     LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
     POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
     POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
-    WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_': the replication slot of the streamer";
-    WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 printable ASCII characters: how the streamer calls itself, as in synchronous_standby_names";
+    REPLICATION_URL = "wal.url", "STONEWAL_WAL_URL", None, "a connection URI or a key=value string as libpq takes it, for a role that may replicate";
+    WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_'";
+    WAL_CREATE_SLOT = "wal.create_slot", "STONEWAL_WAL_CREATE_SLOT", Some("false"), "true or false";
+    WAL_UNBOUNDED_SLOT = "wal.unbounded_slot", "STONEWAL_WAL_UNBOUNDED_SLOT", Some("false"), "true or false";
+    WAL_FLUSH_INTERVAL = "wal.flush_interval", "STONEWAL_WAL_FLUSH_INTERVAL", Some("1s"), "a duration from 1s to 1h";
+    WAL_MODE = "wal.mode", "STONEWAL_WAL_MODE", Some("auto"), "\"auto\", \"interval\" or \"synchronous\"";
+    WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 visible ASCII characters";
+    WAL_PARTIAL_RETAIN = "wal.partial_retain", "STONEWAL_WAL_PARTIAL_RETAIN", Some("7d"), "a duration from 1m to 10y";
+    WAL_CODEC = "wal.codec", "STONEWAL_WAL_CODEC", Some("zstd"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
+    WAL_LEVEL = "wal.level", "STONEWAL_WAL_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
     STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
     STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
     STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";

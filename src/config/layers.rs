@@ -55,17 +55,19 @@ impl Flags {
     }
 }
 
-/// Variables that stood for settings before there was a configuration. Our own win over them.
-const INHERITED: [(&str, &Key); 2] = [("DATABASE_URL", &key::POSTGRES_URL), ("WAL_SLOT_NAME", &key::WAL_SLOT)];
-
 /// The settings among the variables. A `STONEWAL_…` name that means nothing is an error: a misspelt variable must not
 /// silently leave a protection at its default.
 pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
     let mut layer = Layer::new();
-    for (name, key) in INHERITED {
+    // Variables of the scripts that stonewal replaces; ours win.
+    for (name, key) in [
+        ("DATABASE_URL", &key::POSTGRES_URL),
+        ("REPLICATION_DATABASE_URL", &key::REPLICATION_URL),
+        ("WAL_SLOT_NAME", &key::WAL_SLOT),
+        ("CREATE_WAL_SLOT", &key::WAL_CREATE_SLOT),
+    ] {
         if let Some(value) = environment.get(name) {
-            let origin = Origin::Variable(name.into());
-            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin });
+            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
         }
     }
     for (name, _) in environment.with_prefix("STONEWAL_") {

@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, WalSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -44,11 +44,8 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
             bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
         },
+        wal: wal(&read)?,
         restore: restore(&environment)?,
-        wal: WalSettings {
-            slot: read.required(&key::WAL_SLOT, values::slot)?,
-            application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
-        },
         status: status(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
@@ -96,17 +93,41 @@ fn s3(read: &Reader<'_>) -> Result<S3Settings> {
     })
 }
 
-fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
+/// A codec and a level that it has.
+fn codec(read: &Reader<'_>, codec: &'static Key, level: &'static Key) -> Result<(Codec, Option<u32>)> {
     let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
-    let globals = [("full", Globals::Full), ("no-passwords", Globals::NoPasswords), ("off", Globals::Off)];
-    let codec = read.choice(&key::DUMP_CODEC, &codecs)?;
-    let level = read.optional(&key::DUMP_LEVEL, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
+    let codec = read.choice(codec, &codecs)?;
+    let level = read.optional(level, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
         Some((_, max)) => values::number(text, 1, *max),
         None => Err("codec \"none\" has no level".into()),
     })?;
+    Ok((codec, level.map(|level| u32::try_from(level).unwrap_or(u32::MAX))))
+}
+
+fn wal(read: &Reader<'_>) -> Result<WalSettings> {
+    let (codec, level) = codec(read, &key::WAL_CODEC, &key::WAL_LEVEL)?;
+    let modes = [("auto", WalMode::Auto), ("interval", WalMode::Interval), ("synchronous", WalMode::Synchronous)];
+    Ok(WalSettings {
+        url: read.optional(&key::REPLICATION_URL, |text| Ok(SecretString::from(text)))?,
+        slot: read.required(&key::WAL_SLOT, values::slot)?,
+        create_slot: read.required(&key::WAL_CREATE_SLOT, values::boolean)?,
+        unbounded_slot: read.required(&key::WAL_UNBOUNDED_SLOT, values::boolean)?,
+        flush_interval: read
+            .required(&key::WAL_FLUSH_INTERVAL, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
+        mode: read.choice(&key::WAL_MODE, &modes)?,
+        application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
+        partial_retain: read.required(&key::WAL_PARTIAL_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
+        codec,
+        level,
+    })
+}
+
+fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
+    let globals = [("full", Globals::Full), ("no-passwords", Globals::NoPasswords), ("off", Globals::Off)];
+    let (codec, level) = codec(read, &key::DUMP_CODEC, &key::DUMP_LEVEL)?;
     Ok(DumpSettings {
         codec,
-        level: level.map(|level| u32::try_from(level).unwrap_or(u32::MAX)),
+        level,
         counts: read.choice(&key::DUMP_COUNTS, &[("exact", true), ("off", false)])?,
         globals: read.choice(&key::DUMP_GLOBALS, &globals)?,
         no_owner: read.required(&key::DUMP_NO_OWNER, values::boolean)?,

@@ -31,10 +31,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The PostgreSQL to back up.
     pub postgres: PostgresSettings,
+    /// Continuous WAL.
+    pub wal: WalSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
-    /// The streamer.
-    pub wal: WalSettings,
     /// What is acceptable in a status.
     pub status: StatusSettings,
     /// Logging.
@@ -243,6 +243,42 @@ pub struct PostgresSettings {
     pub bin_dir: Option<PathBuf>,
 }
 
+/// Continuous WAL.
+#[derive(Clone, Debug)]
+pub struct WalSettings {
+    /// Connection string for replication; `None` = the one of [`PostgresSettings::url`].
+    pub url: Option<SecretString>,
+    /// Replication slot.
+    pub slot: String,
+    /// Whether the slot may be created.
+    pub create_slot: bool,
+    /// Whether a slot that may fill the server's disk is acceptable.
+    pub unbounded_slot: bool,
+    /// How often new bytes of an unfinished piece are stored.
+    pub flush_interval: Duration,
+    /// Whether to wait for the interval.
+    pub mode: WalMode,
+    /// Name by which the server knows the streamer.
+    pub application_name: String,
+    /// How long parts of unfinished pieces are locked.
+    pub partial_retain: Duration,
+    /// Compression.
+    pub codec: Codec,
+    /// Compression level; `None` = the codec's own default here.
+    pub level: Option<u32>,
+}
+
+/// When bytes of an unfinished piece are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalMode {
+    /// At once while the server waits for us, else by the interval.
+    Auto,
+    /// By the interval.
+    Interval,
+    /// At once.
+    Synchronous,
+}
+
 /// What to restore into. No file sets this: a target is named anew each time.
 #[derive(Clone, Debug)]
 pub struct RestoreSettings {
@@ -254,15 +290,6 @@ pub struct RestoreSettings {
     pub confirmed_pitr: bool,
     /// `RESTORE_DIR`.
     pub dir: Option<PathBuf>,
-}
-
-/// The streamer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WalSettings {
-    /// Its replication slot.
-    pub slot: String,
-    /// How it calls itself.
-    pub application_name: String,
 }
 
 /// What is acceptable in a status.

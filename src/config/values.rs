@@ -50,22 +50,6 @@ pub(super) fn duration(text: &str, min: Duration, max: Duration) -> Parsed<Durat
     within(Duration::from_secs(seconds), text, min..=max)
 }
 
-/// A slot's name (PostgreSQL docs 26.2.6.1 "Querying and Manipulating Replication Slots").
-pub(super) fn slot(text: &str) -> Parsed<String> {
-    let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
-    if (1..=63).contains(&text.len()) && text.bytes().all(good) { Ok(text.into()) } else { Err(unknown_name(text)) }
-}
-
-/// What PostgreSQL keeps of an `application_name`: printable ASCII, cut at 63 bytes.
-pub(super) fn application_name(text: &str) -> Parsed<String> {
-    let good = |c: u8| (b' '..=b'~').contains(&c);
-    if (1..=63).contains(&text.len()) && text.bytes().all(good) { Ok(text.into()) } else { Err(unknown_name(text)) }
-}
-
-fn unknown_name(text: &str) -> String {
-    format!("{text:?} is no such name")
-}
-
 /// `s3://BUCKET[/PREFIX]` (bucket names: S3 User Guide, "General purpose bucket naming rules").
 pub(super) fn repository(text: &str) -> Parsed<RepositoryUrl> {
     let rest = text.strip_prefix("s3://").ok_or_else(|| format!("{text:?} does not start with s3://"))?;
@@ -111,6 +95,18 @@ pub(super) fn cluster(text: &str) -> Parsed<String> {
         return Err(format!("{text:?} is reserved: the repository uses it itself"));
     }
     Ok(text.into())
+}
+
+/// A replication slot (PostgreSQL docs 27.2.6: lower-case letters, digits and underscores).
+pub(super) fn slot(text: &str) -> Parsed<String> {
+    let good = text.len() <= 63 && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not the name of a replication slot")) }
+}
+
+/// An `application_name`: the server replaces what is not visible ASCII and cuts off what is too long.
+pub(super) fn application_name(text: &str) -> Parsed<String> {
+    let good = text.len() <= 63 && text.bytes().all(|c| c.is_ascii_graphic());
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not an application name")) }
 }
 
 /// Scheme, host and port; credentials in an endpoint would end up in errors and logs.

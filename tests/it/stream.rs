@@ -1,0 +1,4 @@
+//! `wal stream`: a real server, the embedded store, and the program as an operator runs it.
+
+mod coverage;
+mod stage;
