@@ -2,3 +2,5 @@
 
 mod coverage;
 mod stage;
+mod status;
+mod status_slots;

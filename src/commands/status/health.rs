@@ -69,7 +69,7 @@ pub(super) struct Evidence<'a> {
 pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds) -> Vec<Reason> {
     let mut reasons = Reasons(Vec::new());
     wal::assess(evidence, limits, &mut reasons);
-    slots::assess(evidence, &mut reasons);
+    slots::assess(evidence, limits, &mut reasons);
     backups::assess(evidence, limits, &mut reasons);
     if evidence.tampering > 0 {
         let text = format!("{} in the bucket cannot be an accident", words::things(evidence.tampering, "finding"));

@@ -33,13 +33,10 @@ const SLOTS: &str = "
       wal_status, safe_wal_size
     FROM pg_catalog.pg_replication_slots ORDER BY 1";
 
-/// Without the right, rows of other roles come without their names: then we could not know that ours is missing.
+/// Anyone sees the rows; their details only whoever may read statistics.
 const SENDERS: &str = "
     SELECT pid, state, sync_state, flush_lsn::pg_catalog.text FROM pg_catalog.pg_stat_replication
     WHERE application_name = $1 ORDER BY pid";
-const MAY_SEE_SENDERS: &str = "
-    SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
-      OR NOT EXISTS (SELECT FROM pg_catalog.pg_stat_replication WHERE application_name IS NULL)";
 
 const ARCHIVER: &str = "
     SELECT archived_count, last_archived_wal, (extract(epoch FROM last_archived_time) * 1000000)::pg_catalog.int8,
@@ -154,23 +151,20 @@ impl<'a> Reader<'a> {
     }
 
     async fn senders(&mut self, application_name: &str) -> Result<Option<Vec<Sender>>> {
-        const FACT: &str = "connections of the streamer";
-        let Some(rows) = self.rows(FACT, SENDERS, &[&application_name]).await? else { return Ok(None) };
-        if rows.is_empty() {
-            let may = self.row(FACT, MAY_SEE_SENDERS, &[]).await?;
-            if !may.is_some_and(|row| row.get(0)) {
-                let why = "connections of other roles are hidden; GRANT pg_monitor shows them".to_owned();
-                self.unread.push(Unread { fact: FACT, why });
-                return Ok(None);
-            }
-        }
+        const FACT: &str = "state of the streamer";
         let sender = |row: &Row| Sender {
             pid: row.get(0),
             state: row.get(1),
             sync_state: row.get(2),
             flush_lsn: lsn(row.get(3)),
         };
-        Ok(Some(rows.iter().map(sender).collect()))
+        let rows = self.rows(FACT, SENDERS, &[&application_name]).await?;
+        let senders: Option<Vec<_>> = rows.map(|rows| rows.iter().map(sender).collect());
+        if senders.iter().flatten().any(|sender| sender.state.is_none()) {
+            let why = "hidden from this role; GRANT pg_monitor shows it".to_owned();
+            self.unread.push(Unread { fact: FACT, why });
+        }
+        Ok(senders)
     }
 
     async fn archiver(&mut self) -> Result<Option<Archiver>> {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::words::{size, span};
-use super::{Evidence, Reasons};
+use super::{Evidence, Reasons, Thresholds};
 use crate::commands::status::ServerAnswer;
 use crate::limits::STATUS_HEADROOM_SECONDS_MIN;
 use crate::postgres::slot::WalStatus;
 use crate::postgres::wal_facts::{Slot, WalFacts};
 
-pub(super) fn assess(evidence: &Evidence<'_>, reasons: &mut Reasons) {
+pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut Reasons) {
     let ServerAnswer::Facts(server) = evidence.server else { return };
     let Some(slots) = &server.slots else { return };
     match slots.iter().find(|slot| slot.name == evidence.slot) {
@@ -18,7 +18,7 @@ pub(super) fn assess(evidence: &Evidence<'_>, reasons: &mut Reasons) {
             let text = format!("slot {} is a logical one", slot.name);
             reasons.red("no-slot", text, "choose another name for the streamer's slot: wal.slot");
         }
-        Some(slot) => state(evidence, server, slot, reasons),
+        Some(slot) => state(evidence, limits, server, slot, reasons),
     }
 }
 
@@ -35,7 +35,7 @@ fn missing(evidence: &Evidence<'_>, server: &WalFacts, reasons: &mut Reasons) {
     reasons.red("no-slot", text, hint);
 }
 
-fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut Reasons) {
+fn state(evidence: &Evidence<'_>, limits: &Thresholds, server: &WalFacts, slot: &Slot, reasons: &mut Reasons) {
     let name = &slot.name;
     match slot.wal_status {
         Some(WalStatus::Lost) => {
@@ -51,7 +51,7 @@ fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut 
             let hint = "raise max_slot_wal_keep_size (a reload is enough) and get `stonewal wal stream` going";
             reasons.red("slot-endangered", text, hint);
         }
-        _ => headroom(evidence, server, name, reasons),
+        _ => headroom(evidence, limits, server, name, reasons),
     }
     if !slot.active {
         let kept = slot.retained_bytes.map(|bytes| format!("; it keeps {} of WAL", size(bytes))).unwrap_or_default();
@@ -65,11 +65,11 @@ fn state(evidence: &Evidence<'_>, server: &WalFacts, slot: &Slot, reasons: &mut 
     }
 }
 
-fn headroom(evidence: &Evidence<'_>, server: &WalFacts, name: &str, reasons: &mut Reasons) {
+fn headroom(evidence: &Evidence<'_>, limits: &Thresholds, server: &WalFacts, name: &str, reasons: &mut Reasons) {
     let Some(headroom) = evidence.headroom else { return };
     let quarter = server.settings.slot_keep_bytes.map_or(0, |keep| keep / 4);
     let soon = headroom.seconds.is_some_and(|seconds| seconds < STATUS_HEADROOM_SECONDS_MIN);
-    if headroom.bytes < quarter || soon && evidence.is_late() {
+    if headroom.bytes < quarter || soon && evidence.is_late(limits) {
         let lasts = headroom
             .seconds
             .map(|seconds| format!(", about {} at the present rate", span(Duration::from_secs(seconds))));
@@ -80,9 +80,9 @@ fn headroom(evidence: &Evidence<'_>, server: &WalFacts, name: &str, reasons: &mu
 }
 
 impl Evidence<'_> {
-    /// Whether WAL is missing in the bucket.
-    fn is_late(&self) -> bool {
-        self.lag.is_some_and(|lag| lag.bytes != Some(0))
+    /// Whether WAL does not arrive as it should.
+    fn is_late(&self, limits: &Thresholds) -> bool {
+        self.lag.is_some_and(|lag| lag.seconds.is_none_or(|seconds| seconds > limits.max_lag.as_secs()))
     }
 
     /// Whether the server pushes its WAL by itself.

@@ -185,16 +185,16 @@ fn slots() {
             case.server.settings.slot_keep_bytes = Some(4000);
             case.server.written = Some(crate::postgres::wal_facts::Written { bytes: 100, since: at(-100) });
             slot(case).safe_bytes = Some(left);
-            behind(case, u64::from(late), -1);
+            behind(case, u64::from(late), -61);
         }
     };
     check(headroom(1000, false), &[]);
     check(headroom(999, false), &[(Yellow, "slot-headroom")]);
     // A small limit is no reason to worry while nothing is kept.
     check(headroom(3599, false), &[]);
-    let soon = check(headroom(3599, true), &[(Yellow, "slot-headroom")]);
-    assert_eq!(soon[0].text, "slot stonewal has 3.5 KiB left, about 59 min 59 s at the present rate");
-    check(headroom(3600, true), &[]);
+    let soon = check(headroom(3599, true), &[(Red, "lag"), (Yellow, "slot-headroom")]);
+    assert_eq!(soon[1].text, "slot stonewal has 3.5 KiB left, about 59 min 59 s at the present rate");
+    check(headroom(3600, true), &[(Red, "lag")]);
 }
 
 #[test]
