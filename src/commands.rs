@@ -18,7 +18,10 @@ pub mod show;
 pub mod status;
 pub mod verify;
 mod wal;
+pub mod wal_fetch;
+pub mod wal_push;
 pub mod wal_stream;
+pub mod wal_verify;
 pub mod writer;
 
 pub use error::{Class, Error, Result};

@@ -35,7 +35,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             set(
                 &mut flags,
                 &[
-                    (&key::REPLICATION_URL, "--from", &args.from),
+                    (&key::POSTGRES_URL, "--from", &args.from),
                     (&key::DUMP_CODEC, "--codec", &args.codec),
                     (&key::DUMP_LEVEL, "--level", &args.level),
                 ],
@@ -56,16 +56,19 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
         ),
         Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
+        Command::Wal(Wal::Push(args)) => {
+            set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
+        }
         Command::Status(args) => set(
             &mut flags,
             &[
-                (&key::REPLICATION_URL, "--from", &args.from),
+                (&key::POSTGRES_URL, "--from", &args.from),
                 (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
                 (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
                 (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
             ],
         ),
-        Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags
 }
@@ -90,7 +93,7 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
 }
 
 fn wal_stream(flags: &mut Flags, args: &WalStream) {
-    set(flags, &[(&key::REPLICATION_URL, "--from", &args.from), (&key::WAL_SLOT, "--slot", &args.slot)]);
+    set(flags, &[(&key::POSTGRES_URL, "--from", &args.from), (&key::WAL_SLOT, "--slot", &args.slot)]);
     for (key, flag, on) in [
         (&key::WAL_CREATE_SLOT, "--create-slot", args.create_slot),
         (&key::WAL_UNBOUNDED_SLOT, "--unbounded-slot", args.unbounded_slot),

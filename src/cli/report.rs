@@ -12,6 +12,7 @@ mod list;
 mod setup;
 mod show;
 mod status;
+mod stream;
 mod verify;
 mod wal;
 

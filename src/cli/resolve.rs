@@ -4,6 +4,7 @@ mod access;
 mod database;
 mod recovery;
 mod repository;
+mod stream;
 
 use crate::commands::Which;
 use crate::commands::parts::{ClusterName, Level};
@@ -13,11 +14,12 @@ use super::failure::{Failure, Result};
 
 pub(super) use access::{Purpose, access, access_if_any, recipients};
 pub(super) use database::{
-    connection, dump_options, encoding, environment, globals, lsn, names_replication, names_source, refuse_password,
-    replication, restore_target, search, wal_encoding, wal_mode,
+    connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
+    restore_target, search,
 };
-pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, wal_source};
+pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
+pub(super) use stream::{lsn, wal_mode};
 
 /// The cluster that is meant.
 pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {

@@ -3,7 +3,7 @@
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
 pub use crate::catalog::{Access, Finding};
 pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts};
-pub use crate::format::{BackupId, ClusterName, Codec, Error as FormatError, LockRecord, Lsn, Timeline};
+pub use crate::format::{BackupId, ClusterName, Codec, LockRecord, Lsn, Timeline};
 pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
 pub use crate::pipeline::Encoding;
 pub use crate::postgres::conninfo::carries_password;
@@ -13,4 +13,4 @@ pub use crate::postgres::programs::Search;
 pub use crate::postgres::slot::WalStatus;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
 pub use crate::store::{Checksum, LockMode, S3Options};
-pub use crate::verify::{Findings, Level};
+pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};

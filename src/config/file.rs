@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
 use super::error::{Error, Origin, Result};
-use super::key::{self, Key};
+use super::key;
 use super::layers::{Given, Layer, Raw};
 use super::secret_file;
 
@@ -41,13 +41,11 @@ fn absent(error: &std::io::Error) -> bool {
 fn read(path: &Path) -> Result<Layer> {
     let opened = secret_file::open("configuration file", path, FILE_BYTES_MAX)?;
     let layer = parse(path, &opened.text)?;
-    let holds = |key: &Key| {
-        layer.get(key.path).is_some_and(|given| match &given.raw {
-            Raw::One(url) => holds_password(url),
-            Raw::List(_) => false,
-        })
-    };
-    if holds(&key::POSTGRES_URL) || holds(&key::REPLICATION_URL) {
+    let password = layer.get(key::POSTGRES_URL.path).is_some_and(|given| match &given.raw {
+        Raw::One(url) => holds_password(url),
+        Raw::List(_) => false,
+    });
+    if password {
         opened.require_private()?;
     }
     Ok(layer)

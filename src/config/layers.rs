@@ -62,7 +62,6 @@ pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
     // Variables of the scripts that stonewal replaces; ours win.
     for (name, key) in [
         ("DATABASE_URL", &key::POSTGRES_URL),
-        ("REPLICATION_DATABASE_URL", &key::REPLICATION_URL),
         ("WAL_SLOT_NAME", &key::WAL_SLOT),
         ("CREATE_WAL_SLOT", &key::WAL_CREATE_SLOT),
     ] {

@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, WalMode, WalSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -39,12 +39,13 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
         },
         dump: dump(&read)?,
+        wal: wal(&read)?,
+        stream: stream(&read)?,
         limits: limits(&read)?,
         postgres: PostgresSettings {
             url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
             bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
         },
-        wal: wal(&read)?,
         restore: restore(&environment)?,
         status: status(&read)?,
         log: LogSettings {
@@ -93,38 +94,9 @@ fn s3(read: &Reader<'_>) -> Result<S3Settings> {
     })
 }
 
-/// A codec and a level that it has.
-fn codec(read: &Reader<'_>, codec: &'static Key, level: &'static Key) -> Result<(Codec, Option<u32>)> {
-    let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
-    let codec = read.choice(codec, &codecs)?;
-    let level = read.optional(level, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
-        Some((_, max)) => values::number(text, 1, *max),
-        None => Err("codec \"none\" has no level".into()),
-    })?;
-    Ok((codec, level.map(|level| u32::try_from(level).unwrap_or(u32::MAX))))
-}
-
-fn wal(read: &Reader<'_>) -> Result<WalSettings> {
-    let (codec, level) = codec(read, &key::WAL_CODEC, &key::WAL_LEVEL)?;
-    let modes = [("auto", WalMode::Auto), ("interval", WalMode::Interval), ("synchronous", WalMode::Synchronous)];
-    Ok(WalSettings {
-        url: read.optional(&key::REPLICATION_URL, |text| Ok(SecretString::from(text)))?,
-        slot: read.required(&key::WAL_SLOT, values::slot)?,
-        create_slot: read.required(&key::WAL_CREATE_SLOT, values::boolean)?,
-        unbounded_slot: read.required(&key::WAL_UNBOUNDED_SLOT, values::boolean)?,
-        flush_interval: read
-            .required(&key::WAL_FLUSH_INTERVAL, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
-        mode: read.choice(&key::WAL_MODE, &modes)?,
-        application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
-        partial_retain: read.required(&key::WAL_PARTIAL_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
-        codec,
-        level,
-    })
-}
-
 fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
     let globals = [("full", Globals::Full), ("no-passwords", Globals::NoPasswords), ("off", Globals::Off)];
-    let (codec, level) = codec(read, &key::DUMP_CODEC, &key::DUMP_LEVEL)?;
+    let (codec, level) = compression(read, &key::DUMP_CODEC, &key::DUMP_LEVEL)?;
     Ok(DumpSettings {
         codec,
         level,
@@ -135,6 +107,43 @@ fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
         schemas: read.list(&key::DUMP_SCHEMAS, any)?,
         exclude_tables: read.list(&key::DUMP_EXCLUDE_TABLES, any)?,
         exclude_table_data: read.list(&key::DUMP_EXCLUDE_TABLE_DATA, any)?,
+    })
+}
+
+fn compression(read: &Reader<'_>, codec: &'static Key, level: &'static Key) -> Result<(Codec, Option<u32>)> {
+    let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
+    let codec = read.choice(codec, &codecs)?;
+    let level = read.optional(level, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
+        Some((_, max)) => values::number(text, 1, *max),
+        None => Err("codec \"none\" has no level".into()),
+    })?;
+    Ok((codec, level.map(|level| u32::try_from(level).unwrap_or(u32::MAX))))
+}
+
+fn stream(read: &Reader<'_>) -> Result<StreamSettings> {
+    let modes = [("auto", WalMode::Auto), ("interval", WalMode::Interval), ("synchronous", WalMode::Synchronous)];
+    Ok(StreamSettings {
+        slot: read.required(&key::WAL_SLOT, values::slot)?,
+        create_slot: read.required(&key::WAL_CREATE_SLOT, values::boolean)?,
+        unbounded_slot: read.required(&key::WAL_UNBOUNDED_SLOT, values::boolean)?,
+        flush_interval: read
+            .required(&key::WAL_FLUSH_INTERVAL, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
+        mode: read.choice(&key::WAL_MODE, &modes)?,
+        application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
+        partial_retain: read.required(&key::WAL_PARTIAL_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
+    })
+}
+
+fn wal(read: &Reader<'_>) -> Result<WalSettings> {
+    let (codec, level) = compression(read, &key::WAL_CODEC, &key::WAL_LEVEL)?;
+    let ahead = |key| read.required(key, |text| values::number(text, 0, 64));
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(WalSettings {
+        codec,
+        level,
+        push_ahead: count(ahead(&key::WAL_PUSH_AHEAD)?),
+        fetch_ahead: count(ahead(&key::WAL_FETCH_AHEAD)?),
+        deadline: read.required(&key::WAL_DEADLINE, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
     })
 }
 

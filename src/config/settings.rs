@@ -27,12 +27,14 @@ pub struct Settings {
     pub keys: KeySettings,
     /// What a dump contains.
     pub dump: DumpSettings,
+    /// Stored WAL.
+    pub wal: WalSettings,
     /// Buffers and concurrency.
     pub limits: LimitSettings,
     /// The PostgreSQL to back up.
     pub postgres: PostgresSettings,
-    /// Continuous WAL.
-    pub wal: WalSettings,
+    /// Streaming WAL.
+    pub stream: StreamSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
     /// What is acceptable in a status.
@@ -199,6 +201,21 @@ pub struct DumpSettings {
     pub exclude_table_data: Vec<String>,
 }
 
+/// Stored WAL.
+#[derive(Clone, Copy, Debug)]
+pub struct WalSettings {
+    /// Compression.
+    pub codec: Codec,
+    /// Compression level; `None` = the codec's own default here.
+    pub level: Option<u32>,
+    /// Further files of the backlog pushed in one call.
+    pub push_ahead: usize,
+    /// Further segments fetched in one call.
+    pub fetch_ahead: usize,
+    /// For one push or fetch, retries included.
+    pub deadline: Duration,
+}
+
 /// Compression of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -243,11 +260,9 @@ pub struct PostgresSettings {
     pub bin_dir: Option<PathBuf>,
 }
 
-/// Continuous WAL.
+/// Streaming WAL.
 #[derive(Clone, Debug)]
-pub struct WalSettings {
-    /// Connection string for replication; `None` = the one of [`PostgresSettings::url`].
-    pub url: Option<SecretString>,
+pub struct StreamSettings {
     /// Replication slot.
     pub slot: String,
     /// Whether the slot may be created.
@@ -262,10 +277,6 @@ pub struct WalSettings {
     pub application_name: String,
     /// How long parts of unfinished pieces are locked.
     pub partial_retain: Duration,
-    /// Compression.
-    pub codec: Codec,
-    /// Compression level; `None` = the codec's own default here.
-    pub level: Option<u32>,
 }
 
 /// When bytes of an unfinished piece are stored.

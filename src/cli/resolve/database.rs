@@ -6,11 +6,9 @@ use secrecy::ExposeSecret;
 
 use crate::commands;
 use crate::commands::parts::{
-    Codec, ConnInfo, DumpOptions, Encoding, FormatError, GlobalsMode, Lsn, PostgresEnvironment, Search,
-    carries_password,
+    Codec, ConnInfo, DumpOptions, Encoding, GlobalsMode, PostgresEnvironment, Search, carries_password,
 };
-use crate::commands::wal_stream::Mode;
-use crate::config::{self, DumpSettings, Environment, Settings, WalSettings};
+use crate::config::{self, DumpSettings, Environment, Settings};
 
 use super::super::failure::{Failure, Result};
 
@@ -38,27 +36,6 @@ pub(in crate::cli) fn connection(settings: &Settings) -> Result<ConnInfo> {
     Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
 }
 
-/// The server to stream from: the one named for replication, else the one to back up.
-pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
-    let url = settings.wal.url.as_ref().or(settings.postgres.url.as_ref()).map_or("", |url| url.expose_secret());
-    Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
-}
-
-/// When WAL is flushed.
-pub(in crate::cli) fn wal_mode(mode: config::WalMode) -> Mode {
-    match mode {
-        config::WalMode::Auto => Mode::Auto,
-        config::WalMode::Interval => Mode::Interval,
-        config::WalMode::Synchronous => Mode::Synchronous,
-    }
-}
-
-/// A position in the WAL, as PostgreSQL prints it.
-pub(in crate::cli) fn lsn(text: &str) -> Result<Lsn> {
-    text.parse()
-        .map_err(|error: FormatError| Failure::usage(error.to_string(), "give it as PostgreSQL prints it: 0/16B3748"))
-}
-
 /// Whether anyone said which database to back up, rather than leaving it to the defaults of libpq.
 pub(in crate::cli) fn names_source(settings: &Settings) -> bool {
     let variables = ["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"];
@@ -67,7 +44,7 @@ pub(in crate::cli) fn names_source(settings: &Settings) -> bool {
 
 /// Whether anyone said where the server for replication is.
 pub(in crate::cli) fn names_replication(settings: &Settings) -> bool {
-    names_source(settings) || settings.wal.url.is_some()
+    names_source(settings) || settings.environment.get("REPLICATION_DATABASE_URL").is_some()
 }
 
 /// The database to restore into: named by flag or variable, never the source by default.
@@ -108,17 +85,8 @@ pub(in crate::cli) fn globals(dump: &DumpSettings) -> GlobalsMode {
     }
 }
 
-/// Compression of dumps.
-pub(in crate::cli) fn encoding(dump: &DumpSettings) -> Encoding {
-    encode(dump.codec, dump.level)
-}
-
-/// Compression of WAL.
-pub(in crate::cli) fn wal_encoding(wal: &WalSettings) -> Encoding {
-    encode(wal.codec, wal.level)
-}
-
-fn encode(codec: config::Codec, level: Option<u32>) -> Encoding {
+/// Compression.
+pub(in crate::cli) fn encoding(codec: config::Codec, level: Option<u32>) -> Encoding {
     let codec = match codec {
         config::Codec::Gzip => Codec::Gzip,
         config::Codec::Zstd => Codec::Zstd,

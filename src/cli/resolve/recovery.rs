@@ -7,9 +7,26 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::super::args::RestoreBase;
 use super::super::failure::{Failure, Result};
 use crate::commands;
-use crate::commands::parts::{Goal, Lsn, Request, Timeline, TimelineChoice};
+use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Timeline, TimelineChoice};
 use crate::commands::restore_base::{Action, Mapping, WalSource};
-use crate::config::Environment;
+use crate::config::{Environment, Origin, Settings, key};
+
+/// The server to take a base backup of, or to stream from. A variable made for replication wins over the one for everything.
+pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
+    const NAME: &str = "REPLICATION_DATABASE_URL";
+    let chosen = match settings.origin(&key::POSTGRES_URL) {
+        Origin::Flag(_) => false,
+        Origin::Variable(name) => name == "DATABASE_URL",
+        _ => true,
+    };
+    match settings.environment.get(NAME) {
+        Some(url) if chosen => {
+            let environment = super::environment(&settings.environment);
+            Ok(ConnInfo::resolve(url, &environment).map_err(commands::Error::from)?)
+        }
+        _ => super::connection(settings),
+    }
+}
 
 /// `fast` or `spread`.
 pub(in crate::cli) fn fast_checkpoint(text: &str) -> Result<bool> {

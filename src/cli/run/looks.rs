@@ -64,8 +64,8 @@ impl Run<'_> {
             access: resolve::access(settings, Purpose::Look)?,
             cluster: resolve::cluster(settings)?,
             server: if asks { Some(resolve::replication(settings)?) } else { None },
-            slot: settings.wal.slot.clone(),
-            application_name: settings.wal.application_name.clone(),
+            slot: settings.stream.slot.clone(),
+            application_name: settings.stream.application_name.clone(),
             thresholds: status::Thresholds {
                 max_lag: limits.max_lag,
                 max_base_age: limits.max_base_age,

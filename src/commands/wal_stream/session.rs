@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::How;
@@ -66,6 +66,10 @@ pub(super) struct Session<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Reading,
+    /// Told to stop: what the server has sent is still taken in, until it pauses or this moment has come.
+    Draining {
+        last: Instant,
+    },
     /// Nothing more is read; what was received becomes durable.
     Stopping,
     /// The server has sent the last byte of the timeline.
@@ -86,18 +90,23 @@ impl Session<'_> {
             while let Some((cut, ticket)) = flow.take() {
                 self.sender.send(cut, ticket);
             }
-            if state != State::Reading && flow.is_settled() {
+            if matches!(state, State::Stopping | State::Ending) && flow.is_settled() {
                 break;
             }
-            let wants_input = flow.wants_input() && state == State::Reading;
+            let reads = matches!(state, State::Reading | State::Draining { .. });
+            let wants_input = flow.wants_input() && reads;
             tokio::select! {
                 biased;
-                () = self.cancel.cancelled(), if state == State::Reading => state = self.stop(),
+                () = self.cancel.cancelled(), if state == State::Reading => {
+                    flow.set_pace(Pace::Synchronous);
+                    state = State::Draining { last: Instant::now() + DRAIN_MAX };
+                }
                 Some(done) = self.sender.acknowledged(), if !self.sender.is_idle() => {
                     flow.acknowledge(&done?);
                     reports.durable(self.streaming.reported());
-                    if state == State::Reading && self.how.until.is_some_and(|until| self.streaming.reported() >= until) {
-                        state = self.stop();
+                    if reads && self.how.until.is_some_and(|until| self.streaming.reported() >= until) {
+                        self.streaming.flow.set_pace(Pace::Synchronous);
+                        state = State::Stopping;
                     }
                 }
                 failed = reports.failed(), if state != State::Ending => {
@@ -119,17 +128,12 @@ impl Session<'_> {
                     Ok(WalEvent::Ended) => return Ok(End::ServerStopped),
                     Err(error) => return Ok(End::Lost(error)),
                 },
+                () = pause(state), if wants_input => state = State::Stopping,
             }
         }
         reports.durable(self.streaming.reported());
         reports.finish().await;
         Ok(if state == State::Ending { End::TimelineEnded } else { End::Stopped })
-    }
-
-    /// From now on only what was received counts, and it counts at once.
-    fn stop(&mut self) -> State {
-        self.streaming.flow.set_pace(Pace::Synchronous);
-        State::Stopping
     }
 
     fn end_timeline(&mut self, at: Lsn) -> Result<(), Disorder> {
@@ -139,5 +143,18 @@ impl Session<'_> {
         }
         self.streaming.flow.end_timeline();
         Ok(())
+    }
+}
+
+/// How long the last bytes are waited for: a server that writes without pause must not keep us.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// A server that sends nothing for so long has sent everything.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// While draining: the end of it, unless something comes before.
+async fn pause(state: State) {
+    match state {
+        State::Draining { last } => tokio::time::sleep_until(last.min(Instant::now() + DRAIN_PAUSE)).await,
+        _ => std::future::pending().await,
     }
 }

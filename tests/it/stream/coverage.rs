@@ -20,7 +20,7 @@ async fn every_byte_is_stored_in_segments_of_every_size() {
         }
         let first = stage.coverage(timeline(1)).await.windows[0].start;
         stage.assert_stored(stage.server(), timeline(1), first, lsn).await;
-        // A graceful end leaves the very last byte durable.
+        // A graceful end leaves the very last byte durable, as far as the server had sent it.
         let last = stage.write(10).await;
         let said = streamer.stop().await;
         assert!(said.contains("is durable up to"), "{said}");

@@ -35,6 +35,7 @@ pub(super) struct Stage {
     pub(super) fixture: Fixture,
     pub(super) store: embedded::Server,
     pub(super) folder: tempfile::TempDir,
+    segment: SegmentSize,
 }
 
 /// A streamer under way; dropping it kills it.
@@ -61,7 +62,10 @@ impl Stage {
         std::fs::create_dir(folder.path().join("home")).unwrap();
         std::fs::write(folder.path().join("stonewal.toml"), "").unwrap();
         let store = embedded::Server::start(embedded::Options::new(folder.path().join("store"))).await.unwrap();
-        let stage = Self { fixture, store, folder };
+        // Asked now: later the server may be gone.
+        let bytes = fixture.value("postgres", "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'");
+        let segment = SegmentSize::new(bytes.parse().unwrap()).unwrap();
+        let stage = Self { fixture, store, folder, segment };
         for line in ["init --recovery-file home/recovery", "keys writer --name db1 --out home/writer"] {
             let mut command = stage.command(line, Role::Admin);
             command.env_remove("STONEWAL_KEYS_WRITER_FILE").env("BACKUP_PASSPHRASE", PASSPHRASE);
@@ -101,12 +105,8 @@ impl Stage {
             .env("STONEWAL_KEYS_WRITER_FILE", self.path("home/writer"))
             .env("STONEWAL_REPOSITORY", "s3://backups/prod")
             .env("STONEWAL_S3_DEADLINE", "20s")
-            .env("REPLICATION_DATABASE_URL", self.url(self.server()));
+            .env("REPLICATION_DATABASE_URL", url(self.server()));
         command
-    }
-
-    pub(super) fn url(&self, server: &Server) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port())
     }
 
     /// Starts a streamer; more flags in `flags`.
@@ -121,11 +121,6 @@ impl Stage {
         let file = std::fs::File::create(&log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         Streamer { child: command.spawn().unwrap(), log }
-    }
-
-    /// Streams until everything before `lsn` is durable.
-    pub(super) async fn stream_until(&self, lsn: Lsn, flags: &str) {
-        self.stream(&format!("--until-lsn {lsn} {flags}")).good().await;
     }
 
     pub(super) async fn session(&self) -> Session {
@@ -153,8 +148,7 @@ impl Stage {
     }
 
     pub(super) fn segment(&self) -> SegmentSize {
-        let bytes = self.fixture.value("postgres", "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'");
-        SegmentSize::new(bytes.parse().unwrap()).unwrap()
+        self.segment
     }
 
     pub(super) async fn coverage(&self, timeline: Timeline) -> TimelineCoverage {
@@ -266,6 +260,11 @@ pub(super) async fn write(server: &Server, rows: u32) -> Lsn {
     session.client().batch_execute(&format!("SET search_path = public; {sql}")).await.unwrap();
     let row = session.client().query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.unwrap();
     row.get::<_, String>(0).parse().unwrap()
+}
+
+/// How a streamer reaches this server.
+pub(super) fn url(server: &Server) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port())
 }
 
 async fn opened(found: &WalObject, key: &DataKey) -> Vec<u8> {

@@ -115,7 +115,7 @@ async fn i09_idle_is_green_and_a_streamer_that_stopped_is_red() {
     assert_eq!(offline.document["server"]["answer"], "not_asked");
     // It catches up, and all is well again.
     let lsn = stage.write(10).await;
-    stage.stream_until(lsn, "").await;
+    stage.stream(&format!("--until-lsn {lsn}")).good().await;
     assert_eq!(stage.status("--max-lag 1s").await.reasons("red"), [""; 0]);
 }
 
