@@ -12,5 +12,6 @@ mod flow;
 mod infra;
 mod postgres;
 mod replication;
+mod stream;
 mod support;
 mod wire;
