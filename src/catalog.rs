@@ -12,6 +12,7 @@ mod foundation;
 mod keys;
 mod listing;
 mod open;
+pub mod plan;
 mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};

@@ -1,6 +1,7 @@
 //! One use case per file: what the command line offers, as functions that take resolved options and give back an
 //! outcome. Nothing here parses arguments or prints.
 
+pub mod backup_base;
 pub mod backup_dump;
 pub mod demo;
 pub mod doctor;
@@ -10,6 +11,7 @@ pub mod init;
 pub mod list;
 pub mod parts;
 mod repository;
+pub mod restore_base;
 pub mod restore_dump;
 pub mod serve;
 pub mod show;

@@ -19,6 +19,7 @@ mod place;
 mod record;
 pub mod seal;
 pub mod signed;
+pub mod tar;
 pub mod wal;
 
 pub use codec::Codec;

@@ -75,6 +75,13 @@ pub const TIMELINES_MAX: usize = 10_000;
 /// Clear and sealed part of a manifest, each. 10 TiB in default chunks need about 100 MB of clear part.
 pub const MANIFEST_PART_BYTES_MAX: usize = 256 << 20;
 
+/// File index of a base backup as JSON: what the sealed part of a manifest holds besides is small. An entry takes 64 bytes
+/// and its path: about 2.5 million files.
+pub const FILE_INDEX_BYTES_MAX: u64 = MANIFEST_PART_BYTES_MAX as u64 - (16 << 20);
+
+/// One block of a tar.
+pub const TAR_BLOCK_BYTES: usize = 512;
+
 /// Objects that hold keys, identities, certificates or the repository record: small by nature.
 pub const SMALL_OBJECT_BYTES_MAX: u64 = 1 << 20;
 
@@ -141,6 +148,11 @@ pub const BASE_BACKUP_SILENCE_SECONDS: u64 = 600;
 /// A backend that lost its client must be gone from `pg_stat_activity` by then; seconds.
 pub const BACKEND_GONE_SECONDS_MAX: u64 = 10;
 
+/// How often the control session of a base backup is asked whether it lives; seconds.
+pub const HEARTBEAT_SECONDS: u64 = 10;
+/// How long it may take to answer before it counts as lost; seconds.
+pub const HEARTBEAT_ANSWER_SECONDS_MAX: u64 = 15;
+
 /// How long a child may take to end after SIGTERM before it gets SIGKILL; seconds.
 pub const CHILD_TERMINATE_SECONDS_MAX: u64 = 3;
 
@@ -170,6 +182,8 @@ const _: () =
     assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);
 const _: () = assert!(STORE_BACKOFF_MILLIS <= STORE_BACKOFF_MILLIS_MAX);
 const _: () = assert!(STORE_FIRST_CONTACT_ATTEMPTS <= STORE_ATTEMPTS_DEFAULT);
+// The loss of the control session aborts within half a minute (PAINS C6).
+const _: () = assert!(HEARTBEAT_SECONDS + HEARTBEAT_ANSWER_SECONDS_MAX < 30);
 const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
 const _: () = assert!(LOGIN_MESSAGE_BYTES_MAX <= REPLICATION_MESSAGE_BYTES_MAX);
 const _: () = assert!(2 * REPLICATION_PING_SECONDS < REPLICATION_SILENCE_SECONDS);
@@ -190,6 +204,9 @@ pub const FIRST_VERSIONS_MAX: usize = 5000;
 
 /// Findings told in full; all are counted.
 pub const FINDINGS_MAX: usize = 1000;
+
+/// Local files compared at once before a restore over them.
+pub const COMPARISONS: usize = 8;
 
 /// HEAD requests under way at once during a verification.
 pub const HEADS: usize = 16;

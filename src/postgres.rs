@@ -10,11 +10,13 @@
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
 //! - [`replication`]: base backups and WAL, over a connection of our own.
 //! - [`slot`]: what SQL knows about a replication slot.
+//! - [`control`]: the watched session beside a base backup.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
 pub mod child;
 pub mod connect;
 pub mod conninfo;
+pub mod control;
 pub mod counts;
 pub mod dump;
 pub mod error;
@@ -31,7 +33,7 @@ mod sql;
 pub mod target;
 mod tls;
 mod token;
-mod users;
+pub mod users;
 
 pub use connect::Session;
 pub use conninfo::{ConnInfo, Environment};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::listing::each_entry;
 use super::{Error, Repository, Result};
-use crate::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
+use crate::format::manifest::{BaseRange, ClearPart, KeyRecord, Kind, Manifest, SealedPart};
 use crate::format::names::Names;
 use crate::format::{DataKey, LockModeRecord, LockRecord, ObjectRecord, Place, StreamRecord};
 use crate::keys::{self, Recipient, data_key, tag};
@@ -39,6 +39,11 @@ impl BackupKeys {
     /// Key of the streams.
     pub fn payload(&self) -> &DataKey {
         &self.payload
+    }
+
+    /// Key of what even a host that cannot read data may read: the sealed part, and PostgreSQL's own manifest.
+    pub fn metadata(&self) -> &DataKey {
+        &self.metadata
     }
 
     /// Reads the wraps back from the bucket and opens what this host can open.
@@ -118,6 +123,8 @@ pub struct Draft {
     pub timeline: Option<u32>,
     /// Position in the WAL.
     pub lsn: Option<String>,
+    /// Where a base backup stands in the WAL.
+    pub base: Option<BaseRange>,
     /// Retention of every object.
     pub lock: Option<Lock>,
     /// What only key holders may read.
@@ -158,6 +165,7 @@ pub async fn commit<S: Read + Append>(
         server_version: draft.server_version,
         timeline: draft.timeline,
         lsn: draft.lsn,
+        base: draft.base,
         lock: draft.lock.map(lock_record),
         payload_key: keys.payload_record,
         metadata_key: keys.metadata_record,

@@ -16,6 +16,11 @@ impl Repository {
         self.data_key(record, Keyring::unwrap_payload).await
     }
 
+    /// The key of a backup's metadata.
+    pub async fn metadata_key(&self, record: &KeyRecord) -> Result<DataKey> {
+        self.data_key(record, Keyring::unwrap_metadata).await
+    }
+
     /// The sealed part of a backup's manifest.
     pub async fn sealed_part(&self, manifest: &Manifest) -> Result<SealedPart> {
         let key = self.data_key(&manifest.clear().metadata_key, Keyring::unwrap_metadata).await?;

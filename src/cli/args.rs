@@ -11,9 +11,9 @@ mod restore;
 mod serve;
 mod setup;
 
-pub(super) use backup::{Backup, BackupDump};
+pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Verify};
-pub(super) use restore::{Restore, RestoreDump};
+pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 

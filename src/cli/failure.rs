@@ -1,5 +1,6 @@
 //! A run that did not end well: what is said on standard error, and the exit code.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -48,7 +49,7 @@ pub(super) enum Failure {
         /// What does not fit.
         what: String,
         /// The way out.
-        way_out: Option<&'static str>,
+        way_out: Option<Cow<'static, str>>,
     },
     /// The system refuses something that every run needs.
     #[error("{what}")]
@@ -63,7 +64,7 @@ pub(super) enum Failure {
 impl Failure {
     /// Arguments that do not fit together.
     pub(super) fn usage(what: impl Into<String>, way_out: &'static str) -> Self {
-        Self::Usage { what: what.into(), way_out: Some(way_out) }
+        Self::Usage { what: what.into(), way_out: Some(way_out.into()) }
     }
 
     /// What the operator should do.
@@ -76,7 +77,7 @@ impl Failure {
                 "`stonewal keys writer` writes writer files, `stonewal init --recovery-file` recovery files".into()
             })),
             Self::Exposed { instead, .. } => Some((*instead).into()),
-            Self::Usage { way_out, .. } => way_out.map(str::to_owned),
+            Self::Usage { way_out, .. } => way_out.as_ref().map(ToString::to_string),
             Self::System { .. } => None,
         }
     }

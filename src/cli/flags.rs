@@ -31,6 +31,21 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             lock(&mut flags, how);
         }
         Command::Backup(Backup::Dump(args)) => dump(&mut flags, args),
+        Command::Backup(Backup::Base(args)) => {
+            set(
+                &mut flags,
+                &[
+                    (&key::POSTGRES_URL, "--from", &args.from),
+                    (&key::DUMP_CODEC, "--codec", &args.codec),
+                    (&key::DUMP_LEVEL, "--level", &args.level),
+                ],
+            );
+            lock(&mut flags, &args.lock);
+        }
+        Command::Restore(Restore::Base(args)) => set(
+            &mut flags,
+            &[(&key::LIMITS_DOWNLOADS, "--jobs", &args.jobs), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
+        ),
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }

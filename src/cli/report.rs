@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::commands::parts::{Finding, Findings};
 
+mod bases;
 mod doctor;
 mod jobs;
 mod list;

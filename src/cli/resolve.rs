@@ -2,6 +2,7 @@
 
 mod access;
 mod database;
+mod recovery;
 mod repository;
 
 use crate::commands::Which;
@@ -14,6 +15,7 @@ pub(super) use access::{Purpose, access, access_if_any, recipients};
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_source, refuse_password, restore_target, search,
 };
+pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
 
 /// The cluster that is meant.
@@ -40,6 +42,6 @@ pub(super) fn which(text: &str) -> Result<Which> {
 pub(super) fn level(text: &str) -> Result<Level> {
     text.parse().map_err(|problem| Failure::Usage {
         what: format!("--level: {problem}"),
-        way_out: Some("`stonewal verify --help` explains the levels"),
+        way_out: Some("`stonewal verify --help` explains the levels".into()),
     })
 }

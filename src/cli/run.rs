@@ -20,6 +20,7 @@ use crate::config::{self, Environment, Settings};
 use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
+mod bases;
 mod databases;
 mod looks;
 mod servers;
@@ -88,6 +89,7 @@ fn refuse_passwords(command: &Command) -> Result<()> {
     const TARGET: &str = "set RESTORE_DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
     let (flag, url, instead) = match command {
         Command::Backup(Backup::Dump(args)) => ("--from", args.from.as_deref(), SOURCE),
+        Command::Backup(Backup::Base(args)) => ("--from", args.from.as_deref(), SOURCE),
         Command::Doctor(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
         _ => return Ok(()),
@@ -122,7 +124,9 @@ impl Run<'_> {
             Command::Init(args) => self.init(args).await,
             Command::Doctor(args) => self.doctor(&args).await,
             Command::Backup(Backup::Dump(_)) => self.backup_dump().await,
+            Command::Backup(Backup::Base(args)) => self.backup_base(args).await,
             Command::Restore(Restore::Dump(args)) => self.restore_dump(&args).await,
+            Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
             Command::Verify(args) => self.verify(&args).await,

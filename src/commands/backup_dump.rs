@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::repository::interruptible;
+use super::repository::{clock_warning, interruptible, prepare_to_write};
 use super::{Connected, RepositoryOptions, Result, facts};
 use crate::catalog::{Access, BackupKeys, Committed, Draft, Finding, FinishedStream, Repository, commit, outlive};
 use crate::format::manifest::{Kind, SealedPart};
@@ -77,7 +77,7 @@ pub struct Outcome {
 
 /// Backs up. On any failure, and when `cancel` is cancelled, pg_dump and its sessions are ended and no manifest exists.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let preparing = Box::pin(prepare(&options.repository, options.access));
+    let preparing = Box::pin(prepare_to_write(&options.repository, options.access));
     let (connected, repository) = interruptible(cancel, preparing).await?;
 
     // The source proves itself before anything is written to the bucket.
@@ -130,15 +130,6 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let source = options.source.redacted();
     let description = facts::describe(&options.dump);
     job.publish(moved, receipt, globals, (options.globals, description), source).await
-}
-
-/// A store that protects what it is given, and keys that may publish.
-async fn prepare(options: &RepositoryOptions, access: Access) -> Result<(Connected, Repository)> {
-    let connected = Connected::to(options).await?;
-    connected.check_immutable().await?;
-    let repository = connected.open(access).await?;
-    repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
-    Ok((connected, repository))
 }
 
 async fn start_globals(
@@ -223,7 +214,7 @@ impl Job<'_> {
         asked: (GlobalsMode, Vec<String>),
         source: String,
     ) -> Result<Outcome> {
-        let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)) };
+        let sealed = SealedPart { dump: Some(facts::record(&receipt, asked.0, asked.1)), base: None };
         let mut streams = Vec::new();
         if let (Some(writer), Some(receipt)) = (moved.globals, globals) {
             streams.push(self.finish(writer, receipt).await?);
@@ -238,6 +229,7 @@ impl Job<'_> {
             server_version: facts.server_version,
             timeline: facts.timeline,
             lsn: facts.lsn,
+            base: None,
             lock: moved.lock,
             sealed,
         };
@@ -256,11 +248,7 @@ impl Job<'_> {
 
     fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>, gone: &[Finding]) -> Outcome {
         let clear = committed.clear;
-        let mut warnings = Vec::new();
-        let skew = self.connected.store.clock().skew();
-        if skew.abs() >= jiff::SignedDuration::from_mins(1) {
-            warnings.push(format!("the store's clock is {skew:#} ahead of this host's; locks follow the store's"));
-        }
+        let mut warnings: Vec<String> = clock_warning(self.connected).into_iter().collect();
         let findings = self.repository.findings().iter().chain(gone);
         warnings.extend(findings.map(|finding| format!("{}: {}", finding.key, finding.detail)));
         Outcome {

@@ -59,8 +59,10 @@ pub enum Error {
     /// A restore was not confirmed.
     #[error("restoring into {target} was not confirmed")]
     NotConfirmed {
-        /// The database.
+        /// The database or directory.
         target: String,
+        /// The variable that confirms.
+        variable: &'static str,
     },
     /// The backup has no stream of this name.
     #[error("backup {backup} has no {stream} stream")]
@@ -78,6 +80,19 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// A directory cannot be restored into.
+    #[error("{path}: {why}", path = path.display())]
+    Target {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds, or why it cannot be used.
+        why: String,
+        /// What to do instead.
+        way_out: String,
+    },
+    /// A recovery target that cannot be reached.
+    #[error(transparent)]
+    Unreachable(#[from] catalog::plan::Refusal),
     /// The reader of our output went away.
     #[error("the reader of the output closed it after {bytes} bytes")]
     OutputClosed {
@@ -102,8 +117,12 @@ impl Error {
             Self::Pipeline(error) => return error.hint(),
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
-            Self::NotConfirmed { .. } => "give --confirm or CONFIRM_RESTORE=true once you have checked the target".into(),
+            Self::NotConfirmed { variable, .. } => {
+                format!("give --confirm or {variable}=true once you have checked the target")
+            }
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Target { way_out, .. } => way_out.clone(),
+            Self::Unreachable(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;

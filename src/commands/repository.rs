@@ -86,6 +86,22 @@ impl Connected {
     }
 }
 
+/// A store that protects what it is given, and keys that may publish.
+pub(super) async fn prepare_to_write(options: &RepositoryOptions, access: Access) -> Result<(Connected, Repository)> {
+    let connected = Connected::to(options).await?;
+    connected.check_immutable().await?;
+    let repository = connected.open(access).await?;
+    repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+    Ok((connected, repository))
+}
+
+/// A store whose clock is far from this host's.
+pub(super) fn clock_warning(connected: &Connected) -> Option<String> {
+    let skew = connected.store.clock().skew();
+    let far = skew.abs() >= SignedDuration::from_mins(1);
+    far.then(|| format!("the store's clock is {skew:#} ahead of this host's; locks follow the store's"))
+}
+
 /// Runs what may be dropped at any moment, until it is done or `cancel` is cancelled.
 pub(super) async fn interruptible<T>(cancel: &CancellationToken, job: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {

@@ -144,14 +144,20 @@ fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
 
 /// Only the word `true` confirms: a restore is no place for guesses.
 fn restore(environment: &Environment) -> Result<RestoreSettings> {
-    const NAME: &str = "CONFIRM_RESTORE";
-    let confirmed = values::boolean(environment.get(NAME).unwrap_or("false")).map_err(|problem| Error::Value {
-        key: NAME,
-        at: Origin::Variable(NAME.into()),
-        problem,
-        allowed: "true or false",
-    })?;
-    Ok(RestoreSettings { url: environment.secret("RESTORE_DATABASE_URL"), confirmed })
+    let confirmed = |name: &'static str| {
+        values::boolean(environment.get(name).unwrap_or("false")).map_err(|problem| Error::Value {
+            key: name,
+            at: Origin::Variable(name.into()),
+            problem,
+            allowed: "true or false",
+        })
+    };
+    Ok(RestoreSettings {
+        url: environment.secret("RESTORE_DATABASE_URL"),
+        confirmed: confirmed("CONFIRM_RESTORE")?,
+        confirmed_pitr: confirmed("CONFIRM_PITR")?,
+        dir: environment.get("RESTORE_DIR").map(PathBuf::from),
+    })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "has the shape of a parser")]

@@ -239,13 +239,17 @@ pub struct PostgresSettings {
     pub bin_dir: Option<PathBuf>,
 }
 
-/// The PostgreSQL to restore into. No file sets this: a target is named anew each time.
+/// What to restore into. No file sets this: a target is named anew each time.
 #[derive(Clone, Debug)]
 pub struct RestoreSettings {
     /// `RESTORE_DATABASE_URL`.
     pub url: Option<SecretString>,
     /// `CONFIRM_RESTORE=true`.
     pub confirmed: bool,
+    /// `CONFIRM_PITR=true`.
+    pub confirmed_pitr: bool,
+    /// `RESTORE_DIR`.
+    pub dir: Option<PathBuf>,
 }
 
 /// Logging.

@@ -6,9 +6,14 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+mod base;
 mod clear;
 mod sealed;
 
+pub use base::{
+    BACKUP_MANIFEST_STREAM, BASE_STREAM, BaseFacts, BaseRange, CollationFact, DirectoryEntry, FileEntry, IndexedStream,
+    LinkEntry, ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
+};
 pub use clear::{ClearPart, KeyRecord, Kind};
 pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, SealedPart, SettingFact, TableCount};
 
@@ -40,6 +45,7 @@ impl Manifest {
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Result<Vec<u8>> {
         clear.check()?;
+        sealed.check(clear)?;
         let clear = to_json(clear)?;
         let sealed = seal_manifest(metadata_key, &clear, pack(&to_json(sealed)?)?)?;
         let mut out = Vec::with_capacity(clear.len() + sealed.len() + 128);
@@ -86,7 +92,9 @@ impl Manifest {
 
     /// Opens the sealed part.
     pub fn open(&self, metadata_key: &DataKey) -> Result<SealedPart> {
-        from_json(&unpack(&open_manifest(metadata_key, &self.clear_bytes, &self.sealed)?)?)
+        let sealed: SealedPart = from_json(&unpack(&open_manifest(metadata_key, &self.clear_bytes, &self.sealed)?)?)?;
+        sealed.check(&self.clear)?;
+        Ok(sealed)
     }
 }
 

@@ -138,6 +138,13 @@ impl Keyring {
         !self.payload_identities.is_empty()
     }
 
+    /// An identity that reads all this process can read, for a process that goes on without its passphrase; `None` on a host
+    /// that cannot read data.
+    pub fn recovery_file(&self) -> Option<RecoveryFile> {
+        let identity = self.payload_identities.first()?.clone();
+        Some(RecoveryFile { repository: self.repository, root: self.root, identity })
+    }
+
     /// Unwraps a payload key.
     pub fn unwrap_payload(&self, wrapped: &[u8], key: KeyId) -> Result<DataKey> {
         unwrap(wrapped, &self.payload_identities, key)

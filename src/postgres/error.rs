@@ -197,9 +197,26 @@ pub enum Error {
         /// What happened, with the end of its log.
         what: String,
     },
+    /// The server cannot do what it is asked for as it is set up.
+    #[error("{target} is not ready: {}", problems_list(.problems))]
+    NotReady {
+        /// user@host:port/database.
+        target: String,
+        /// Everything that is missing.
+        problems: Vec<Problem>,
+    },
     /// The caller asked us to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Something that a server lacks, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is missing.
+    pub what: String,
+    /// The statement or setting that helps.
+    pub remedy: String,
 }
 
 impl Error {
@@ -224,6 +241,9 @@ impl Error {
             Self::ChildFailed { .. } | Self::Incomplete { .. } => "nothing was published; mend what the program complains about and run the command again".into(),
             Self::OutcomeUnknown { .. } => "look into the target: it holds the whole backup or nothing; nothing in between is possible".into(),
             Self::LoadFailed { .. } => "the target is as it was before; mend the cause and restore again".into(),
+            Self::NotReady { problems, .. } => {
+                problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
+            }
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,
         })
@@ -246,6 +266,10 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
         return format!("{}{detail} [{}]", db.message(), db.code().code());
     }
     chain(error)
+}
+
+fn problems_list(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 fn in_places(paths: &[PathBuf]) -> String {

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 /// One line of /etc/passwd.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) home: PathBuf,
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// Number.
+    pub uid: u32,
+    /// Number of its group.
+    pub gid: u32,
+    /// Home directory.
+    pub home: PathBuf,
 }
 
 /// The user this process runs as, if the file knows it.
@@ -18,7 +22,7 @@ pub(super) fn current() -> Option<User> {
 }
 
 /// The user with this name.
-pub(super) fn named(name: &str) -> Option<User> {
+pub fn named(name: &str) -> Option<User> {
     all().into_iter().find(|u| u.name == name)
 }
 

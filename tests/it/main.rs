@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![expect(clippy::similar_names, reason = "names of tests are local")]
 
+mod base;
 mod contract;
 mod embedded;
 mod fail;

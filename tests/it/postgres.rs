@@ -2,6 +2,7 @@
 
 mod connect;
 mod dump;
+mod ledger;
 mod load;
 mod roundtrip;
 mod servers;

@@ -195,6 +195,7 @@ pub(super) async fn back_up<S: Read + Append + 'static>(
         server_version: "15.14".into(),
         timeline: None,
         lsn: None,
+        base: None,
         lock,
         sealed: SealedPart::default(),
     };

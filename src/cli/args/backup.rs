@@ -8,6 +8,7 @@ use super::LockFlags;
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Backup {
     Dump(BackupDump),
+    Base(BackupBase),
 }
 
 /// Back up one database, and the cluster's roles and tablespaces, with pg_dump
@@ -60,6 +61,55 @@ pub(in crate::cli) struct BackupDump {
     /// Directory that holds pg_dump and pg_dumpall
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(in crate::cli) bin_dir: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) lock: LockFlags,
+}
+
+/// Back up a whole PostgreSQL cluster: its files, over the replication protocol
+///
+/// The source is --from, else STONEWAL_POSTGRES_URL, else REPLICATION_DATABASE_URL, else DATABASE_URL, else the PG* variables
+/// and the defaults of libpq. The role needs REPLICATION. The WAL that makes the files consistent comes along, so that every
+/// base restores by itself; with the WAL that `wal stream` or `wal push` stores, it restores to any later moment.
+///
+/// The backup exists once the server has said that all was well and the store has acknowledged and locked every byte; until
+/// then, and on any failure, there is none. Nothing is written to a local disk.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  REPLICATION_DATABASE_URL=postgres://backup@db.example/postgres stonewal backup base
+  stonewal backup base --from service=db --codec zstd --max-rate 100MiB --checkpoint spread
+
+Once, on the server:
+  CREATE ROLE backup LOGIN REPLICATION PASSWORD '...';
+  pg_hba.conf:  hostssl replication,postgres backup 203.0.113.7/32 scram-sha-256
+
+Variables:
+  REPLICATION_DATABASE_URL, DATABASE_URL, PG*   the source
+  BACKUP_PASSPHRASE            or keys.writer_file on a host that must not decrypt
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LOCK_RETAIN, STONEWAL_DUMP_CODEC, STONEWAL_LIMITS_*
+  AWS_*                        credentials, region, profile")]
+pub(in crate::cli) struct BackupBase {
+    /// The server, without a password
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) from: Option<String>,
+    /// Label that PostgreSQL writes into backup_label
+    #[arg(long)]
+    pub(in crate::cli) label: Option<String>,
+    /// The checkpoint to begin with: fast, or spread over minutes
+    #[arg(long, value_name = "HOW", default_value = "fast")]
+    pub(in crate::cli) checkpoint: String,
+    /// Most bytes per second that the server reads, such as 50MiB
+    #[arg(long, value_name = "SIZE")]
+    pub(in crate::cli) max_rate: Option<String>,
+    /// Take pages whose checksums are wrong as they are
+    #[arg(long)]
+    pub(in crate::cli) no_verify_checksums: bool,
+    /// Compression: gzip, zstd (faster), lz4 or none
+    #[arg(long)]
+    pub(in crate::cli) codec: Option<String>,
+    /// Compression level: gzip 1 to 9, zstd 1 to 19, lz4 1 to 12
+    #[arg(long)]
+    pub(in crate::cli) level: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) lock: LockFlags,
 }

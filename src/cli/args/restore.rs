@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Restore {
     Dump(RestoreDump),
+    Base(Box<RestoreBase>),
 }
 
 /// Restore a dump into an empty database, a file, or standard output
@@ -56,6 +57,83 @@ pub(in crate::cli) struct RestoreDump {
     #[arg(long, conflicts_with_all = ["to_file", "to_stdout"])]
     pub(in crate::cli) confirm: bool,
     /// Directory that holds psql
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub(in crate::cli) bin_dir: Option<String>,
+}
+
+/// Restore a base backup into a new directory, to recover to any moment that the stored WAL covers
+///
+/// First comes the plan: which base, which WAL, how many bytes. A target that cannot be reached is refused before anything is
+/// written; --plan stops there. Then the files: the directory must be new or empty, every tablespace must be given a new
+/// place, and the restore must be confirmed: by typing the directory's name, by --confirm, or by CONFIRM_PITR=true.
+///
+/// PostgreSQL finds its settings, recovery.signal and a restore_command in the directory. The keys for that lie in
+/// pg_wal/stonewal.recovery, readable by the owner only, and are removed when recovery ends. Until everything is durable
+/// there is no global/pg_control, so that no server starts on half a restore.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal restore base --plan --target-time '2026-11-24 17:59:30+01:00'
+  stonewal restore base --dir /srv/pg/restored --target-time 2026-11-24T16:59:30Z --action pause
+  stonewal restore base 20261124T031500Z-5b0c6f2e --dir /srv/pg/restored --tablespace /fast=/srv/pg/fast
+  pg_ctl -D /srv/pg/restored start
+
+Variables:
+  RESTORE_DIR                  the same as --dir
+  CONFIRM_PITR=true            the same as --confirm
+  BACKUP_PASSPHRASE            or keys.identity_file
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*")]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
+pub(in crate::cli) struct RestoreBase {
+    /// Which base: an id as `stonewal list` shows it, or auto for the newest one that comes before the target
+    #[arg(value_name = "BACKUP", default_value = "auto")]
+    pub(in crate::cli) backup: String,
+    /// The data directory: new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// Only say what would be used and what can be reached
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+    /// A moment by the server's clock, with its offset
+    #[arg(long, value_name = "TIME", group = "goal")]
+    pub(in crate::cli) target_time: Option<String>,
+    /// A position in the WAL, such as 0/16B3748
+    #[arg(long, value_name = "LSN", group = "goal")]
+    pub(in crate::cli) target_lsn: Option<String>,
+    /// The end of a transaction
+    #[arg(long, value_name = "XID", group = "goal")]
+    pub(in crate::cli) target_xid: Option<u64>,
+    /// A point made by pg_create_restore_point()
+    #[arg(long, value_name = "NAME", group = "goal")]
+    pub(in crate::cli) target_name: Option<String>,
+    /// As soon as the base is consistent
+    #[arg(long, group = "goal")]
+    pub(in crate::cli) target_immediate: bool,
+    /// Stop just before the target instead of just after it
+    #[arg(long, requires = "goal")]
+    pub(in crate::cli) exclusive: bool,
+    /// latest, current (that of the base) or a number
+    #[arg(long, value_name = "TIMELINE", default_value = "latest")]
+    pub(in crate::cli) target_timeline: String,
+    /// At the target: promote, pause or shutdown
+    #[arg(long, default_value = "promote")]
+    pub(in crate::cli) action: String,
+    /// A new place for a tablespace (may be repeated)
+    #[arg(long = "tablespace", value_name = "OLD=NEW")]
+    pub(in crate::cli) tablespaces: Vec<String>,
+    /// Keep files that fit, remove what does not belong: over a stopped cluster of the same origin
+    #[arg(long)]
+    pub(in crate::cli) delta: bool,
+    /// Where recovery gets its WAL: repository, local (fetched now, for a server without access to the store) or none
+    #[arg(long, value_name = "WHERE", default_value = "repository")]
+    pub(in crate::cli) wal: String,
+    /// Chunks fetched at once
+    #[arg(long)]
+    pub(in crate::cli) jobs: Option<String>,
+    /// Restore without asking
+    #[arg(long, visible_alias = "yes")]
+    pub(in crate::cli) confirm: bool,
+    /// Directory that holds the server's programs
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(in crate::cli) bin_dir: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Report, warnings_of};
 use crate::cli::words::{between, count, facts, lock, ratio, size, table, time};
-use crate::commands::parts::{ClearPart, DumpFacts};
+use crate::commands::parts::{BaseFacts, ClearPart, DumpFacts};
 use crate::commands::show::Outcome;
 
 impl Report for Outcome {
@@ -27,10 +27,12 @@ impl Report for Outcome {
             })
             .collect();
         table(out, &["STREAM", "CODEC", ">SIZE", ">STORED", ">CHUNKS"], &streams);
-        match self.sealed.as_ref().map(|sealed| &sealed.dump) {
-            Some(Some(dump)) => print_dump(out, dump),
-            Some(None) => {}
-            None => out.push_str("\nThe keys at hand do not open the sealed part: database, tables and row counts.\n"),
+        match &self.sealed {
+            Some(sealed) => {
+                sealed.dump.iter().for_each(|dump| print_dump(out, dump));
+                sealed.base.iter().for_each(|base| print_base(out, base));
+            }
+            None => out.push_str("\nThe keys at hand do not open the sealed part: databases, tables, files.\n"),
         }
     }
 
@@ -55,10 +57,32 @@ fn about(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if let (Some(lsn), Some(timeline)) = (&clear.lsn, clear.timeline) {
         lines.push(("position", format!("{lsn} on timeline {timeline}")));
     }
+    if let Some(range) = &clear.base {
+        lines.push(("replays", format!("{} to {}", range.start, range.stop)));
+        lines.push(("recovers to", format!("{} or later, by the server's clock", time(range.ended_at))));
+    }
     lines.push(("stonewal", clear.stonewal.clone()));
     lines.push(("writer", outcome.writer.clone()));
     lines.push(("manifest", format!("{} version {}", outcome.manifest, outcome.version)));
     lines
+}
+
+fn print_base(out: &mut String, base: &BaseFacts) {
+    let files: usize = base.index.iter().map(|stream| stream.index.files.len()).sum();
+    let _ = writeln!(out, "\n{}", count(files as u64, "file"));
+    let mut lines = vec![("label", base.label.clone())];
+    if base.standby {
+        lines.push(("source", "a standby".into()));
+    }
+    let checksums = base.settings.iter().find(|setting| setting.name == "data_checksums");
+    lines.extend(checksums.map(|setting| ("data checksums", setting.value.clone())));
+    facts(out, &lines);
+    if !base.tablespaces.is_empty() {
+        let rows: Vec<_> =
+            base.tablespaces.iter().map(|space| vec![space.oid.to_string(), space.location.clone()]).collect();
+        out.push('\n');
+        table(out, &[">TABLESPACE", "LOCATION"], &rows);
+    }
 }
 
 fn print_dump(out: &mut String, dump: &DumpFacts) {

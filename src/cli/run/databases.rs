@@ -70,7 +70,7 @@ impl Run<'_> {
         let confirm = self.confirm(args.confirm, info.dbname(), which);
         if matches!(confirm, Confirm::Missing) {
             // Said before anything is fetched or connected to: nothing found there would change it.
-            return Err(commands::Error::NotConfirmed { target: info.redacted() }.into());
+            return Err(commands::Error::NotConfirmed { target: info.redacted(), variable: "CONFIRM_RESTORE" }.into());
         }
         let programs = resolve::search(self.settings);
         Ok(RestoreTarget::Database(Box::new(DatabaseTarget { info, programs, confirm, globals: !args.no_globals })))

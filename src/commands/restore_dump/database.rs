@@ -100,7 +100,7 @@ async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> R
         Confirm::Missing => false,
     };
     if !confirmed {
-        return Err(Error::NotConfirmed { target: database });
+        return Err(Error::NotConfirmed { target: database, variable: "CONFIRM_RESTORE" });
     }
     let comment_and_settings = comment_and_settings(&session, recorded, &globals, &mut warnings).await?;
     Ok(Checked { info: session.info().clone(), database, program, globals, warnings, comment_and_settings })

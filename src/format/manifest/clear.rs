@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{BACKUP_MANIFEST_STREAM, BASE_STREAM, BaseRange};
 use crate::format::{
     BackupId, ClusterName, Error, KeyId, LockRecord, ObjectRecord, RepositoryId, Result, StreamName, StreamRecord, Tag,
 };
@@ -16,12 +17,15 @@ use crate::limits::{CHUNK_BYTES_MAX, CHUNK_FRAMES_MAX, FRAME_BYTES_MAX};
 pub enum Kind {
     /// Logical: pg_dump of one database, with the cluster's globals.
     Dump,
+    /// Physical: the files of the whole cluster, with the WAL that makes them consistent.
+    Base,
 }
 
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Dump => "dump",
+            Self::Base => "base",
         })
     }
 }
@@ -65,6 +69,9 @@ pub struct ClearPart {
     pub timeline: Option<u32>,
     /// Position in the WAL that the backup shows, as PostgreSQL writes it: `0/16B3748`; if it may be read.
     pub lsn: Option<String>,
+    /// Where a base backup stands in the WAL; absent in a dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseRange>,
     /// Retention set on every object of the backup; `None` where the repository declares no immutability.
     pub lock: Option<LockRecord>,
     /// Key of the streams.
@@ -91,6 +98,12 @@ impl ClearPart {
         self.streams.iter().find(|stream| stream.name == *name)
     }
 
+    /// The key that a stream is sealed under.
+    pub fn key_of(&self, stream: &StreamName) -> &KeyRecord {
+        let is_metadata = self.kind == Kind::Base && stream.as_str() == BACKUP_MANIFEST_STREAM;
+        if is_metadata { &self.metadata_key } else { &self.payload_key }
+    }
+
     /// Refuses a manifest that contradicts itself or claims what no stream can have; after it, no sum overflows.
     pub(super) fn check(&self) -> Result<()> {
         let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
@@ -112,6 +125,28 @@ impl ClearPart {
             }
             if !names.insert(&stream.name) || !ids.insert(stream.id) {
                 return malformed(format!("stream {} appears twice", stream.name));
+            }
+        }
+        self.check_kind()
+    }
+
+    /// A base backup has its streams and its range, a dump has no range.
+    fn check_kind(&self) -> Result<()> {
+        let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
+        match (self.kind, &self.base) {
+            (Kind::Dump, None) => return Ok(()),
+            (Kind::Base, Some(range)) => range.check()?,
+            (kind, _) => return malformed(format!("its place in the WAL is not that of a {kind}")),
+        }
+        for name in [BASE_STREAM, BACKUP_MANIFEST_STREAM] {
+            if !self.streams.iter().any(|stream| stream.name.as_str() == name) {
+                return malformed(format!("a base backup has no stream {name}"));
+            }
+        }
+        for stream in &self.streams {
+            // Full frames but the last: an offset then tells frame and chunk, and single files can be read.
+            if stream.plain_bytes < (stream.frames - 1).saturating_mul(FRAME_BYTES_MAX as u64) {
+                return malformed(format!("a frame of stream {} is not full", stream.name));
             }
         }
         Ok(())

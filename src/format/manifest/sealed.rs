@@ -2,12 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{BaseFacts, ClearPart, Kind};
+use crate::format::{Error, Result};
+
 /// Sealed part of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedPart {
     /// Facts of a dump.
     pub dump: Option<DumpFacts>,
+    /// Facts of a base backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseFacts>,
+}
+
+impl SealedPart {
+    /// Whether it says of the streams what the clear part says; after it, no path leads out and no range past an end.
+    pub(super) fn check(&self, clear: &ClearPart) -> Result<()> {
+        match (clear.kind, &self.base) {
+            (Kind::Base, Some(facts)) => {
+                facts.check(clear.streams.iter().map(|stream| (&stream.name, stream.plain_bytes)))
+            }
+            (Kind::Dump, None) => Ok(()),
+            (kind, _) => {
+                let why = format!("its sealed part is not that of a {kind}");
+                Err(Error::Malformed { what: "manifest", why })
+            }
+        }
+    }
 }
 
 /// What was true of a database in the snapshot that was dumped, and how it was dumped.

@@ -114,6 +114,7 @@ pub(crate) fn clear(
         server_version: "15.14".into(),
         timeline: Some(1),
         lsn: Some("0/16B3748".into()),
+        base: None,
         lock: None,
         payload_key,
         metadata_key,

@@ -1,0 +1,179 @@
+//! Targets of a recovery, and what else a base backup takes, from words to types.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::super::args::RestoreBase;
+use super::super::failure::{Failure, Result};
+use crate::commands;
+use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Timeline, TimelineChoice};
+use crate::commands::restore_base::{Action, Mapping, WalSource};
+use crate::config::{Environment, Origin, Settings, key};
+
+/// The server to take a base backup of. A variable made for replication wins over the one for everything.
+pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
+    const NAME: &str = "REPLICATION_DATABASE_URL";
+    let chosen = match settings.origin(&key::POSTGRES_URL) {
+        Origin::Flag(_) => false,
+        Origin::Variable(name) => name == "DATABASE_URL",
+        _ => true,
+    };
+    match settings.environment.get(NAME) {
+        Some(url) if chosen => {
+            let environment = super::environment(&settings.environment);
+            Ok(ConnInfo::resolve(url, &environment).map_err(commands::Error::from)?)
+        }
+        _ => super::connection(settings),
+    }
+}
+
+/// `fast` or `spread`.
+pub(in crate::cli) fn fast_checkpoint(text: &str) -> Result<bool> {
+    choice("--checkpoint", text, &[("fast", true), ("spread", false)])
+}
+
+/// Bytes per second, as PostgreSQL takes them: KiB.
+pub(in crate::cli) fn rate(text: &str) -> Result<u32> {
+    let way_out = "PostgreSQL takes 32KiB to 1GiB per second";
+    let size = text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
+    let size = size.filter(|bytes| (32 << 10..=1 << 30).contains(bytes));
+    let bytes = size.ok_or_else(|| Failure::usage(format!("--max-rate {text:?} is no such rate"), way_out))?;
+    Ok(u32::try_from(bytes >> 10).unwrap_or(u32::MAX))
+}
+
+/// What PostgreSQL does at the target.
+pub(in crate::cli) fn action(text: &str) -> Result<Action> {
+    choice("--action", text, &[("promote", Action::Promote), ("pause", Action::Pause), ("shutdown", Action::Shutdown)])
+}
+
+/// Where recovery gets its WAL.
+pub(in crate::cli) fn wal_source(text: &str) -> Result<WalSource> {
+    let choices = [("repository", WalSource::Repository), ("local", WalSource::Local), ("none", WalSource::None)];
+    choice("--wal", text, &choices)
+}
+
+/// `OLD=NEW`.
+pub(in crate::cli) fn mapping(text: &str) -> Result<Mapping> {
+    let parts = text.split_once('=').filter(|(from, to)| from.starts_with('/') && to.starts_with('/'));
+    let (from, to) = parts.ok_or_else(|| {
+        let what = format!("--tablespace {text:?} is not of the form OLD=NEW with two absolute paths");
+        Failure::usage(what, "OLD is the directory on the source as \\db shows it, NEW one that is new or empty")
+    })?;
+    Ok(Mapping { from: from.to_owned(), to: to.into() })
+}
+
+/// What a recovery is asked for.
+pub(in crate::cli) fn recovery(args: &RestoreBase) -> Result<Request> {
+    let goal = if let Some(text) = &args.target_time {
+        Goal::Time(time(text)?)
+    } else if let Some(text) = &args.target_lsn {
+        let lsn: Result<Lsn, _> = text.parse();
+        Goal::Lsn(
+            lsn.map_err(|error| Failure::usage(format!("--target-lsn: {error}"), "copy it as PostgreSQL prints it"))?,
+        )
+    } else if let Some(xid) = args.target_xid {
+        Goal::Xid(xid)
+    } else if let Some(name) = &args.target_name {
+        Goal::Name(name.clone())
+    } else if args.target_immediate {
+        Goal::Immediate
+    } else {
+        Goal::Latest
+    };
+    let base = match args.backup.as_str() {
+        "auto" | "latest" => None,
+        id => match super::which(id)? {
+            commands::Which::Id(id) => Some(id),
+            commands::Which::Latest => None,
+        },
+    };
+    Ok(Request { goal, inclusive: !args.exclusive, timeline: timeline(&args.target_timeline)?, base })
+}
+
+fn timeline(text: &str) -> Result<TimelineChoice> {
+    let number = || text.parse().ok().and_then(|number| Timeline::new(number).ok()).map(TimelineChoice::Number);
+    Ok(match text {
+        "latest" => TimelineChoice::Latest,
+        "current" => TimelineChoice::Current,
+        _ => number().ok_or_else(|| {
+            Failure::usage(format!("--target-timeline {text:?} is no timeline"), "give latest, current or a number")
+        })?,
+    })
+}
+
+/// A moment with its offset. Without one it could be meant in any time zone, so both likely readings are shown (PAINS B4).
+fn time(text: &str) -> Result<Timestamp> {
+    // RFC 3339, and the offsets that PostgreSQL prints: +00, +05:30, +0530.
+    if let Ok(at) = text.trim().parse() {
+        return Ok(at);
+    }
+    let naive: Option<DateTime> = text.trim().parse().ok();
+    let Some(naive) = naive else {
+        let way_out = "write it as 2026-11-24T17:59:30+01:00, or with Z for UTC";
+        return Err(Failure::usage(format!("--target-time {text:?} is not a moment"), way_out));
+    };
+    let plain = naive.strftime("%Y-%m-%dT%H:%M:%S%.f");
+    let what = format!("--target-time {text:?} has no offset from UTC, so it could mean different moments");
+    let here = jiff::tz::TimeZone::system().to_zoned_datetime(naive).ok();
+    let here =
+        here.map_or_else(String::new, |zoned| format!(", or {plain}{} for this host's time", zoned.strftime("%:z")));
+    Err(Failure::Usage { what, way_out: Some(format!("give {plain}Z for UTC{here}").into()) })
+}
+
+/// `AWS_*` variables, for a process that will fetch WAL later.
+pub(in crate::cli) fn aws_variables(environment: &Environment) -> Vec<(String, SecretString)> {
+    let variables = environment.with_prefix("AWS_");
+    variables.map(|(name, value)| (name.to_owned(), SecretString::from(value.expose_secret().to_owned()))).collect()
+}
+
+fn choice<T: Copy>(flag: &str, text: &str, choices: &[(&'static str, T)]) -> Result<T> {
+    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        Failure::Usage { what: format!("{flag} {text:?} is none of {}", names.join(", ")), way_out: None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b04_every_spelling_of_a_moment_means_the_same() {
+        let at: Timestamp = "2026-11-24T12:30:00Z".parse().unwrap();
+        for text in [
+            "2026-11-24T12:30:00Z",
+            "2026-11-24 12:30:00Z",
+            "2026-11-24 12:30:00+00",
+            "2026-11-24 12:30:00.000+00",
+            "2026-11-24 18:00:00+05:30",
+            "2026-11-24 18:00:00+0530",
+            "2026-11-24 04:30:00-08",
+            " 2026-11-24 13:30:00+01:00 ",
+        ] {
+            assert_eq!(time(text).unwrap(), at, "{text}");
+        }
+    }
+
+    #[test]
+    fn b04_a_moment_without_offset_is_refused_with_both_readings() {
+        for text in ["2026-11-24 12:30:00", "2026-11-24T12:30:00.5", "2026-11-24"] {
+            let failure = time(text).unwrap_err();
+            assert!(failure.to_string().contains("has no offset"), "{failure}");
+            let hint = failure.hint().unwrap();
+            assert!(hint.contains("Z for UTC") && hint.contains("for this host's time"), "{hint}");
+        }
+        for text in ["", "yesterday", "17:00", "2026-13-01T00:00:00Z"] {
+            assert!(time(text).unwrap_err().to_string().contains("is not a moment"), "{text}");
+        }
+    }
+
+    #[test]
+    fn mappings_are_two_absolute_paths() {
+        assert_eq!(mapping("/a=/b").unwrap(), Mapping { from: "/a".into(), to: "/b".into() });
+        for bad in ["", "/a", "a=/b", "/a=b", "=/b"] {
+            assert!(mapping(bad).is_err(), "{bad}");
+        }
+    }
+}

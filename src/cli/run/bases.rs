@@ -1,0 +1,100 @@
+//! `backup base` and `restore base`.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use super::Run;
+use crate::cli::Exit;
+use crate::cli::args::{BackupBase, RestoreBase};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::restore_base::{self, Target};
+use crate::commands::restore_dump::Confirm;
+use crate::commands::{self, backup_base};
+use crate::config;
+use crate::observe::Progress;
+
+impl Run<'_> {
+    pub(super) async fn backup_base(&self, args: BackupBase) -> Result<Exit> {
+        let settings = self.settings;
+        let options = backup_base::Options {
+            fast_checkpoint: resolve::fast_checkpoint(&args.checkpoint)?,
+            max_rate_kib: args.max_rate.as_deref().map(resolve::rate).transpose()?,
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Write)?,
+            cluster: resolve::cluster(settings)?,
+            source: resolve::replication(settings)?,
+            label: args.label,
+            verify_checksums: !args.no_verify_checksums,
+            encoding: resolve::encoding(&settings.dump),
+            chunk_bytes: settings.limits.chunk_bytes,
+            uploads: settings.limits.uploads,
+        };
+        let progress = Progress::new();
+        let job = Box::pin(backup_base::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn restore_base(&self, args: RestoreBase) -> Result<Exit> {
+        let settings = self.settings;
+        let options = restore_base::Options {
+            request: resolve::recovery(&args)?,
+            wal: resolve::wal_source(&args.wal)?,
+            action: resolve::action(&args.action)?,
+            target: if args.plan { None } else { Some(self.base_target(args)?) },
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Read)?,
+            cluster: resolve::cluster(settings)?,
+            downloads: settings.limits.downloads,
+        };
+        let progress = Progress::new();
+        let job = Box::pin(restore_base::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    fn base_target(&self, args: RestoreBase) -> Result<Target> {
+        let settings = self.settings;
+        let missing = config::Error::Missing {
+            what: "restore directory",
+            ways: "give --dir DIR or RESTORE_DIR; --plan needs none",
+        };
+        let dir = args.dir.or_else(|| settings.restore.dir.clone()).ok_or(missing)?;
+        let confirm = self.confirm_dir(args.confirm, &dir);
+        if matches!(confirm, Confirm::Missing) {
+            let target = dir.display().to_string();
+            return Err(commands::Error::NotConfirmed { target, variable: "CONFIRM_PITR" }.into());
+        }
+        let program = std::env::current_exe();
+        let program = program.map_err(|source| Failure::System { what: "our own program cannot be found", source })?;
+        Ok(Target {
+            tablespaces: args.tablespaces.iter().map(|text| resolve::mapping(text)).collect::<Result<_>>()?,
+            delta: args.delta,
+            aws: resolve::aws_variables(&settings.environment),
+            programs: resolve::search(settings),
+            dir,
+            confirm,
+            program,
+        })
+    }
+
+    /// By flag or variable, else by typing the name of the directory, if someone is there to do that.
+    fn confirm_dir(&self, given: bool, dir: &std::path::Path) -> Confirm {
+        if given || self.settings.restore.confirmed_pitr {
+            return Confirm::Given;
+        }
+        if !self.screen.can_ask() {
+            return Confirm::Missing;
+        }
+        let (screen, asking) = (self.screen.clone(), self.interrupts.asking.clone());
+        let name = dir.file_name().map_or_else(|| PathBuf::from(dir), PathBuf::from).display().to_string();
+        Confirm::Ask(Box::new(move |target| {
+            let question = format!("Restore into {target}?\nType the name of the directory ({name}) to go on: ");
+            asking.store(true, Ordering::SeqCst);
+            let answer = screen.ask(&question);
+            asking.store(false, Ordering::SeqCst);
+            answer.is_some_and(|answer| answer == name)
+        }))
+    }
+}

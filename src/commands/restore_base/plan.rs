@@ -1,0 +1,137 @@
+//! The plan: what is stored, which base fits, what it comes to.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::catalog::plan::{Goal, Leg, PlanBase, Request, Route, TimelineWal, WalState, route};
+use crate::catalog::{Backup, Finding, Repository, Stretch, WalCatalog};
+use crate::commands::Result;
+use crate::format::wal::WalRange;
+use crate::format::{BackupId, ClusterName, Lsn, SegmentSize, Timeline};
+
+/// What will be used, and what can be reached.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The base.
+    pub backup: BackupId,
+    /// Why this one.
+    pub reason: &'static str,
+    /// When it ended, by the server's clock.
+    pub base_ended_at: Timestamp,
+    /// Where it is consistent.
+    pub base_stop: Lsn,
+    /// Its timeline.
+    pub base_timeline: Timeline,
+    /// Size of a WAL segment.
+    pub segment_bytes: SegmentSize,
+    /// Bytes to restore.
+    pub plain_bytes: u64,
+    /// Bytes to fetch for that.
+    pub stored_bytes: u64,
+    /// Where recovery ends.
+    pub goal: Goal,
+    /// Whether what lies exactly at the target is still part of it.
+    pub inclusive: bool,
+    /// The timeline it ends on.
+    pub timeline: Timeline,
+    /// The WAL that recovery may replay, by timeline.
+    pub wal: Vec<Leg>,
+    /// Its bytes.
+    pub wal_bytes: u64,
+    /// The earliest moment that can be recovered to on this way.
+    pub earliest: Timestamp,
+    /// The last commit on this way; `None` if nothing was committed since the base.
+    pub latest: Option<Timestamp>,
+}
+
+/// A plan and what it stands on.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) backup: Backup,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Plans. Reads listings, manifests and a few headers of WAL.
+pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request: &Request) -> Result<Planned> {
+    let mut bases = Vec::new();
+    let mut findings = repository
+        .each_backup(cluster, |backup| {
+            let clear = backup.clear();
+            bases.extend(clear.base.clone().map(|range| PlanBase { id: clear.backup.clone(), range }));
+        })
+        .await?;
+    let wal = repository.wal(cluster).await?;
+    findings.extend(wal.findings.iter().cloned());
+    let segment = bases.first().map_or(SegmentSize::DEFAULT, |base| base.range.segment_bytes);
+    let found = route(&bases, &state(&wal, cluster, segment), request)?;
+    let behind_base = stretches(&found);
+    let latest = repository.latest_commit(cluster, segment, &behind_base).await?;
+    let mut found = found.settle(request, latest)?;
+    if let Goal::Time(time) = request.goal
+        && let Some(last) = repository.piece_past(cluster, segment, &behind_base, time).await?
+    {
+        cut(&mut found, last);
+    }
+    let (backup, beside) = repository.backup(cluster, &found.base.id).await?;
+    findings.extend(beside);
+    let clear = backup.clear();
+    let plan = Plan {
+        backup: found.base.id.clone(),
+        reason: reason(request),
+        base_ended_at: found.base.range.ended_at,
+        base_stop: found.base.range.stop,
+        base_timeline: found.base.range.timeline,
+        segment_bytes: found.base.range.segment_bytes,
+        plain_bytes: clear.plain_bytes(),
+        stored_bytes: clear.stored_bytes(),
+        goal: request.goal.clone(),
+        inclusive: request.inclusive,
+        timeline: found.timeline(),
+        wal_bytes: found.legs.iter().map(|leg| leg.end.since(leg.start)).sum(),
+        wal: found.legs,
+        earliest: found.earliest,
+        latest,
+    };
+    Ok(Planned { plan, backup, findings })
+}
+
+/// The catalog of WAL as the plan sees it.
+fn state(wal: &WalCatalog, cluster: &ClusterName, segment: SegmentSize) -> WalState {
+    let timelines = wal.timelines.iter().map(|(timeline, coverage)| {
+        let way = wal.path_to(cluster, *timeline).ok();
+        let ancestors = way.map(|way| way.iter().filter_map(|leg| Some((leg.timeline, leg.switch?))).collect());
+        let windows = coverage.windows.iter().map(|window| (window.start, window.end)).collect();
+        (*timeline, TimelineWal { windows, ancestors })
+    });
+    WalState { segment: wal.segment().unwrap_or(segment), timelines: timelines.collect() }
+}
+
+/// The WAL of a route that lies behind the end of its base.
+fn stretches(found: &Route) -> Vec<Stretch> {
+    let stop = found.base.range.stop;
+    let behind = found
+        .legs
+        .iter()
+        .map(|leg| Stretch { timeline: leg.timeline, range: WalRange { start: leg.start.max(stop), end: leg.end } });
+    behind.filter(|stretch| stretch.range.start < stretch.range.end).collect()
+}
+
+/// Nothing is replayed behind the piece in which the target lies.
+fn cut(found: &mut Route, last: Stretch) {
+    let Some(at) = found.legs.iter().position(|leg| leg.timeline == last.timeline) else { return };
+    found.legs.truncate(at + 1);
+    if let Some(leg) = found.legs.last_mut() {
+        leg.end = leg.end.min(last.range.end);
+    }
+}
+
+fn reason(request: &Request) -> &'static str {
+    match request.goal {
+        _ if request.base.is_some() => "it was named",
+        Goal::Latest | Goal::Immediate => "it is the newest on the way",
+        Goal::Time(_) | Goal::Lsn(_) => "it is the newest that ended before the target",
+        Goal::Xid(_) | Goal::Name(_) => {
+            "it is the oldest without a gap behind it: where such a target lies is not recorded; name a later base to replay less"
+        }
+    }
+}

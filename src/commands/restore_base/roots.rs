@@ -1,0 +1,221 @@
+//! The directories that a restore fills: the data directory and one for each tablespace. They must be new or empty, they are
+//! filled under another name beside their place where the system lets us, and get their names when everything is durable.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::layout::Layout;
+use super::marker::Marker;
+use super::owner::Owner;
+use crate::commands::{Error, Result};
+
+/// A directory to fill.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    /// Its name once it is complete; absolute.
+    pub(super) target: PathBuf,
+    /// Where it is filled: beside the target, or the target itself.
+    pub(super) work: PathBuf,
+    /// Permission bits.
+    pub(super) mode: u32,
+}
+
+/// What a failed system call on a path comes to.
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |error| Error::File { path, why: error.to_string() }
+}
+
+fn taken(path: &Path, why: impl Into<String>, way_out: impl Into<String>) -> Error {
+    Error::Target { path: path.to_owned(), why: why.into(), way_out: way_out.into() }
+}
+
+/// The absolute path of a target, links in it resolved, so that two names of one directory are seen to be one.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(failed(path))?;
+    if let Ok(resolved) = absolute.canonicalize() {
+        return Ok(resolved);
+    }
+    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(taken(path, "it cannot be a target", "name a directory that is new or empty"));
+    };
+    let parent = parent.canonicalize().map_err(failed(parent))?;
+    Ok(parent.join(name))
+}
+
+/// Refuses what holds something already, with the reason by what it holds.
+pub(super) fn check_free(target: &Path) -> Result<()> {
+    check_outside_clusters(target)?;
+    let Ok(metadata) = fs::symlink_metadata(target) else { return Ok(()) };
+    if !metadata.is_dir() {
+        return Err(taken(target, "it is not a directory", "name a directory that is new or empty"));
+    }
+    if is_empty(target)? {
+        return Ok(());
+    }
+    if let Some(marker) = Marker::read(target) {
+        let why = format!("it holds part of backup {}: a restore into it was interrupted", marker.backup);
+        return Err(taken(target, why, "continue it with --delta, or empty the directory and restore again"));
+    }
+    if target.join("PG_VERSION").exists() {
+        let running = if is_running(target) { ", which is running" } else { "" };
+        let why = format!("it holds a PostgreSQL cluster{running}");
+        return Err(taken(
+            target,
+            why,
+            "name another directory; --delta restores over a stopped cluster of the same origin",
+        ));
+    }
+    Err(taken(target, "it is not empty", "name a directory that is new or empty"))
+}
+
+/// A directory inside a cluster would be backed up and removed with it.
+fn check_outside_clusters(target: &Path) -> Result<()> {
+    match target.ancestors().skip(1).find(|above| above.join("PG_VERSION").exists()) {
+        Some(cluster) => {
+            let why = format!("it lies inside the PostgreSQL cluster at {}", cluster.display());
+            Err(taken(target, why, "name a directory outside of every cluster"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a postmaster says that it runs there, and that process exists.
+pub(super) fn is_running(data: &Path) -> bool {
+    let pid = fs::read_to_string(data.join("postmaster.pid")).ok();
+    let pid = pid.and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());
+    let pid = pid.and_then(|number| rustix::process::Pid::from_raw(number.abs()));
+    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+}
+
+fn is_empty(dir: &Path) -> Result<bool> {
+    let entries = fs::read_dir(dir).map_err(failed(dir))?;
+    for entry in entries {
+        // A file system of its own brings this along.
+        if entry.map_err(failed(dir))?.file_name() != "lost+found" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses file systems without room for what goes to them, before hours are spent on filling them.
+pub(super) fn check_space(layout: &Layout) -> Result<()> {
+    let mut needs: Vec<(u64, &Path, u64)> = Vec::new();
+    for (root, target) in layout.targets.iter().enumerate() {
+        let there = if target.is_dir() { target.as_path() } else { target.parent().unwrap_or(target) };
+        let device = fs::metadata(there).map_err(failed(there))?.dev();
+        let bytes = layout.bytes(root);
+        match needs.iter_mut().find(|(at, ..)| *at == device) {
+            Some((_, _, needed)) => *needed += bytes,
+            None => needs.push((device, there, bytes)),
+        }
+    }
+    for (_, path, needed) in needs {
+        let Ok(system) = rustix::fs::statvfs(path) else { continue };
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if free < needed {
+            let why = format!("the restore needs {needed} bytes there, {free} are free");
+            return Err(taken(path, why, "make room, or name a directory on a larger file system"));
+        }
+    }
+    Ok(())
+}
+
+impl Root {
+    /// Sets up a free target for filling, with a note of what it is for.
+    pub(super) fn prepare(target: &Path, mode: u32, marker: &Marker, owner: Owner) -> Result<Self> {
+        let work = match staging(target)? {
+            Some(work) => work,
+            None => target.to_owned(),
+        };
+        let root = Self { target: target.to_owned(), work, mode };
+        if !root.work.exists() {
+            fs::DirBuilder::new().mode(0o700).create(&root.work).map_err(failed(&root.work))?;
+        }
+        marker.write(&root.work, owner).map_err(failed(&root.work))?;
+        Ok(root)
+    }
+
+    /// A directory that holds something to be kept where it fits.
+    pub(super) fn over(target: &Path, mode: u32, marker: &Marker, owner: Owner) -> Result<Self> {
+        let root = Self { target: target.to_owned(), work: target.to_owned(), mode };
+        marker.write(&root.work, owner).map_err(failed(&root.work))?;
+        Ok(root)
+    }
+
+    /// Whether it is filled in its own place.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.work == self.target
+    }
+
+    /// Everything below is on the disk before this returns.
+    pub(super) fn sync(&self) -> Result<()> {
+        let dir = fs::File::open(&self.work).map_err(failed(&self.work))?;
+        rustix::fs::syncfs(&dir).map_err(|error| failed(&self.work)(error.into()))
+    }
+
+    /// Gives it its name. All of it is durable already.
+    pub(super) fn publish(&self, owner: Owner) -> Result<()> {
+        let at = failed(&self.work);
+        let permissions = fs::Permissions::from_mode(self.mode);
+        fs::set_permissions(&self.work, permissions).and_then(|()| owner.give(&self.work)).map_err(at)?;
+        if !self.is_in_place() {
+            fs::rename(&self.work, &self.target).map_err(failed(&self.target))?;
+        }
+        let parent = self.target.parent().unwrap_or(Path::new("/"));
+        fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed(parent))
+    }
+
+    /// Removes what was written, after a failure. Only ever called for directories that were new or empty.
+    pub(super) fn discard(&self) {
+        if !self.is_in_place() {
+            let _ = fs::remove_dir_all(&self.work);
+            return;
+        }
+        let Ok(entries) = fs::read_dir(&self.work) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name() != "lost+found") {
+            let path = entry.path();
+            let directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            let _ = if directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
+
+/// The name beside the target, or `None` where the target cannot be replaced by a directory from beside it: a mount point, or
+/// a parent that we may not write to.
+fn staging(target: &Path) -> Result<Option<PathBuf>> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(None) };
+    let beside = parent.join(format!(".{}.stonewal-restore", name.to_string_lossy()));
+    if fs::symlink_metadata(&beside).is_ok() {
+        let what = match Marker::read(&beside) {
+            Some(marker) => format!("an interrupted restore of backup {} left it", marker.backup),
+            None => "it is in the way".to_owned(),
+        };
+        return Err(taken(
+            &beside,
+            what,
+            format!("make sure that no restore is running, remove it (rm -r {}), and restore again", beside.display()),
+        ));
+    }
+    let there = fs::metadata(target).ok();
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    if there.as_ref().is_some_and(|metadata| Some(metadata.dev()) != device(parent)) {
+        return Ok(None);
+    }
+    match fs::DirBuilder::new().mode(0o700).create(&beside) {
+        Ok(()) if there.is_none() => return Ok(Some(beside)),
+        Ok(()) => {}
+        Err(_) if there.is_some() => return Ok(None),
+        Err(error) => return Err(failed(&beside)(error)),
+    }
+    // A trial: the last step must not be the first to find out that the target cannot be replaced.
+    if fs::rename(&beside, target).is_err() {
+        let _ = fs::remove_dir(&beside);
+        return Ok(None);
+    }
+    fs::DirBuilder::new().mode(0o700).create(&beside).map_err(failed(&beside))?;
+    Ok(Some(beside))
+}

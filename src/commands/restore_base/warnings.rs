@@ -1,0 +1,85 @@
+//! What does not hinder a restore and may hinder what comes after it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::Target;
+use super::owner::Owner;
+use super::recovery::WalSource;
+use crate::format::manifest::BaseFacts;
+
+/// Everything worth saying; nothing here fails a restore.
+pub(super) async fn of(facts: &BaseFacts, target: &Target, wal: WalSource, owner: Owner) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    found.extend(settings_elsewhere(facts));
+    found.extend(synchronous(facts));
+    found.extend(other_server(facts, target).await);
+    found.extend(other_libc(facts).await);
+    if wal == WalSource::Repository && owner.is_another() && !has_keys(target) {
+        found.push(
+            "the store's credentials did not come from variables: the user that PostgreSQL runs as must find them too, or recovery stops at the first segment"
+                .into(),
+        );
+    }
+    found
+}
+
+fn setting<'f>(facts: &'f BaseFacts, name: &str) -> Option<&'f str> {
+    let found = facts.settings.iter().find(|setting| setting.name == name)?;
+    Some(found.value.as_str()).filter(|value| !value.is_empty())
+}
+
+/// As Debian keeps them in /etc.
+fn settings_elsewhere(facts: &BaseFacts) -> Option<String> {
+    let data = setting(facts, "data_directory")?;
+    let outside = ["config_file", "hba_file", "ident_file"].iter().filter_map(|name| setting(facts, name));
+    let outside: Vec<&str> = outside.filter(|file| !Path::new(file).starts_with(data)).collect();
+    (!outside.is_empty()).then(|| {
+        format!("the source kept {} outside of its data directory, so they are not in the backup: put them in place before you start PostgreSQL", outside.join(", "))
+    })
+}
+
+fn synchronous(facts: &BaseFacts) -> Option<String> {
+    let names = setting(facts, "synchronous_standby_names")?;
+    Some(format!(
+        "synchronous_standby_names is {names:?}: once promoted, every COMMIT waits for such a standby; empty it unless one will be there"
+    ))
+}
+
+async fn other_server(facts: &BaseFacts, target: &Target) -> Option<String> {
+    let major = facts.server_version_num / 10_000;
+    match target.programs.find("postgres", 0, "").await {
+        Ok(program) if program.major == major => None,
+        Ok(program) => {
+            let needs = target.programs.find("postgres", major, "").await.ok().filter(|program| program.major == major);
+            needs.is_none().then(|| {
+                format!(
+                    "the backup is of PostgreSQL {major}; found here is {} ({})",
+                    program.version,
+                    program.path.display()
+                )
+            })
+        }
+        Err(_) => Some(format!("PostgreSQL {major} was not found on this host; the restored cluster needs it")),
+    }
+}
+
+/// The C library sorts, and its versions sort differently: indexes on text would be wrong (PAINS B13).
+async fn other_libc(facts: &BaseFacts) -> Option<String> {
+    let of_libc = facts.databases.iter().filter(|database| database.provider == "c");
+    let mut versions = of_libc.filter_map(|database| Some((database.database.as_str(), database.version.as_deref()?)));
+    let (database, then) = versions.next()?;
+    let asked = Command::new("getconf").arg("GNU_LIBC_VERSION").kill_on_drop(true).output();
+    let output = tokio::time::timeout(Duration::from_secs(5), asked).await.ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let here = text.trim().strip_prefix("glibc ")?;
+    (here != then).then(|| {
+        format!("database {database} was sorted by glibc {then}, this host has glibc {here}: rebuild indexes on text (REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION)")
+    })
+}
+
+fn has_keys(target: &Target) -> bool {
+    target.aws.iter().any(|(name, _)| name == "AWS_ACCESS_KEY_ID")
+}
