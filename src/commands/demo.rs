@@ -1,5 +1,5 @@
-//! `stonewal demo`: the whole promise on one machine in under a minute. A disposable PostgreSQL, the embedded store, an
-//! attacker with every right but lock bypass, and a restore that is compared with the source.
+//! `stonewal demo`: the whole promise on one machine in about a minute. A disposable PostgreSQL, the embedded store, a table
+//! dropped by accident, an attacker with every right but lock bypass, and restores that are compared with the source.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::{postgres, verify};
 
 mod attacker;
 mod data;
+mod recovery;
 
 use super::{backup_dump, init, restore_dump, verify as verify_command, writer};
 
@@ -81,6 +82,8 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     tell(Event::Chapter("A PostgreSQL and a store"));
     let mut server = ServerOptions::new(folder.path().join("postgres"));
     server.bin_dir.clone_from(&options.bin_dir);
+    // What a slot may keep on a server's disk is never left without a limit.
+    server.settings.push(("max_slot_wal_keep_size".into(), "1GB".into()));
     let server = Postgres::start(&server).await?;
     tell(Event::Line(format!("PostgreSQL listens on 127.0.0.1:{}", server.port())));
     let store = Store::start(embedded::Options::new(folder.path().join("store"))).await?;
@@ -112,6 +115,7 @@ impl Stage {
         let passphrase = SecretString::from(tag()?.to_string());
         self.found(&passphrase, tell).await?;
         let backup = Box::pin(self.back_up(tell)).await?;
+        let moment = Box::pin(self.stream(tell)).await?;
 
         tell(Event::Chapter("The attacker has every right except lock bypass"));
         let harm = attacker::attack(&self.repository(Role::Attacker)?, &cluster()?, &backup).await?;
@@ -126,9 +130,10 @@ impl Stage {
         tell(Event::Line(format!("all {} tables and {rows} rows are the same, digest by digest", before.len())));
         data::check_chain(&self.server, TARGET).await?;
         tell(Event::Line("the hash chain of audit_logs holds from the first row to the last".into()));
+        let rows = rows + Box::pin(self.recover(&moment, &passphrase, tell)).await?;
         let findings = self.verify(&passphrase, tell).await?;
         Ok(Outcome {
-            tables: before.len(),
+            tables: 2 * before.len(),
             rows,
             attacks_refused: harm.refused(),
             attacks_accepted: harm.accepted(),
@@ -158,12 +163,10 @@ impl Stage {
     async fn back_up(&self, tell: Listener<'_>) -> Result<crate::format::BackupId> {
         tell(Event::Chapter("The backup"));
         let watch = Stopwatch::start();
-        let path = self.folder.join("db1.writer");
-        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
         let done = Box::pin(backup_dump::run(
             backup_dump::Options {
                 repository: self.repository(Role::Writer)?,
-                access: Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)),
+                access: self.host()?,
                 cluster: cluster()?,
                 source: self.server.conninfo(SOURCE)?,
                 programs: self.programs(),
@@ -239,6 +242,13 @@ impl Stage {
         }
         tell(Event::Line(format!("verify: every frame opens; it reports {}", traces.join(", "))));
         Ok(all.total())
+    }
+
+    /// The keys of the backup host.
+    fn host(&self) -> Result<Access> {
+        let path = self.folder.join("db1.writer");
+        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
+        Ok(Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)))
     }
 
     fn repository(&self, role: Role) -> Result<RepositoryOptions> {
