@@ -16,7 +16,7 @@ pub mod plan;
 mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
-pub use coverage::{Leg, Partial, Stretch, TimelineCoverage, WalCatalog};
+pub use coverage::{Leg, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};

@@ -17,6 +17,9 @@ pub mod serve;
 pub mod show;
 pub mod verify;
 mod wal;
+pub mod wal_fetch;
+pub mod wal_push;
+pub mod wal_verify;
 pub mod writer;
 
 pub use error::{Class, Error, Result};

@@ -60,6 +60,22 @@ pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
 /// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
 pub const WAL_ANCESTORS_MAX: usize = 64;
 
+/// Pieces of WAL compressed and sent at once by a push: each holds its content, its frames and its object.
+pub const WAL_PUSHES: usize = 4;
+
+/// Segments fetched ahead at once: each holds one object as stored and a few frames.
+pub const WAL_FETCHES: usize = 8;
+
+/// Tries of a `wal fetch` that fails for a reason that will hardly pass.
+pub const WAL_FETCH_TRIES: u32 = 3;
+/// The longest pause between two of its tries, in seconds.
+pub const WAL_FETCH_PAUSE_SECONDS_MAX: u64 = 8;
+/// How long it may at least look ahead while PostgreSQL waits, in seconds.
+pub const WAL_AHEAD_SECONDS_MIN: u64 = 3;
+
+/// Missing segments named one by one; all are counted.
+pub const WAL_MISSING_NAMED_MAX: usize = 10_000;
+
 /// Windows of WAL, and recorded gaps, of one timeline: in genuine life a handful.
 pub const WAL_WINDOWS_MAX: usize = 100_000;
 
@@ -177,6 +193,7 @@ pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
+const _: () = assert!(WAL_PUSHES * 3 * WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!((DOWNLOADS_DEFAULT + 2) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () =
     assert!(STORE_STALL_SECONDS > STORE_CONNECT_SECONDS && STORE_DEADLINE_SECONDS_DEFAULT > STORE_STALL_SECONDS);

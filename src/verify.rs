@@ -3,6 +3,7 @@
 mod findings;
 mod listed;
 mod streams;
+mod wal;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use findings::Findings;
+pub use wal::{Gap, TimelineReport, WalLevel, WalReport, Window, verify_wal};
 
 use crate::catalog::{self, Backup, Repository};
 use crate::observe::Progress;

@@ -100,7 +100,7 @@ impl WalCatalog {
 }
 
 /// Adds a range to ranges that are disjoint and in order.
-fn merge(ranges: &mut Vec<WalRange>, new: WalRange) {
+pub fn merge_ranges(ranges: &mut Vec<WalRange>, new: WalRange) {
     // Listings come in order, so it is nearly always the last one that grows.
     let mut at = ranges.len();
     while at > 0 && ranges[at - 1].start > new.start {
@@ -132,7 +132,7 @@ mod tests {
             let (mut merged, mut bytes) = (Vec::new(), [false; 80]);
             for (start, length) in spans {
                 let range = WalRange { start: Lsn::new(start), end: Lsn::new(start + length) };
-                merge(&mut merged, range);
+                merge_ranges(&mut merged, range);
                 (start..start + length).for_each(|at| bytes[usize::try_from(at).unwrap()] = true);
             }
             prop_assert!(merged.windows(2).all(|pair| pair[0].end < pair[1].start));

@@ -10,12 +10,14 @@ mod look;
 mod restore;
 mod serve;
 mod setup;
+mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 
 /// PostgreSQL backups set in stone.
 ///
@@ -43,7 +45,8 @@ Exit codes:
   0 done                         3 done, with warnings
   1 failed, nothing published    4 integrity, signature or decryption failure
   2 usage or configuration       5 verification failed: do not promote
-                               130 interrupted"
+                               130 interrupted
+wal fetch alone: 0 written, 1 proven not to exist, 126 and above: stop recovery"
 )]
 pub(super) struct Cli {
     #[command(flatten)]
@@ -109,6 +112,8 @@ pub(super) enum Command {
     Backup(Backup),
     #[command(subcommand)]
     Restore(Restore),
+    #[command(subcommand)]
+    Wal(Wal),
     List(List),
     Show(Show),
     Verify(Verify),

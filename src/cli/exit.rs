@@ -19,24 +19,39 @@ pub enum Exit {
     Integrity,
     /// A restored database did not pass its checks.
     DoNotPromote,
+    /// `wal fetch`: the file is proven not to exist.
+    Absent,
+    /// A file that recovery asked for may exist and could not be fetched: PostgreSQL stops above 125, and takes less for
+    /// absence (PostgreSQL docs 20.5.5, `restore_command`).
+    StopRecovery,
     /// The operator or the system asked us to stop.
     Interrupted,
 }
 
 impl Exit {
     /// Every way to end, by code.
-    pub const ALL: [Self; 7] =
-        [Self::Done, Self::Failed, Self::Usage, Self::Warnings, Self::Integrity, Self::DoNotPromote, Self::Interrupted];
+    pub const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Warnings,
+        Self::Integrity,
+        Self::DoNotPromote,
+        Self::Absent,
+        Self::StopRecovery,
+        Self::Interrupted,
+    ];
 
     /// The code.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Failed => 1,
+            Self::Failed | Self::Absent => 1,
             Self::Usage => 2,
             Self::Warnings => 3,
             Self::Integrity => 4,
             Self::DoNotPromote => 5,
+            Self::StopRecovery => 126,
             Self::Interrupted => 130,
         }
     }

@@ -1,6 +1,6 @@
 //! Flags as settings: which flag stands for which key.
 
-use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore};
+use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal};
 use crate::config::Flags;
 use crate::config::key::{self, Key};
 
@@ -55,7 +55,10 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
         ),
         Command::Demo(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
-        Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Wal(Wal::Push(args)) => {
+            set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
+        }
+        Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags
 }

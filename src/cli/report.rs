@@ -12,6 +12,7 @@ mod list;
 mod setup;
 mod show;
 mod verify;
+mod wal;
 
 pub(super) use jobs::ToStdout;
 pub(super) use setup::Initialised;

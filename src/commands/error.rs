@@ -99,6 +99,28 @@ pub enum Error {
         /// Bytes it took.
         bytes: u64,
     },
+    /// WAL is missing and there is later WAL: recovery would have to jump.
+    #[error("WAL {missing} of timeline {timeline} is missing, and there is WAL behind it")]
+    Gap {
+        /// The timeline.
+        timeline: u32,
+        /// Positions.
+        missing: String,
+    },
+    /// The record of a cluster is gone, so the size of its segments is not known.
+    #[error("cluster {cluster} has WAL but no cluster record")]
+    NoClusterRecord {
+        /// The cluster.
+        cluster: String,
+    },
+    /// What was asked for took too long.
+    #[error("{what} did not finish within {seconds} s")]
+    Deadline {
+        /// What.
+        what: String,
+        /// The deadline.
+        seconds: u64,
+    },
     /// An option contradicts another or the repository.
     #[error("{0}")]
     Usage(String),
@@ -121,6 +143,9 @@ impl Error {
                 format!("give --confirm or {variable}=true once you have checked the target")
             }
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
+            Self::NoClusterRecord { .. } => "any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
+            Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::Target { way_out, .. } => way_out.clone(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),
@@ -135,7 +160,9 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
-            Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
+            Self::Gap { .. } | Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => {
+                Class::Integrity
+            }
             Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)

@@ -12,4 +12,4 @@ pub use crate::postgres::globals::GlobalsMode;
 pub use crate::postgres::programs::Search;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
 pub use crate::store::{Checksum, LockMode, S3Options};
-pub use crate::verify::{Findings, Level};
+pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};

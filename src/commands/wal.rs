@@ -8,7 +8,6 @@ use crate::format::ClusterName;
 use crate::pipeline::{Encoding, Signer, WalPlace, WalRun};
 
 /// A run that writes WAL of `cluster` from now on, with the keys at hand.
-#[expect(dead_code, reason = "the commands that write WAL come next")]
 pub(super) fn begin_run(
     repository: &Repository,
     cluster: &ClusterName,

@@ -52,6 +52,11 @@ keys! {
     DUMP_SCHEMAS = "dump.schemas", "STONEWAL_DUMP_SCHEMAS", None, "a list of patterns as pg_dump --schema takes them";
     DUMP_EXCLUDE_TABLES = "dump.exclude_tables", "STONEWAL_DUMP_EXCLUDE_TABLES", None, "a list of patterns as pg_dump --exclude-table takes them";
     DUMP_EXCLUDE_TABLE_DATA = "dump.exclude_table_data", "STONEWAL_DUMP_EXCLUDE_TABLE_DATA", None, "a list of patterns as pg_dump --exclude-table-data takes them";
+    WAL_CODEC = "wal.codec", "STONEWAL_WAL_CODEC", Some("zstd"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
+    WAL_LEVEL = "wal.level", "STONEWAL_WAL_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
+    WAL_PUSH_AHEAD = "wal.push_ahead", "STONEWAL_WAL_PUSH_AHEAD", Some("8"), "a number from 0 to 64";
+    WAL_FETCH_AHEAD = "wal.fetch_ahead", "STONEWAL_WAL_FETCH_AHEAD", Some("16"), "a number from 0 to 64";
+    WAL_DEADLINE = "wal.deadline", "STONEWAL_WAL_DEADLINE", Some("60s"), "a duration from 1s to 1h, for one push or fetch with all its retries";
     LIMITS_CHUNK = "limits.chunk", "STONEWAL_LIMITS_CHUNK", Some("32MiB"), "a size from 8MiB to 512MiB";
     LIMITS_UPLOADS = "limits.uploads", "STONEWAL_LIMITS_UPLOADS", Some("3"), "a number from 1 to 64";
     LIMITS_DOWNLOADS = "limits.downloads", "STONEWAL_LIMITS_DOWNLOADS", Some("3"), "a number from 1 to 64";

@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -39,6 +39,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
         },
         dump: dump(&read)?,
+        wal: wal(&read)?,
         limits: limits(&read)?,
         postgres: PostgresSettings {
             url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
@@ -92,16 +93,11 @@ fn s3(read: &Reader<'_>) -> Result<S3Settings> {
 }
 
 fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
-    let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
     let globals = [("full", Globals::Full), ("no-passwords", Globals::NoPasswords), ("off", Globals::Off)];
-    let codec = read.choice(&key::DUMP_CODEC, &codecs)?;
-    let level = read.optional(&key::DUMP_LEVEL, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
-        Some((_, max)) => values::number(text, 1, *max),
-        None => Err("codec \"none\" has no level".into()),
-    })?;
+    let (codec, level) = compression(read, &key::DUMP_CODEC, &key::DUMP_LEVEL)?;
     Ok(DumpSettings {
         codec,
-        level: level.map(|level| u32::try_from(level).unwrap_or(u32::MAX)),
+        level,
         counts: read.choice(&key::DUMP_COUNTS, &[("exact", true), ("off", false)])?,
         globals: read.choice(&key::DUMP_GLOBALS, &globals)?,
         no_owner: read.required(&key::DUMP_NO_OWNER, values::boolean)?,
@@ -109,6 +105,29 @@ fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
         schemas: read.list(&key::DUMP_SCHEMAS, any)?,
         exclude_tables: read.list(&key::DUMP_EXCLUDE_TABLES, any)?,
         exclude_table_data: read.list(&key::DUMP_EXCLUDE_TABLE_DATA, any)?,
+    })
+}
+
+fn compression(read: &Reader<'_>, codec: &'static Key, level: &'static Key) -> Result<(Codec, Option<u32>)> {
+    let codecs = [("gzip", Codec::Gzip), ("zstd", Codec::Zstd), ("lz4", Codec::Lz4), ("none", Codec::None)];
+    let codec = read.choice(codec, &codecs)?;
+    let level = read.optional(level, |text| match LEVELS.iter().find(|(with, _)| *with == codec) {
+        Some((_, max)) => values::number(text, 1, *max),
+        None => Err("codec \"none\" has no level".into()),
+    })?;
+    Ok((codec, level.map(|level| u32::try_from(level).unwrap_or(u32::MAX))))
+}
+
+fn wal(read: &Reader<'_>) -> Result<WalSettings> {
+    let (codec, level) = compression(read, &key::WAL_CODEC, &key::WAL_LEVEL)?;
+    let ahead = |key| read.required(key, |text| values::number(text, 0, 64));
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(WalSettings {
+        codec,
+        level,
+        push_ahead: count(ahead(&key::WAL_PUSH_AHEAD)?),
+        fetch_ahead: count(ahead(&key::WAL_FETCH_AHEAD)?),
+        deadline: read.required(&key::WAL_DEADLINE, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
     })
 }
 

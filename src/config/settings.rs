@@ -27,6 +27,8 @@ pub struct Settings {
     pub keys: KeySettings,
     /// What a dump contains.
     pub dump: DumpSettings,
+    /// Stored WAL.
+    pub wal: WalSettings,
     /// Buffers and concurrency.
     pub limits: LimitSettings,
     /// The PostgreSQL to back up.
@@ -193,6 +195,21 @@ pub struct DumpSettings {
     pub exclude_tables: Vec<String>,
     /// As `pg_dump --exclude-table-data`.
     pub exclude_table_data: Vec<String>,
+}
+
+/// Stored WAL.
+#[derive(Clone, Copy, Debug)]
+pub struct WalSettings {
+    /// Compression.
+    pub codec: Codec,
+    /// Compression level; `None` = the codec's own default here.
+    pub level: Option<u32>,
+    /// Further files of the backlog pushed in one call.
+    pub push_ahead: usize,
+    /// Further segments fetched in one call.
+    pub fetch_ahead: usize,
+    /// For one push or fetch, retries included.
+    pub deadline: Duration,
 }
 
 /// Compression of a stream.

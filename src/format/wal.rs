@@ -17,7 +17,7 @@ pub use commits::Commits;
 pub use encoded::Base64;
 pub use header::{BodyRecord, PlainRecord, WalHead, WalHeader};
 pub use history::{History, HistoryEntry};
-pub use page::SegmentHeader;
+pub use page::{SegmentHeader, begins_with_page_at, finished_bytes};
 pub use record::{ClusterRecord, GapRecord};
 pub use scan::CommitScanner;
 

@@ -16,6 +16,8 @@ pub mod failure;
 mod link;
 pub mod login;
 mod server_message;
+#[cfg(test)]
+mod tests;
 mod transport;
 pub mod wal;
 pub mod wire;

@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod fixture;
 pub(crate) mod ledger;
 pub(crate) mod majors;
+pub(crate) mod pki;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
 pub(crate) mod servers;

@@ -136,7 +136,7 @@ fn dead_links(path: &str, text: &str) -> Vec<Finding> {
 
 #[test]
 fn each_document_rule_can_fail() {
-    let row = "| 0 | a |\n| 1 | b |\n| 2 | c |\n| 3 | d |\n| 4 | e |\n| 13 | f |\n| 130 | g |\n";
+    let row = "| 0 | a |\n| 1 | b |\n| 2 | c |\n| 3 | d |\n| 4 | e |\n| 13 | f |\n| 126 | g |\n| 130 | h |\n";
     assert_eq!(missing_codes("x.md", row), [Finding::new("x.md", 1, "exit code 5 is not in the table")]);
     let all: Vec<String> = (1..=INVARIANTS).map(|n| format!("fn i{n:02}_x() {{}}")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 
 use futures::{StreamExt as _, stream};
 
-use super::{TimelineCoverage, WalCatalog, merge};
+use super::times::told;
+use super::{TimelineCoverage, WalCatalog, merge_ranges};
 use crate::catalog::listing::{entries_after, folders, read_small};
 use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{GapRecord, History, WalContent, WalHead, WalRange, piece_bytes};
 use crate::format::{ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
-use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_WINDOWS_MAX};
+use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX, WAL_WINDOWS_MAX};
 use crate::store::{Entry, ListQuery};
 
 /// A listed partial, or a piece under an alternate name: what its name says, nothing more.
@@ -87,7 +88,7 @@ impl Repository {
                 Some(WalName::Piece { range, .. })
                     if segment.is_none_or(|segment| range.is_piece(segment)) && pieces.len() < WAL_WINDOWS_MAX =>
                 {
-                    merge(pieces, range);
+                    merge_ranges(pieces, range);
                 }
                 Some(WalName::File { name: WalFileName::History(_), .. }) => has_history = true,
                 Some(WalName::File { .. }) => {}
@@ -139,12 +140,7 @@ impl Repository {
     /// The header of a piece, if there is a genuine one.
     async fn believable(&self, cluster: &ClusterName, timeline: Timeline, range: WalRange) -> Result<Option<WalHead>> {
         let name = WalName::Piece { timeline, range, tag: None };
-        match self.wal_head_of(cluster, &name).await {
-            Ok(head) => Ok(head),
-            Err(Error::Format(_)) => Ok(None),
-            Err(Error::Store(error)) if error.is_about_the_object() => Ok(None),
-            Err(error) => Err(error),
-        }
+        told(self.wal_head_of(cluster, &name).await)
     }
 
     /// Fills holes and the end with partials: as far as genuine ones follow each other.
@@ -173,7 +169,7 @@ impl Repository {
                 match head {
                     Ok(head) => {
                         coverage.newest_at = coverage.newest_at.max(Some(head.header().written_at));
-                        merge(&mut coverage.windows, partial.range);
+                        merge_ranges(&mut coverage.windows, partial.range);
                     }
                     Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
                     Err(_) => {}
@@ -207,6 +203,58 @@ impl Repository {
         })
         .await?;
         Ok(found)
+    }
+
+    /// Whether there is a folder of WAL.
+    pub async fn has_wal(&self, cluster: &ClusterName) -> Result<bool> {
+        Ok(!folders(&*self.store, &self.names.wal_timelines(cluster)).await?.is_empty())
+    }
+
+    /// Where genuine WAL of `timeline` goes on behind `at`, or was noticed to be missing; `None` if it ends there.
+    pub async fn wal_beyond(&self, cluster: &ClusterName, timeline: Timeline, at: Lsn) -> Result<Option<Lsn>> {
+        for gap in self.gaps(cluster, timeline, &mut Vec::new()).await? {
+            if gap.start <= at && at < gap.end {
+                return Ok(Some(gap.end));
+            }
+        }
+        let folder = self.names.wal_timeline(cluster, timeline);
+        let from = at.floor(WAL_PIECE_BYTES_MAX as u64);
+        let mut nearest: Option<Lsn> = None;
+        for partial in self.partials(cluster, timeline, WalRange { start: from, end: Lsn::new(u64::MAX) }).await? {
+            if partial.range.end > at && self.is_genuine(cluster, &partial.entry).await? {
+                nearest = Some(partial.range.start.max(at));
+                break;
+            }
+        }
+        let (query, mut after) =
+            (ListQuery { prefix: folder.clone(), by_folder: true }, format!("{folder}{}", from.name()));
+        // The first genuine piece; in batches, since what was planted before it may be much.
+        loop {
+            let mut batch = Vec::new();
+            entries_after(&*self.store, &query, Some(after.clone()), |entry| {
+                if let Some(WalName::Piece { range, .. }) = self.names.wal_of(cluster, entry.key.as_str())
+                    && range.end > at
+                    && !entry.delete_marker
+                {
+                    batch.push((range, entry));
+                }
+                if batch.len() < HEADS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .await?;
+            let Some((_, last)) = batch.last() else { return Ok(nearest) };
+            after = last.key.to_string();
+            for (range, _) in &batch {
+                let name = WalName::Piece { timeline, range: *range, tag: None };
+                if told(self.wal_head_of(cluster, &name).await)?.is_some() {
+                    let start = range.start.max(at);
+                    return Ok(Some(nearest.map_or(start, |nearest| nearest.min(start))));
+                }
+            }
+        }
+    }
+
+    async fn is_genuine(&self, cluster: &ClusterName, entry: &Entry) -> Result<bool> {
+        Ok(told(self.wal_version_head(cluster, entry).await.map(Some))?.is_some())
     }
 
     async fn gaps(

@@ -86,7 +86,7 @@ impl Repository {
 }
 
 /// What cannot be believed tells nothing.
-fn told(head: Result<Option<WalHead>>) -> Result<Option<WalHead>> {
+pub(super) fn told(head: Result<Option<WalHead>>) -> Result<Option<WalHead>> {
     match head {
         Err(Error::Format(_)) => Ok(None),
         Err(Error::Store(error)) if error.is_about_the_object() => Ok(None),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::catalog::{Error, Repository, Result};
+use crate::format::ClusterName;
 use crate::format::names::WalName;
 use crate::format::wal::WalHeader;
 use crate::keys::tag;
@@ -57,17 +58,27 @@ impl Repository {
     /// content. One request of a few kilobytes where nobody interfered.
     pub async fn compare_wal(&self, header: &WalHeader, plain: &[u8]) -> Result<bool> {
         let name = WalName::of(&header.content, None);
-        let cluster = &header.cluster;
-        let found = match self.wal_head_of(cluster, &name).await {
+        self.compare_content(&header.cluster, &name, Some(header.system_identifier), plain).await
+    }
+
+    /// The same of the object called `name`, before anything is sealed; `system_identifier` as far as it is known.
+    pub async fn compare_content(
+        &self,
+        cluster: &ClusterName,
+        name: &WalName,
+        system_identifier: Option<u64>,
+        plain: &[u8],
+    ) -> Result<bool> {
+        let found = match self.wal_head_of(cluster, name).await {
             Ok(Some(found)) => found,
             // What cannot be believed is no reason not to store the genuine one beside it.
             Ok(None) | Err(Error::Format(_)) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let differs = |why: String| Err(Error::WalDiffers { name: self.names().wal(cluster, &name), why });
+        let differs = |why: String| Err(Error::WalDiffers { name: self.names().wal(cluster, name), why });
         let stored = found.header();
-        if stored.system_identifier != header.system_identifier {
-            let (here, there) = (header.system_identifier, stored.system_identifier);
+        if let Some(here) = system_identifier.filter(|here| *here != stored.system_identifier) {
+            let there = stored.system_identifier;
             return differs(format!("it is of the cluster with system identifier {there}, this one has {here}"));
         }
         match &stored.plain {

@@ -81,13 +81,13 @@ pub(in crate::cli) fn globals(dump: &DumpSettings) -> GlobalsMode {
 }
 
 /// Compression.
-pub(in crate::cli) fn encoding(dump: &DumpSettings) -> Encoding {
-    let codec = match dump.codec {
+pub(in crate::cli) fn encoding(codec: config::Codec, level: Option<u32>) -> Encoding {
+    let codec = match codec {
         config::Codec::Gzip => Codec::Gzip,
         config::Codec::Zstd => Codec::Zstd,
         config::Codec::Lz4 => Codec::Lz4,
         config::Codec::None => Codec::None,
     };
-    let level = dump.level.and_then(|level| i32::try_from(level).ok());
+    let level = level.and_then(|level| i32::try_from(level).ok());
     Encoding { codec, level: level.unwrap_or_else(|| codec.default_level()) }
 }

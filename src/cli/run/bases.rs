@@ -26,7 +26,7 @@ impl Run<'_> {
             source: resolve::replication(settings)?,
             label: args.label,
             verify_checksums: !args.no_verify_checksums,
-            encoding: resolve::encoding(&settings.dump),
+            encoding: resolve::encoding(settings.dump.codec, settings.dump.level),
             chunk_bytes: settings.limits.chunk_bytes,
             uploads: settings.limits.uploads,
         };

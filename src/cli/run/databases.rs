@@ -23,7 +23,7 @@ impl Run<'_> {
             programs: resolve::search(settings),
             dump: resolve::dump_options(&settings.dump),
             globals: resolve::globals(&settings.dump),
-            encoding: resolve::encoding(&settings.dump),
+            encoding: resolve::encoding(settings.dump.codec, settings.dump.level),
             chunk_bytes: settings.limits.chunk_bytes,
             uploads: settings.limits.uploads,
         };

@@ -7,6 +7,7 @@ use crate::format::{Error, Lsn, Result, SegmentName, SegmentSize, Timeline};
 
 /// Usual size of a page, `XLOG_BLCKSZ`.
 pub(super) const PAGE_BYTES: u64 = 8192;
+const PAGE_BYTES_HERE: usize = 8192;
 pub(super) const SHORT_BYTES: usize = 24;
 pub(super) const LONG_BYTES: usize = 40;
 
@@ -93,6 +94,31 @@ impl SegmentHeader {
             return malformed(format!("{name} begins with a page of timeline {}", self.timeline));
         }
         Ok(())
+    }
+}
+
+/// Whether bytes begin with a page that says that it is the one at `start`.
+pub fn begins_with_page_at(bytes: &[u8], start: Lsn) -> bool {
+    PageHeader::read(bytes).is_some_and(|header| header.address == start.get())
+}
+
+/// How much of a segment that starts at `start` was ever written: everything up to the last page that bears its own address.
+/// The rest is what the file held before. Reads to the first page that does not.
+pub fn finished_bytes(start: Lsn, mut segment: impl std::io::Read) -> std::io::Result<u64> {
+    let mut page = [0; PAGE_BYTES_HERE];
+    let mut finished = 0;
+    loop {
+        let mut filled = 0;
+        while filled < page.len() {
+            match segment.read(&mut page[filled..])? {
+                0 => return Ok(finished),
+                read => filled += read,
+            }
+        }
+        match PageHeader::read(&page) {
+            Some(header) if header.address == start.get() + finished => finished += PAGE_BYTES,
+            _ => return Ok(finished),
+        }
     }
 }
 

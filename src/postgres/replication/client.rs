@@ -180,7 +180,7 @@ impl Client {
         }
     }
 
-    pub(super) fn malformed(&self, error: &Malformed) -> Error {
+    pub(super) fn malformed(&mut self, error: &Malformed) -> Error {
         self.link.reader.malformed(error)
     }
 

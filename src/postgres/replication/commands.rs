@@ -86,7 +86,7 @@ impl Client {
         }
         let command = format!("READ_REPLICATION_SLOT \"{name}\"");
         let rows = self.ask(&format!("read the replication slot {name}"), &command).await?;
-        let wrong = |client: &Self| client.malformed(&Malformed::new("a replication slot that makes no sense"));
+        let wrong = |client: &mut Self| client.malformed(&Malformed::new("a replication slot that makes no sense"));
         let Some(row) = rows.first() else { return Err(wrong(self)) };
         if text(row, 0).is_none() {
             return Ok(None);

@@ -65,7 +65,7 @@ impl Failure {
         Some(match &self.fault {
             Fault::RoleNotAllowed => "as a superuser: ALTER ROLE name REPLICATION".into(),
             Fault::NoHbaEntry => format!(
-                "add to pg_hba.conf of the server, then SELECT pg_reload_conf(): {}",
+                "add to pg_hba.conf of the server, above any line that rejects it, then SELECT pg_reload_conf(): {}",
                 hba_line(&self.error.message).unwrap_or_else(|| "host replication ROLE ADDRESS/32 scram-sha-256".into())
             ),
             Fault::NoWalSender => {
@@ -119,7 +119,7 @@ impl Fault {
             "53300" if mentions("max_wal_senders") => Self::NoWalSender,
             "53400" => Self::NoSlotFree,
             "55006" => Self::SlotInUse { pid: last_number(&error.message) },
-            "42704" => Self::SlotMissing,
+            "42704" if routine.starts_with("ReplicationSlot") => Self::SlotMissing,
             "42710" => Self::SlotExists,
             "58P01" if routine != "SendTimeLineHistory" => Self::WalRemoved,
             "XX001" => Self::Checksums,
@@ -206,6 +206,8 @@ mod tests {
                 None,
                 Fault::SlotInUse { pid: Some(4711) },
             ),
+            ("42704", "ReplicationSlotAcquire", "Replikations-Slot »a1« existiert nicht", None, Fault::SlotMissing),
+            ("42704", "GetConfigOptionByName", "nicht erkannter Parameter", None, Fault::Other),
             ("58P01", "XLogReadRecord", "ist schon entfernt worden", None, Fault::WalRemoved),
             ("58P01", "SendTimeLineHistory", "konnte nicht geöffnet werden", None, Fault::Other),
             ("XX000", "StartReplication", "ist nicht in der History", Some("zweigte ab"), Fault::NotInHistory),

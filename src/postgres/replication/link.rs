@@ -33,7 +33,8 @@ impl std::fmt::Debug for Link {
 impl Link {
     pub(super) fn new(stream: Stream, target: String) -> Self {
         let (read, write) = tokio::io::split(stream);
-        let reader = Reader { half: read, decoder: Decoder::new(), target: target.clone(), waiting_since: None };
+        let reader =
+            Reader { half: read, decoder: Decoder::new(), target: target.clone(), waiting_since: None, broken: false };
         Self { reader, writer: Writer(Arc::new(Mutex::new(Outgoing { half: write, out: BytesMut::new(), target }))) }
     }
 }
@@ -45,12 +46,17 @@ pub(super) struct Reader {
     target: String,
     /// Since when we have been waiting for a byte.
     waiting_since: Option<Instant>,
+    /// Whether it was given up: whatever may still come is not to be trusted.
+    broken: bool,
 }
 
 impl Reader {
     /// The next message; `None` when the server closed the connection between two messages. Cancel-safe: a message that
     /// has begun to arrive is kept.
     pub(super) async fn next(&mut self) -> Result<Option<Message>> {
+        if self.broken {
+            return Err(self.lost("it was given up after an earlier error"));
+        }
         loop {
             if let Some(message) = self.decoder.message().map_err(|e| self.malformed(&e))? {
                 return Ok(Some(message));
@@ -82,11 +88,15 @@ impl Reader {
         self.decoder.logged_in();
     }
 
-    pub(super) fn lost(&self, what: &str) -> Error {
+    /// Gives the connection up: nothing is read from it any more.
+    pub(super) fn lost(&mut self, what: &str) -> Error {
+        self.broken = true;
         Error::Lost { target: self.target.clone(), what: what.to_owned() }
     }
 
-    pub(super) fn malformed(&self, error: &Malformed) -> Error {
+    /// The same, because of what came.
+    pub(super) fn malformed(&mut self, error: &Malformed) -> Error {
+        self.broken = true;
         Error::Protocol { target: self.target.clone(), what: error.what.clone() }
     }
 }

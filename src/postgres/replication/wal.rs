@@ -22,6 +22,7 @@ pub use core::WalEvent;
 impl Client {
     /// `START_REPLICATION … PHYSICAL`: WAL of this timeline from `at` on, bytes in order without a gap.
     ///
+    /// That the WAL is gone, or that `at` lies ahead of the server, comes as an error of the first [`WalStream::next`].
     /// Without a slot the server may remove WAL before it is sent. Send a status at least every
     /// `wal_sender_timeout / 2` (default 30 s), or the server ends the session.
     pub async fn start_replication(
@@ -32,6 +33,10 @@ impl Client {
     ) -> Result<WalStream, Refused> {
         let began = async {
             slot.map_or(Ok(()), check_slot_name)?;
+            if self.server_version_num() < 150_000 {
+                // These learn their timeline by it, and refuse to stream before.
+                self.identify_system().await?;
+            }
             let slot = slot.map(|name| format!("SLOT \"{name}\" ")).unwrap_or_default();
             self.send(&format!("START_REPLICATION {slot}PHYSICAL {at} TIMELINE {timeline}")).await?;
             self.stream_begins(at, timeline).await
@@ -116,6 +121,11 @@ impl WalStream {
         (self.reader, self.writer)
     }
 
+    /// The halves together again.
+    pub fn join(reader: WalReader, writer: StatusWriter) -> Self {
+        Self { reader, writer }
+    }
+
     /// See [`WalReader::finish`].
     pub async fn finish(self) -> Result<Client> {
         self.reader.finish().await
@@ -138,10 +148,14 @@ impl std::fmt::Debug for WalReader {
 }
 
 impl WalReader {
-    /// The next event. After `TimelineEnded`, `Ended` or an error there is nothing more to come: `Ended` again, or an error.
+    /// The next event. After `TimelineEnded`, `Ended` or an error there is nothing more to come: `Ended` again, or again an error.
     ///
     /// Cancel-safe. An error if the server is silent for a minute: the status writer asks it for signs of life.
     pub async fn next(&mut self) -> Result<WalEvent> {
+        if self.core.has_failed() {
+            let target = self.client.info().redacted();
+            return Err(Error::Lost { target, what: "the stream has failed before".into() });
+        }
         if self.core.is_over() {
             return Ok(WalEvent::Ended);
         }

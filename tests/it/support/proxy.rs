@@ -54,6 +54,10 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub(crate) fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }

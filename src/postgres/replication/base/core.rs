@@ -70,6 +70,7 @@ enum Phase {
     Closing,
     Complete,
     Ready,
+    Failed,
 }
 
 /// The state of one base backup.
@@ -137,7 +138,7 @@ impl BaseCore {
 
     /// Whether everything was sent and the command succeeded.
     pub fn is_complete(&self) -> bool {
-        self.phase == Phase::Ready && self.error.is_none()
+        self.phase == Phase::Ready
     }
 
     /// Whether data is coming, so that a long silence means a dead connection.
@@ -185,7 +186,7 @@ impl BaseCore {
     }
 
     fn failed(&mut self) -> BaseStep {
-        self.phase = Phase::Ready;
+        self.phase = Phase::Failed;
         self.error.take().map_or(BaseStep::More, BaseStep::Failed)
     }
 

@@ -64,7 +64,7 @@ enum Phase {
 
 /// The state of one stream.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four things that happen in any order")]
+#[expect(clippy::struct_excessive_bools, reason = "five things that happen in any order")]
 pub struct WalCore {
     phase: Phase,
     timeline: Timeline,
@@ -73,6 +73,7 @@ pub struct WalCore {
     done_sent: bool,
     /// The outcome was handed out.
     over: bool,
+    failed: bool,
     completed: bool,
     next: Option<(Timeline, Lsn)>,
     error: Option<Box<ServerMessage>>,
@@ -88,6 +89,7 @@ impl WalCore {
             server_done: false,
             done_sent: false,
             over: false,
+            failed: false,
             completed: false,
             next: None,
             error: None,
@@ -122,6 +124,11 @@ impl WalCore {
     /// Whether the outcome was handed out.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether that was a failure.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Whether the connection waits for the next command.
@@ -186,7 +193,10 @@ impl WalCore {
     fn outcome(&mut self) -> WalStep {
         self.over = true;
         match (self.error.take(), self.next) {
-            (Some(error), _) => WalStep::Failed(error),
+            (Some(error), _) => {
+                self.failed = true;
+                WalStep::Failed(error)
+            }
             (None, Some((next, at))) => WalStep::Event(WalEvent::TimelineEnded { next, at }),
             (None, None) => WalStep::Event(WalEvent::Ended),
         }

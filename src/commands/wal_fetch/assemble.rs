@@ -1,0 +1,113 @@
+//! A segment out of what is stored of it: pieces, and partials where a piece was never completed.
+
+use super::output::Output;
+use super::{Error, Result, Stamp};
+use crate::catalog::{self, Partial, Repository};
+use crate::format::names::WalName;
+use crate::format::wal::{WalRange, piece_bytes};
+use crate::format::{self, ClusterName, Lsn, Timeline};
+use crate::pipeline::open_wal_whole;
+use crate::store;
+
+/// How much of the segment there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All of it.
+    Whole,
+    /// Its beginning, and nothing behind it on the timeline.
+    Unfinished,
+    /// Nothing, and nothing behind it on the timeline.
+    Nothing,
+}
+
+/// Writes the segment that starts at `start`. A hole with WAL behind it is [`Error::Gap`].
+pub(super) async fn segment(
+    repository: &Repository,
+    cluster: &ClusterName,
+    timeline: Timeline,
+    start: Lsn,
+    stamp: &Stamp,
+    output: &Output,
+) -> Result<Found> {
+    let search = Search { repository, cluster, timeline };
+    let size = stamp.segment_bytes;
+    let end = start.plus(size.bytes());
+    let mut at = start;
+    while at < end {
+        let piece = WalRange::piece(at, size);
+        let offset = at.since(start);
+        let name = |timeline| WalName::Piece { timeline, range: piece, tag: None };
+        if let Some(found) = repository.wal_object(cluster, &name(timeline)).await? {
+            output.write(repository, found, offset).await?;
+        } else if piece_bytes(size) < size.bytes()
+            && let Some(older) = search.owner(piece).await?
+            && let Some(found) = repository.wal_object(cluster, &name(older)).await?
+        {
+            output.write(repository, found, offset).await?;
+        } else {
+            let reached = search.partials(piece, start, output).await?;
+            if reached < piece.end {
+                at = reached;
+                break;
+            }
+        }
+        at = piece.end;
+    }
+    output.set_length(size.bytes())?;
+    if at == end {
+        return Ok(Found::Whole);
+    }
+    if let Some(beyond) = repository.wal_beyond(cluster, timeline, at).await? {
+        let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
+        return Err(Error::Gap { timeline, missing: missing.to_string() });
+    }
+    Ok(if at == start { Found::Nothing } else { Found::Unfinished })
+}
+
+struct Search<'a> {
+    repository: &'a Repository,
+    cluster: &'a ClusterName,
+    timeline: Timeline,
+}
+
+impl Search<'_> {
+    /// The older timeline on which a piece lies that is wholly before our timeline began: segments longer than a piece are
+    /// stored on the new timeline only from the piece on in which it branched off.
+    async fn owner(&self, piece: WalRange) -> Result<Option<Timeline>> {
+        let history = self.repository.history(self.cluster, self.timeline).await?;
+        let ancestors = history.map(|history| history.ancestors).unwrap_or_default();
+        Ok(ancestors.iter().find(|ancestor| piece.end <= ancestor.switch).map(|ancestor| ancestor.timeline))
+    }
+
+    /// Writes what partials have of `piece` without a hole from its start, and returns how far that is. The longest first;
+    /// what is not ours is passed over, what may be ours and damaged is an error if it would be needed.
+    async fn partials(&self, piece: WalRange, start: Lsn, output: &Output) -> Result<Lsn> {
+        let mut left = self.repository.partials(self.cluster, self.timeline, piece).await?;
+        let (mut at, mut doubt) = (piece.start, None);
+        loop {
+            let usable = |partial: &Partial| partial.range.start <= at && at < partial.range.end;
+            let longest = (0..left.len()).filter(|i| usable(&left[*i])).max_by_key(|i| left[*i].range.end);
+            let Some(longest) = longest else { break };
+            let partial = left.swap_remove(longest);
+            match self.repository.wal_version(self.cluster, &partial.entry).await {
+                Ok(found) => {
+                    let key = self.repository.wal_key(&found.head).await?;
+                    let plain = open_wal_whole(&found.head, found.object, &key).await?;
+                    let known = usize::try_from(at.since(partial.range.start)).unwrap_or(usize::MAX);
+                    output.write_bytes(plain.get(known..).unwrap_or_default(), at.since(start))?;
+                    at = partial.range.end;
+                }
+                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+                Err(
+                    catalog::Error::Format(format::Error::NotOurs(_))
+                    | catalog::Error::Store(store::Error::NotFound { .. }),
+                ) => {}
+                Err(error) => doubt = Some(error),
+            }
+        }
+        match doubt {
+            Some(error) if at < piece.end => Err(error.into()),
+            _ => Ok(at),
+        }
+    }
+}
