@@ -19,6 +19,7 @@ pub mod verify;
 mod wal;
 pub mod wal_fetch;
 pub mod wal_push;
+pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
 

@@ -57,6 +57,23 @@ pub const WAL_OBJECT_BYTES_MAX: usize = WAL_HEAD_BYTES_MAX
 /// History and backup history files are a few lines.
 pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
 
+/// Pause before storing WAL is tried again, after the store client has given up, in milliseconds; it doubles up to the cap.
+pub const WAL_RETRY_MILLIS: u64 = 250;
+/// See [`WAL_RETRY_MILLIS`].
+pub const WAL_RETRY_MILLIS_MAX: u64 = 10_000;
+/// Pause before the server is connected to again, in milliseconds; it doubles up to the cap.
+pub const RECONNECT_MILLIS: u64 = 100;
+/// See [`RECONNECT_MILLIS`].
+pub const RECONNECT_MILLIS_MAX: u64 = 5_000;
+/// The longest pause between two status reports to the server, in seconds, and the share of its `wal_sender_timeout`.
+pub const WAL_STATUS_SECONDS_MAX: u64 = 10;
+/// How often the server is asked whether we are a synchronous standby, in seconds.
+pub const WAL_PACE_SECONDS: u64 = 2;
+/// How long a new streamer waits for a slot that is in use: a connection that died is noticed after `wal_sender_timeout`.
+pub const SLOT_BUSY_SECONDS_MAX: u64 = 75;
+/// WAL headers read at once.
+pub const WAL_HEADS: usize = 16;
+
 /// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
 pub const WAL_ANCESTORS_MAX: usize = 64;
 

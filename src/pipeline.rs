@@ -15,6 +15,7 @@ pub mod stage;
 mod stream_place;
 mod upload;
 mod wal;
+pub mod wal_stream;
 
 pub use download::StreamReader;
 pub use error::{Error, Result};

@@ -10,6 +10,7 @@ mod look;
 mod restore;
 mod serve;
 mod setup;
+mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
@@ -17,6 +18,7 @@ pub(super) use look::{List, Show, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 
 /// PostgreSQL backups set in stone.

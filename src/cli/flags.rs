@@ -1,6 +1,6 @@
 //! Flags as settings: which flag stands for which key.
 
-use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal};
+use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal, WalStream};
 use crate::config::Flags;
 use crate::config::key::{self, Key};
 
@@ -49,6 +49,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
         Command::Doctor(args) => set(
             &mut flags,
@@ -80,6 +81,18 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
             (&key::IMMUTABILITY, "--immutability", &how.immutability),
         ],
     );
+}
+
+fn wal_stream(flags: &mut Flags, args: &WalStream) {
+    set(flags, &[(&key::POSTGRES_URL, "--from", &args.from), (&key::WAL_SLOT, "--slot", &args.slot)]);
+    for (key, flag, on) in [
+        (&key::WAL_CREATE_SLOT, "--create-slot", args.create_slot),
+        (&key::WAL_UNBOUNDED_SLOT, "--unbounded-slot", args.unbounded_slot),
+    ] {
+        if on {
+            flags.set(key, flag, "true");
+        }
+    }
 }
 
 fn dump(flags: &mut Flags, args: &BackupDump) {

@@ -25,6 +25,7 @@ mod databases;
 mod looks;
 mod servers;
 mod setup;
+mod stream;
 mod wal;
 
 /// How long an interrupted job may take to end by itself.
@@ -95,11 +96,13 @@ fn prepare(cli: &Cli, screen: &Screen) -> Result<Settings> {
 /// No secret may stand in the arguments (invariant I13).
 fn refuse_passwords(command: &Command) -> Result<()> {
     const SOURCE: &str = "set DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
+    const SERVER: &str = "set REPLICATION_DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
     const TARGET: &str = "set RESTORE_DATABASE_URL or PGPASSWORD, or write the password into ~/.pgpass";
     let (flag, url, instead) = match command {
         Command::Backup(Backup::Dump(args)) => ("--from", args.from.as_deref(), SOURCE),
         Command::Backup(Backup::Base(args)) => ("--from", args.from.as_deref(), SOURCE),
         Command::Doctor(args) => ("--from", args.from.as_deref(), SOURCE),
+        Command::Wal(Wal::Stream(args)) => ("--from", args.from.as_deref(), SERVER),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
         _ => return Ok(()),
     };
@@ -133,6 +136,7 @@ impl Run<'_> {
             Command::Init(args) => self.init(args).await,
             Command::Doctor(args) => self.doctor(&args).await,
             Command::Backup(Backup::Dump(_)) => self.backup_dump().await,
+            Command::Wal(Wal::Stream(args)) => self.wal_stream(&args).await,
             Command::Backup(Backup::Base(args)) => self.backup_base(args).await,
             Command::Restore(Restore::Dump(args)) => self.restore_dump(&args).await,
             Command::Wal(Wal::Push(args)) => self.wal_push(args).await,

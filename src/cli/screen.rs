@@ -70,6 +70,13 @@ impl Screen {
         });
     }
 
+    /// What happens meanwhile, on standard error, unless only warnings are wanted.
+    pub(super) fn remark(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
     /// Text for people on standard output as it happens; nothing with `--json`, which prints one document at the end.
     pub(super) fn tell(&self, text: &str) {
         if !self.json {

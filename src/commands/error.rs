@@ -72,6 +72,23 @@ pub enum Error {
         /// The stream.
         stream: &'static str,
     },
+    /// The server is not set up for what is asked of it.
+    #[error("{what}")]
+    NotReady {
+        /// What it lacks.
+        what: String,
+        /// How to mend it.
+        remedy: String,
+    },
+    /// The server sent something else than the continuation of its WAL.
+    #[error(transparent)]
+    Disorder(#[from] pipeline::wal_stream::Disorder),
+    /// WAL is gone and there is nothing to go on with.
+    #[error("WAL from {at} on is gone from the server, and so is everything after it")]
+    NothingLeft {
+        /// What was asked for.
+        at: format::Lsn,
+    },
     /// A local file cannot be read or written.
     #[error("{path}: {why}", path = path.display())]
     File {
@@ -139,6 +156,9 @@ impl Error {
             Self::Pipeline(error) => return error.hint(),
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
+            Self::NotReady { remedy, .. } => remedy.clone(),
+            Self::NothingLeft { .. } => "create a new slot (wal.create_slot = true) and take a new base backup".into(),
+            Self::Disorder(_) => "run the command again: streaming continues from what the bucket holds".into(),
             Self::NotConfirmed { variable, .. } => {
                 format!("give --confirm or {variable}=true once you have checked the target")
             }
@@ -167,6 +187,7 @@ impl Error {
             Self::Format(_)
             | Self::Usage(_)
             | Self::NotConfirmed { .. }
+            | Self::NotReady { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })
             | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })

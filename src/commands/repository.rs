@@ -73,7 +73,20 @@ impl Connected {
     /// The lock for objects that are written from now on, by the store's clock (invariant I11). Valid once the store has
     /// answered anything.
     pub fn lock(&self) -> Result<Option<Lock>> {
-        let Immutability::ObjectLock { mode, retain } = self.immutability else { return Ok(None) };
+        self.lock_for(self.retain())
+    }
+
+    /// How long objects are locked; zero where nothing is.
+    pub fn retain(&self) -> Duration {
+        match self.immutability {
+            Immutability::ObjectLock { retain, .. } => retain,
+            Immutability::None => Duration::ZERO,
+        }
+    }
+
+    /// The same for objects that are locked for `retain` instead of the usual time.
+    pub fn lock_for(&self, retain: Duration) -> Result<Option<Lock>> {
+        let Immutability::ObjectLock { mode, .. } = self.immutability else { return Ok(None) };
         let until =
             SignedDuration::try_from(retain).ok().and_then(|retain| self.store.clock().now().checked_add(retain).ok());
         let retain_until = until.ok_or_else(|| Error::Usage("the retention ends beyond the year 9999".into()))?;

@@ -57,6 +57,13 @@ keys! {
     WAL_PUSH_AHEAD = "wal.push_ahead", "STONEWAL_WAL_PUSH_AHEAD", Some("8"), "a number from 0 to 64";
     WAL_FETCH_AHEAD = "wal.fetch_ahead", "STONEWAL_WAL_FETCH_AHEAD", Some("16"), "a number from 0 to 64";
     WAL_DEADLINE = "wal.deadline", "STONEWAL_WAL_DEADLINE", Some("60s"), "a duration from 1s to 1h, for one push or fetch with all its retries";
+    WAL_SLOT = "wal.slot", "STONEWAL_WAL_SLOT", Some("stonewal"), "1 to 63 of a-z, 0-9 and '_'";
+    WAL_CREATE_SLOT = "wal.create_slot", "STONEWAL_WAL_CREATE_SLOT", Some("false"), "true or false";
+    WAL_UNBOUNDED_SLOT = "wal.unbounded_slot", "STONEWAL_WAL_UNBOUNDED_SLOT", Some("false"), "true or false";
+    WAL_FLUSH_INTERVAL = "wal.flush_interval", "STONEWAL_WAL_FLUSH_INTERVAL", Some("1s"), "a duration from 1s to 1h";
+    WAL_MODE = "wal.mode", "STONEWAL_WAL_MODE", Some("auto"), "\"auto\", \"interval\" or \"synchronous\"";
+    WAL_APPLICATION_NAME = "wal.application_name", "STONEWAL_WAL_APPLICATION_NAME", Some("stonewal"), "1 to 63 visible ASCII characters";
+    WAL_PARTIAL_RETAIN = "wal.partial_retain", "STONEWAL_WAL_PARTIAL_RETAIN", Some("7d"), "a duration from 1m to 10y";
     LIMITS_CHUNK = "limits.chunk", "STONEWAL_LIMITS_CHUNK", Some("32MiB"), "a size from 8MiB to 512MiB";
     LIMITS_UPLOADS = "limits.uploads", "STONEWAL_LIMITS_UPLOADS", Some("3"), "a number from 1 to 64";
     LIMITS_DOWNLOADS = "limits.downloads", "STONEWAL_LIMITS_DOWNLOADS", Some("3"), "a number from 1 to 64";

@@ -59,9 +59,15 @@ impl Flags {
 /// silently leave a protection at its default.
 pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
     let mut layer = Layer::new();
-    if let Some(url) = environment.get("DATABASE_URL") {
-        let origin = Origin::Variable("DATABASE_URL".into());
-        layer.insert(key::POSTGRES_URL.path, Given { raw: Raw::One(url.into()), origin });
+    // Variables of the scripts that stonewal replaces; ours win.
+    for (name, key) in [
+        ("DATABASE_URL", &key::POSTGRES_URL),
+        ("WAL_SLOT_NAME", &key::WAL_SLOT),
+        ("CREATE_WAL_SLOT", &key::WAL_CREATE_SLOT),
+    ] {
+        if let Some(value) = environment.get(name) {
+            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
+        }
     }
     for (name, _) in environment.with_prefix("STONEWAL_") {
         let Some(key) = key::ALL.iter().find(|key| key.variable == name) else {

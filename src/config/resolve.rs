@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, WalSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -40,6 +40,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         },
         dump: dump(&read)?,
         wal: wal(&read)?,
+        stream: stream(&read)?,
         limits: limits(&read)?,
         postgres: PostgresSettings {
             url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
@@ -116,6 +117,20 @@ fn compression(read: &Reader<'_>, codec: &'static Key, level: &'static Key) -> R
         None => Err("codec \"none\" has no level".into()),
     })?;
     Ok((codec, level.map(|level| u32::try_from(level).unwrap_or(u32::MAX))))
+}
+
+fn stream(read: &Reader<'_>) -> Result<StreamSettings> {
+    let modes = [("auto", WalMode::Auto), ("interval", WalMode::Interval), ("synchronous", WalMode::Synchronous)];
+    Ok(StreamSettings {
+        slot: read.required(&key::WAL_SLOT, values::slot)?,
+        create_slot: read.required(&key::WAL_CREATE_SLOT, values::boolean)?,
+        unbounded_slot: read.required(&key::WAL_UNBOUNDED_SLOT, values::boolean)?,
+        flush_interval: read
+            .required(&key::WAL_FLUSH_INTERVAL, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
+        mode: read.choice(&key::WAL_MODE, &modes)?,
+        application_name: read.required(&key::WAL_APPLICATION_NAME, values::application_name)?,
+        partial_retain: read.required(&key::WAL_PARTIAL_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
+    })
 }
 
 fn wal(read: &Reader<'_>) -> Result<WalSettings> {

@@ -33,6 +33,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The PostgreSQL to back up.
     pub postgres: PostgresSettings,
+    /// Streaming WAL.
+    pub stream: StreamSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
     /// Logging.
@@ -254,6 +256,36 @@ pub struct PostgresSettings {
     pub url: Option<SecretString>,
     /// Where pg_dump and psql are; `None` = found by themselves.
     pub bin_dir: Option<PathBuf>,
+}
+
+/// Streaming WAL.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// Replication slot.
+    pub slot: String,
+    /// Whether the slot may be created.
+    pub create_slot: bool,
+    /// Whether a slot that may fill the server's disk is acceptable.
+    pub unbounded_slot: bool,
+    /// How often new bytes of an unfinished piece are stored.
+    pub flush_interval: Duration,
+    /// Whether to wait for the interval.
+    pub mode: WalMode,
+    /// Name by which the server knows the streamer.
+    pub application_name: String,
+    /// How long parts of unfinished pieces are locked.
+    pub partial_retain: Duration,
+}
+
+/// When bytes of an unfinished piece are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalMode {
+    /// At once while the server waits for us, else by the interval.
+    Auto,
+    /// By the interval.
+    Interval,
+    /// At once.
+    Synchronous,
 }
 
 /// What to restore into. No file sets this: a target is named anew each time.

@@ -97,6 +97,18 @@ pub(super) fn cluster(text: &str) -> Parsed<String> {
     Ok(text.into())
 }
 
+/// A replication slot (PostgreSQL docs 27.2.6: lower-case letters, digits and underscores).
+pub(super) fn slot(text: &str) -> Parsed<String> {
+    let good = text.len() <= 63 && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not the name of a replication slot")) }
+}
+
+/// An `application_name`: the server replaces what is not visible ASCII and cuts off what is too long.
+pub(super) fn application_name(text: &str) -> Parsed<String> {
+    let good = text.len() <= 63 && text.bytes().all(|c| c.is_ascii_graphic());
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not an application name")) }
+}
+
 /// Scheme, host and port; credentials in an endpoint would end up in errors and logs.
 pub(super) fn endpoint(text: &str) -> Parsed<String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));

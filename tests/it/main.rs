@@ -11,5 +11,6 @@ mod faulty;
 mod flow;
 mod postgres;
 mod replication;
+mod stream;
 mod support;
 mod wire;

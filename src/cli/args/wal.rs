@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Store write-ahead log, give it back, verify it
+use super::WalStream;
+
+/// Stream write-ahead log into the bucket, give it back, verify it
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Wal {
+    Stream(WalStream),
     Push(WalPush),
     Fetch(WalFetch),
     Verify(WalVerify),

@@ -11,7 +11,7 @@ use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Timeline, TimelineCho
 use crate::commands::restore_base::{Action, Mapping, WalSource};
 use crate::config::{Environment, Origin, Settings, key};
 
-/// The server to take a base backup of. A variable made for replication wins over the one for everything.
+/// The server to take a base backup of, or to stream from. A variable made for replication wins over the one for everything.
 pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
     const NAME: &str = "REPLICATION_DATABASE_URL";
     let chosen = match settings.origin(&key::POSTGRES_URL) {

@@ -1,0 +1,130 @@
+//! Sealing and storing, several objects at a time. A store that does not answer is waited for: the server keeps the WAL.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::catalog::{self, ClusterIdentity, Repository, keep_wal};
+use crate::commands::{Connected, Error, Result};
+use crate::format::wal::{WalContent, WalRange};
+use crate::format::{ClusterName, Timeline, WalFileName};
+use crate::limits::{WAL_RETRY_MILLIS, WAL_RETRY_MILLIS_MAX};
+use crate::observe::chain;
+use crate::pipeline::wal_stream::{Cut, CutKind, Ticket};
+use crate::pipeline::{SealedWal, WalRun};
+use crate::store::{Lock, Read as _};
+
+/// Where everything goes.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) connected: Connected,
+    pub(super) repository: Repository,
+    pub(super) cluster: ClusterName,
+    pub(super) identity: ClusterIdentity,
+    pub(super) partial_retain: Duration,
+}
+
+impl Place {
+    /// The lock of what is stored now. What is needed for as long as a backup is locked as long as one.
+    fn lock(&self, kind: CutKind) -> Result<Option<Lock>> {
+        match kind {
+            CutKind::Whole | CutKind::Tail => self.connected.lock(),
+            CutKind::Partial | CutKind::Merged => {
+                self.connected.lock_for(self.partial_retain.min(self.connected.retain()))
+            }
+        }
+    }
+}
+
+/// What was stored so far.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) objects: AtomicU64,
+    pub(super) plain_bytes: AtomicU64,
+    pub(super) stored_bytes: AtomicU64,
+}
+
+/// Objects under way. Dropping it drops them: what was not acknowledged was never reported.
+#[derive(Debug)]
+pub(super) struct Sender {
+    shared: Arc<Shared>,
+    jobs: JoinSet<Result<Ticket>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: Arc<Place>,
+    run: WalRun,
+    counters: Counters,
+}
+
+impl Sender {
+    pub(super) fn new(place: Arc<Place>, run: WalRun) -> Self {
+        Self { shared: Arc::new(Shared { place, run, counters: Counters::default() }), jobs: JoinSet::new() }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Begins to store a cut.
+    pub(super) fn send(&mut self, cut: Cut, ticket: Ticket) {
+        let shared = self.shared.clone();
+        self.jobs.spawn(async move { shared.store_cut(cut).await.map(|()| ticket) });
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// The next acknowledgement; cancel-safe. `None` if nothing is under way.
+    pub(super) async fn acknowledged(&mut self) -> Option<Result<Ticket>> {
+        let done = self.jobs.join_next().await?;
+        Some(done.unwrap_or_else(|error| Err(crate::pipeline::Error::Worker(error).into())))
+    }
+
+    /// Stores a history file.
+    pub(super) async fn history(&self, timeline: Timeline, content: Bytes) -> Result<()> {
+        let Some(what) = WalContent::file(WalFileName::History(timeline), &content)? else { return Ok(()) };
+        let now = self.shared.place.connected.store.clock().now();
+        let sealed = self.shared.run.seal(what, content.clone(), None, now).await?;
+        self.shared.keep(&sealed, &content, CutKind::Whole).await
+    }
+}
+
+impl Shared {
+    async fn store_cut(&self, cut: Cut) -> Result<()> {
+        let range = WalRange { start: cut.start, end: cut.end };
+        let content = WalContent::range(cut.timeline, range, self.place.identity.segment_bytes);
+        let now = self.place.connected.store.clock().now();
+        let sealed = self.run.seal(content, cut.bytes.clone(), cut.commits, now).await?;
+        self.keep(&sealed, &cut.bytes, cut.kind).await
+    }
+
+    /// Stores until it is stored; only an answer that will not change ends it.
+    async fn keep(&self, sealed: &SealedWal, plain: &Bytes, kind: CutKind) -> Result<()> {
+        let (store, repository) = (&*self.place.connected.store, &self.place.repository);
+        let mut pause = WAL_RETRY_MILLIS;
+        loop {
+            let lock = self.place.lock(kind)?;
+            let kept = keep_wal(store, repository, &sealed.header, sealed.object.clone(), plain, lock).await;
+            match kept {
+                Ok(_) => break,
+                Err(catalog::Error::Store(error)) if !error.is_permanent() => {
+                    tracing::warn!("{} is not stored yet: {}", sealed.header.content, chain(&error));
+                }
+                Err(error) => return Err(Error::Catalog(error)),
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            pause = (pause * 2).min(WAL_RETRY_MILLIS_MAX);
+        }
+        let add = |counter: &AtomicU64, bytes: usize| counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        add(&self.counters.objects, 1);
+        add(&self.counters.plain_bytes, plain.len());
+        add(&self.counters.stored_bytes, sealed.object.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! One connection: bytes in, objects out, reports back, until it ends.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::How;
+use super::pace::PaceWatch;
+use super::report::Reports;
+use super::sender::Sender;
+use crate::commands::Result;
+use crate::format::{Lsn, Timeline};
+use crate::pipeline::wal_stream::{Disorder, Flow, Pace};
+use crate::postgres;
+use crate::postgres::replication::{WalEvent, WalStream};
+
+/// The timeline being streamed, over all connections that it takes.
+#[derive(Debug)]
+pub(super) struct Streaming {
+    pub(super) timeline: Timeline,
+    pub(super) flow: Flow,
+    /// Where it began.
+    pub(super) first: Lsn,
+    /// Whether everything before that is durable, or recorded as missing.
+    pub(super) continues: bool,
+}
+
+impl Streaming {
+    /// What may be reported (invariant I8): nothing, until something is durable.
+    pub(super) fn reported(&self) -> Lsn {
+        let durable = self.flow.durable();
+        if self.continues || durable > self.first { durable } else { Lsn::default() }
+    }
+
+    /// Whether there is something before `received` that the bucket has.
+    pub(super) fn has_stored(&self) -> bool {
+        self.continues || self.flow.received() > self.first
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// We were asked to stop, and everything received is durable.
+    Stopped,
+    /// The timeline ended, and all of it is durable.
+    TimelineEnded,
+    /// The server ended the stream in good order.
+    ServerStopped,
+    /// The connection is gone, or the server cannot go on.
+    Lost(postgres::Error),
+}
+
+/// One running connection.
+pub(super) struct Session<'a> {
+    pub(super) how: &'a How,
+    pub(super) sender: &'a mut Sender,
+    pub(super) streaming: &'a mut Streaming,
+    pub(super) pace: PaceWatch,
+    pub(super) status_interval: Duration,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// Told to stop: what the server has sent is still taken in, until it pauses or this moment has come.
+    Draining {
+        last: Instant,
+    },
+    /// Nothing more is read; what was received becomes durable.
+    Stopping,
+    /// The server has sent the last byte of the timeline.
+    Ending,
+}
+
+impl Session<'_> {
+    /// Streams. An error is one that another connection cannot mend.
+    pub(super) async fn run(mut self, stream: WalStream) -> Result<End> {
+        let (mut reader, writer) = stream.split();
+        let mut reports = Reports::start(writer, self.streaming.reported(), self.status_interval);
+        let mut ticks = interval(self.how.flush_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut state = State::Reading;
+        self.streaming.flow.set_pace(self.pace.now());
+        loop {
+            let flow = &mut self.streaming.flow;
+            while let Some((cut, ticket)) = flow.take() {
+                self.sender.send(cut, ticket);
+            }
+            if matches!(state, State::Stopping | State::Ending) && flow.is_settled() {
+                break;
+            }
+            let reads = matches!(state, State::Reading | State::Draining { .. });
+            let wants_input = flow.wants_input() && reads;
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled(), if state == State::Reading => {
+                    flow.set_pace(Pace::Synchronous);
+                    state = State::Draining { last: Instant::now() + DRAIN_MAX };
+                }
+                Some(done) = self.sender.acknowledged(), if !self.sender.is_idle() => {
+                    flow.acknowledge(&done?);
+                    reports.durable(self.streaming.reported());
+                    if reads && self.how.until.is_some_and(|until| self.streaming.reported() >= until) {
+                        self.streaming.flow.set_pace(Pace::Synchronous);
+                        state = State::Stopping;
+                    }
+                }
+                failed = reports.failed(), if state != State::Ending => {
+                    return Ok(failed.map_or(End::ServerStopped, End::Lost));
+                }
+                _ = ticks.tick(), if state == State::Reading => flow.tick(),
+                pace = self.pace.changed(), if state == State::Reading => flow.set_pace(pace),
+                event = reader.next(), if wants_input => match event {
+                    Ok(WalEvent::Data { start, bytes, .. }) => flow.receive(start, &bytes)?,
+                    Ok(WalEvent::Keepalive { reply_requested, .. }) => {
+                        if reply_requested {
+                            reports.asked();
+                        }
+                    }
+                    Ok(WalEvent::TimelineEnded { at, .. }) => {
+                        self.end_timeline(at)?;
+                        state = State::Ending;
+                    }
+                    Ok(WalEvent::Ended) => return Ok(End::ServerStopped),
+                    Err(error) => return Ok(End::Lost(error)),
+                },
+                () = pause(state), if wants_input => state = State::Stopping,
+            }
+        }
+        reports.durable(self.streaming.reported());
+        reports.finish().await;
+        Ok(if state == State::Ending { End::TimelineEnded } else { End::Stopped })
+    }
+
+    fn end_timeline(&mut self, at: Lsn) -> Result<(), Disorder> {
+        let expected = self.streaming.flow.received();
+        if expected != at {
+            return Err(Disorder { expected, got: at });
+        }
+        self.streaming.flow.end_timeline();
+        Ok(())
+    }
+}
+
+/// How long the last bytes are waited for: a server that writes without pause must not keep us.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// A server that sends nothing for so long has sent everything.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// While draining: the end of it, unless something comes before.
+async fn pause(state: State) {
+    match state {
+        State::Draining { last } => tokio::time::sleep_until(last.min(Instant::now() + DRAIN_PAUSE)).await,
+        _ => std::future::pending().await,
+    }
+}

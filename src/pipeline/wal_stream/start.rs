@@ -1,0 +1,226 @@
+//! Where streaming begins, and what to do when the WAL from there on is gone.
+
+use crate::format::{Lsn, Timeline};
+
+/// One timeline on the server's way to its present one, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// The timeline.
+    pub timeline: Timeline,
+    /// Where the next one branches off; `None` for the present one.
+    pub until: Option<Lsn>,
+}
+
+/// What is done with on one timeline: whole pieces in the bucket that are proven to be ours, and gaps that are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The timeline.
+    pub timeline: Timeline,
+    /// `(start, end)`, ascending, neither touching nor overlapping. A timeline of which there are only parts of its first
+    /// piece has one empty range, at the start of that piece.
+    pub ranges: Vec<(Lsn, Lsn)>,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// On which timeline.
+    pub timeline: Timeline,
+    /// From where: the start of a piece.
+    pub at: Lsn,
+    /// Whether WAL before it is stored, so that a gap behind it would be one.
+    pub continues: bool,
+}
+
+/// Where to begin instead, because the WAL wanted is gone from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// Where to begin.
+    pub start: Start,
+    /// What is missing for ever: on the timeline of the start that failed.
+    pub gap: Option<(Lsn, Lsn)>,
+}
+
+/// Decides where streaming begins.
+///
+/// `path` leads to the server's present timeline; `slot` is the `restart_lsn` of the slot, before which the server keeps
+/// nothing for us; `flushed` is the end of the server's WAL. The rules:
+///
+/// - The bucket has nothing of this path: at the start of the segment of `slot`, or of `flushed` without one.
+/// - Otherwise on the newest timeline of the path of which it has something, at the first hole. A process that was killed
+///   leaves what it stored out of order behind a hole, and whatever is no longer on the server [`plan_skip`] records as a
+///   gap, so that no hole stands in the way twice.
+/// - That timeline has ended and all of it is stored: at the start of the segment in which the next one begins, which
+///   the server copied to the new timeline.
+pub fn plan_start(
+    path: &[Leg],
+    stored: &[Stored],
+    slot: Option<Lsn>,
+    flushed: Lsn,
+    segment_bytes: u64,
+) -> Option<Start> {
+    let ranges_of = |timeline| stored.iter().find(|stored| stored.timeline == timeline).map(|stored| &stored.ranges);
+    let newest = path.iter().enumerate().rev().find_map(|(index, leg)| {
+        let ranges = ranges_of(leg.timeline)?;
+        let begun = leg.until.map_or(u64::MAX, Lsn::get);
+        ranges.iter().any(|(start, _)| start.get() < begun).then_some((index, leg, ranges))
+    });
+    let Some((index, leg, ranges)) = newest else {
+        let from = slot.unwrap_or(flushed);
+        let leg = path.iter().find(|leg| leg.until.is_none_or(|until| from < until))?;
+        return Some(Start { timeline: leg.timeline, at: from.floor(segment_bytes), continues: false });
+    };
+    let (first, end) = *ranges.first()?;
+    // Where it begins for us: a killed process may have stored its second piece and not its first.
+    let before = index.checked_sub(1).filter(|before| ranges_of(path[*before].timeline).is_some());
+    let begin = before.map_or(slot, |before| path[before].until).map(|begin| begin.floor(segment_bytes));
+    let at = begin.filter(|begin| *begin < first).unwrap_or(end);
+    match leg.until {
+        Some(until) if at >= until => next_leg(path, index, until, segment_bytes),
+        _ => Some(Start { timeline: leg.timeline, at, continues: true }),
+    }
+}
+
+fn next_leg(path: &[Leg], index: usize, until: Lsn, segment_bytes: u64) -> Option<Start> {
+    let next = path.get(index + 1)?;
+    Some(Start { timeline: next.timeline, at: until.floor(segment_bytes), continues: true })
+}
+
+/// Decides how to go on when the server no longer has the WAL from `start` on: behind the hole that begins there, as far
+/// as something is stored behind it; else from where the slot holds WAL back, or from the segment being written. On a
+/// timeline that has ended, all else failing, with the next one.
+pub fn plan_skip(
+    path: &[Leg],
+    stored: &[Stored],
+    start: Start,
+    slot: Option<Lsn>,
+    flushed: Lsn,
+    segment_bytes: u64,
+) -> Option<Skip> {
+    let index = path.iter().position(|leg| leg.timeline == start.timeline)?;
+    let until = path[index].until;
+    let ranges = stored.iter().find(|stored| stored.timeline == start.timeline).map(|stored| &stored.ranges[..]);
+    let behind = ranges.unwrap_or_default().iter().find(|(begin, _)| *begin > start.at);
+    let kept = slot.map(|slot| slot.floor(segment_bytes)).filter(|slot| *slot > start.at);
+    let inside = |at: &Lsn| until.is_none_or(|until| *at < until);
+    let on = |at| Start { timeline: start.timeline, at, continues: true };
+    let (next, gap_end) = match (behind, kept) {
+        (Some((begin, _)), Some(kept)) if kept < *begin && inside(&kept) => (on(kept), kept),
+        (Some((begin, end)), _) if inside(end) => (on(*end), *begin),
+        (None, Some(kept)) if until.is_none() => (on(kept), kept),
+        _ => {
+            let next = match until {
+                Some(until) => next_leg(path, index, until, segment_bytes)?,
+                None => on(flushed.floor(segment_bytes)),
+            };
+            (next, behind.map_or(next.at, |(begin, _)| next.at.min(*begin)))
+        }
+    };
+    if next.timeline == start.timeline && next.at <= start.at {
+        return None; // even the newest segment is gone: there is nowhere to go on
+    }
+    let gap = (start.continues && gap_end > start.at).then_some((start.at, gap_end));
+    Some(Skip { start: next, gap })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE: u64 = 1 << 20;
+    const SEGMENT: u64 = 4 << 20;
+
+    fn timeline(number: u32) -> Timeline {
+        Timeline::new(number).unwrap()
+    }
+
+    fn path(legs: &[(u32, Option<u64>)]) -> Vec<Leg> {
+        legs.iter().map(|(n, until)| Leg { timeline: timeline(*n), until: until.map(Lsn::new) }).collect()
+    }
+
+    fn stored(number: u32, pieces: &[(u64, u64)]) -> Stored {
+        let ranges = pieces.iter().map(|(a, b)| (Lsn::new(a * PIECE), Lsn::new(b * PIECE))).collect();
+        Stored { timeline: timeline(number), ranges }
+    }
+
+    fn start(path: &[Leg], stored: &[Stored], slot: Option<u64>, flushed: u64) -> (u32, u64, bool) {
+        let start = plan_start(path, stored, slot.map(Lsn::new), Lsn::new(flushed), SEGMENT).unwrap();
+        assert_eq!(start.at.get() % PIECE, 0);
+        (start.timeline.get(), start.at.get() / PIECE, start.continues)
+    }
+
+    #[test]
+    fn an_empty_bucket_starts_at_a_segment() {
+        let one = path(&[(1, None)]);
+        assert_eq!(start(&one, &[], Some(9 * PIECE + 5), 20 * PIECE), (1, 8, false));
+        assert_eq!(start(&one, &[], None, 21 * PIECE + 1), (1, 20, false));
+        let two = path(&[(1, Some(10 * PIECE)), (3, None)]);
+        assert_eq!(start(&two, &[], Some(9 * PIECE), 30 * PIECE), (1, 8, false), "the slot is on the old timeline");
+        assert_eq!(start(&two, &[], Some(10 * PIECE), 30 * PIECE), (3, 8, false));
+        // What lies on timelines that this server never was on is of another branch.
+        assert_eq!(start(&two, &[stored(2, &[(4, 40)])], Some(12 * PIECE), 30 * PIECE), (3, 12, false));
+    }
+
+    #[test]
+    fn a_bucket_with_wal_is_continued_at_its_first_hole() {
+        let one = path(&[(1, None)]);
+        assert_eq!(start(&one, &[stored(1, &[(6, 9)])], Some(5 * PIECE), 20 * PIECE), (1, 4, true));
+        for slot in [None, Some(8 * PIECE + 7), Some(9 * PIECE), Some(15 * PIECE)] {
+            assert_eq!(start(&one, &[stored(1, &[(4, 9)])], slot, 20 * PIECE), (1, 9, true));
+            assert_eq!(start(&one, &[stored(1, &[(4, 4)])], slot, 20 * PIECE), (1, 4, true), "only partials");
+            assert_eq!(start(&one, &[stored(1, &[(4, 9), (10, 12)])], slot, 20 * PIECE), (1, 9, true));
+        }
+    }
+
+    #[test]
+    fn ended_timelines_are_finished_before_the_next_one_begins() {
+        let two = path(&[(1, Some(10 * PIECE + 5)), (2, None)]);
+        assert_eq!(start(&two, &[stored(1, &[(4, 9)])], Some(9 * PIECE), 20 * PIECE), (1, 9, true));
+        // The tail of a piece is never whole: it is stored again, which costs one object at most.
+        assert_eq!(start(&two, &[stored(1, &[(4, 10)])], Some(10 * PIECE), 20 * PIECE), (1, 10, true));
+        // A branch that was lost: the server went on from before the end of what is stored.
+        assert_eq!(start(&two, &[stored(1, &[(4, 12)])], Some(9 * PIECE), 20 * PIECE), (2, 8, true));
+        let both = [stored(1, &[(4, 10)]), stored(2, &[(8, 13)])];
+        assert_eq!(start(&two, &both, Some(12 * PIECE), 20 * PIECE), (2, 13, true));
+        let begun = [stored(1, &[(4, 10)]), stored(2, &[(9, 13)])];
+        assert_eq!(start(&two, &begun, Some(12 * PIECE), 20 * PIECE), (2, 8, true));
+        assert_eq!(start(&two, &begun[1..], Some(12 * PIECE), 20 * PIECE), (2, 13, true), "streaming began there");
+        // Two failovers inside one segment.
+        let three = path(&[(1, Some(9 * PIECE)), (2, Some(10 * PIECE)), (3, None)]);
+        assert_eq!(start(&three, &[stored(1, &[(4, 9)])], Some(9 * PIECE), 11 * PIECE), (2, 8, true));
+        assert_eq!(start(&three, &both, Some(10 * PIECE), 11 * PIECE), (3, 8, true));
+    }
+
+    #[test]
+    fn i09_what_is_gone_is_a_gap() {
+        let begin =
+            |number, at: u64, continues| Start { timeline: timeline(number), at: Lsn::new(at * PIECE), continues };
+        let skip = |path: &[Leg], stored: &[Stored], from, slot: Option<u64>, flushed: u64| {
+            plan_skip(path, stored, from, slot.map(Lsn::new), Lsn::new(flushed), SEGMENT)
+        };
+        let range = |a: u64, b: u64| Some((Lsn::new(a * PIECE), Lsn::new(b * PIECE)));
+        let one = path(&[(1, None)]);
+        let want = Skip { start: begin(1, 12, true), gap: range(9, 12) };
+        assert_eq!(skip(&one, &[], begin(1, 9, true), Some(13 * PIECE + 4), 30 * PIECE), Some(want));
+        let want = Skip { start: begin(1, 28, true), gap: range(9, 28) };
+        assert_eq!(skip(&one, &[], begin(1, 9, true), None, 30 * PIECE), Some(want));
+        assert_eq!(skip(&one, &[], begin(1, 9, true), Some(5 * PIECE), 30 * PIECE), Some(want), "the slot was no help");
+        // Of what is stored behind the hole nothing is missing.
+        let holes = [stored(1, &[(4, 9), (10, 12)])];
+        let want = Skip { start: begin(1, 12, true), gap: range(9, 10) };
+        assert_eq!(skip(&one, &holes, begin(1, 9, true), Some(16 * PIECE), 30 * PIECE), Some(want));
+        let wide = [stored(1, &[(4, 9), (20, 22)])];
+        let want = Skip { start: begin(1, 16, true), gap: range(9, 16) };
+        assert_eq!(skip(&one, &wide, begin(1, 9, true), Some(17 * PIECE), 30 * PIECE), Some(want));
+        // Nothing was stored before, so nothing is missing.
+        let want = Skip { start: begin(1, 28, true), gap: None };
+        assert_eq!(skip(&one, &[], begin(1, 8, false), None, 30 * PIECE), Some(want));
+        assert_eq!(skip(&one, &[], begin(1, 28, true), None, 30 * PIECE), None);
+        // The end of an old timeline: the segment of the switch is on the new one, too.
+        let two = path(&[(1, Some(10 * PIECE + 5)), (2, None)]);
+        let want = Skip { start: begin(2, 8, true), gap: None };
+        assert_eq!(skip(&two, &[], begin(1, 9, true), Some(9 * PIECE), 20 * PIECE), Some(want));
+        let want = Skip { start: begin(2, 8, true), gap: range(5, 8) };
+        assert_eq!(skip(&two, &[], begin(1, 5, true), Some(9 * PIECE), 20 * PIECE), Some(want));
+    }
+}

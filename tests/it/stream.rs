@@ -1,0 +1,10 @@
+//! `wal stream`: a real server, the embedded store, and the program as an operator runs it.
+
+mod coverage;
+mod failover;
+mod gaps;
+mod kills;
+mod outage;
+mod ready;
+mod stage;
+mod synchronous;

@@ -1,0 +1,148 @@
+//! RPO 0: with synchronous_standby_names = 'stonewal', what a client saw committed survives the loss of everything but the
+//! bucket.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use stonewal::format::{Lsn, SegmentName};
+use stonewal::postgres::server::{OpenOptions, Server, hand_over};
+use stonewal::postgres::{ConnInfo, Session};
+use tokio::task::JoinSet;
+
+use super::stage::{Stage, rounds, timeline};
+
+const SOON: Duration = Duration::from_mins(1);
+const CLIENTS: i32 = 4;
+
+/// What the clients know: committed for sure.
+type Ledger = Arc<Mutex<BTreeSet<(i32, i32)>>>;
+
+/// Commits rows until the server is gone; each is in the ledger once its COMMIT has returned.
+async fn client(info: ConnInfo, number: i32, ledger: Ledger) {
+    let Ok(session) = Session::connect(&info, "client").await else { return };
+    for sequence in 0.. {
+        let sql = format!("INSERT INTO public.ledger VALUES ({number}, {sequence}, repeat(md5('{sequence}'), 20))");
+        if session.client().batch_execute(&sql).await.is_err() {
+            return;
+        }
+        ledger.lock().unwrap().insert((number, sequence));
+    }
+}
+
+async fn become_synchronous(stage: &Stage) {
+    stage.server().execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'stonewal'").await.unwrap();
+    stage.server().reload();
+    let begin = Instant::now();
+    let state = "SELECT coalesce(max(sync_state), '') FROM pg_stat_replication WHERE application_name = 'stonewal'";
+    while stage.fixture.value("postgres", state) != "sync" {
+        assert!(begin.elapsed() < SOON, "the streamer is no synchronous standby");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn base_backup(stage: &Stage) -> PathBuf {
+    let data = stage.server().dir().join("base");
+    let mut copy = Command::new(stage.server().bin_dir().join("pg_basebackup"));
+    stage.server().conninfo("postgres").unwrap().child_env("base").apply(&mut copy);
+    copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
+    let output = copy.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    data
+}
+
+/// The WAL in the bucket as segment files, the last one filled up with zeros.
+async fn archive(stage: &Stage, folder: &Path) -> Lsn {
+    std::fs::create_dir(folder).unwrap();
+    let (segment, mut end) = (stage.segment(), Lsn::default());
+    for (start, bytes) in stage.stored(timeline(1)).await {
+        end = end.max(start.plus(bytes.len() as u64));
+        let mut file = bytes;
+        file.resize(usize::try_from(segment.bytes()).unwrap(), 0);
+        let name = SegmentName::holding(timeline(1), start, segment);
+        std::fs::write(folder.join(name.to_string()), file).unwrap();
+    }
+    end
+}
+
+async fn restore(stage: &Stage, base: &Path) -> Server {
+    let archive_dir = stage.server().dir().join("archive");
+    archive(stage, &archive_dir).await;
+    let mut conf = std::fs::read_to_string(base.join("postgresql.auto.conf")).unwrap();
+    // The restored server has no standby to wait for.
+    let command = format!("cp \"{}/%f\" \"%p\"", archive_dir.display());
+    conf = format!("{conf}\nsynchronous_standby_names = ''\nrestore_command = '{command}'\n");
+    std::fs::write(base.join("postgresql.auto.conf"), conf).unwrap();
+    std::fs::write(base.join("recovery.signal"), "").unwrap();
+    hand_over(base).unwrap();
+    hand_over(&archive_dir).unwrap();
+    let mut options = OpenOptions::new(base, stage.server().dir().join("restored"));
+    options.bin_dir = Some(stage.server().bin_dir().into());
+    let mut server = Server::open(&options).await.unwrap();
+    server.wait_writable(SOON).await.unwrap();
+    server
+}
+
+/// `STONEWAL_TEST_ROUNDS=50` for the large run.
+#[tokio::test(flavor = "multi_thread")]
+async fn i08_every_commit_a_client_saw_survives_the_loss_of_host_and_streamer() {
+    let mut commits = 0;
+    for seed in 0..rounds(3) {
+        let Some(mut stage) = Stage::new("synchronous mode", |_| {}).await else { return };
+        let mut random = fastrand::Rng::with_seed(u64::from(seed));
+        stage.server().execute("postgres", "CREATE TABLE ledger (client int, sequence int, text text)").await.unwrap();
+        let streamer = stage.stream("");
+        let lsn = stage.write(10).await;
+        stage.flushed(lsn, SOON).await;
+        let base = base_backup(&stage);
+        become_synchronous(&stage).await;
+
+        let (ledger, mut clients) = (Ledger::default(), JoinSet::new());
+        for number in 0..CLIENTS {
+            clients.spawn(client(stage.server().conninfo("postgres").unwrap(), number, ledger.clone()));
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(500..5000))).await;
+        // Both at once, in either order.
+        if random.bool() {
+            streamer.kill().await;
+            tokio::time::sleep(Duration::from_millis(random.u64(0..50))).await;
+            stage.fixture.server.kill().await.unwrap();
+        } else {
+            stage.fixture.server.kill().await.unwrap();
+            streamer.kill().await;
+        }
+        while clients.join_next().await.is_some() {}
+        std::fs::remove_dir_all(stage.server().data_dir()).unwrap();
+
+        let restored = restore(&stage, &base).await;
+        let session = Session::connect(&restored.conninfo("postgres").unwrap(), "judge").await.unwrap();
+        let rows = session.client().query("SELECT client, sequence FROM public.ledger", &[]).await.unwrap();
+        let there: BTreeSet<(i32, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let seen = ledger.lock().unwrap().clone();
+        let lost: Vec<_> = seen.difference(&there).collect();
+        assert!(lost.is_empty(), "seed {seed}: {} of {} commits are lost: {lost:?}", lost.len(), seen.len());
+        commits += seen.len();
+        drop(session);
+        restored.stop().await.unwrap();
+    }
+    println!("{commits} commits were seen");
+    assert!(commits > 20, "only {commits} commits were made");
+}
+
+/// In the other mode, new bytes are durable within the interval and the time of an upload (PAINS F4).
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_durable_within_the_interval() {
+    let Some(stage) = Stage::new("interval", |_| {}).await else { return };
+    let streamer = stage.stream("");
+    let lsn = stage.write(10).await;
+    stage.flushed(lsn, SOON).await;
+    for _ in 0..8 {
+        let lsn = stage.write(5).await;
+        // A second of interval; the rest is for a slow machine.
+        stage.flushed(lsn, Duration::from_millis(2500)).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..700))).await;
+    }
+    streamer.stop().await;
+}
