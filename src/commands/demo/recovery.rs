@@ -17,8 +17,8 @@ use crate::limits::{CHUNK_BYTES_MIN, DOWNLOADS_DEFAULT, UPLOADS_DEFAULT};
 use crate::observe::Progress;
 use crate::observe::clock::Stopwatch;
 use crate::pipeline::Encoding;
-use crate::postgres::server::{OpenOptions, Phase, Server as Postgres};
 use crate::postgres::Session;
+use crate::postgres::server::{OpenOptions, Phase, Server as Postgres};
 
 /// The name by which the server knows the streamer.
 const STREAMER: &str = "stonewal";
@@ -66,7 +66,9 @@ impl Stage {
         let watch = Stopwatch::start();
         self.durable(self.position().await?).await?;
         let seconds = watch.elapsed().as_secs_f64();
-        tell(Event::Line(format!("{seconds:.1} s later even that is durable and locked: RPO is a second, not a segment")));
+        tell(Event::Line(format!(
+            "{seconds:.1} s later even that is durable and locked: RPO is a second, not a segment"
+        )));
         Ok(moment)
     }
 
@@ -78,7 +80,10 @@ impl Stage {
         let options = self.restore_options(moment.at, dir.clone(), passphrase)?;
         let done = Box::pin(restore_base::run(options, &Progress::new(), &self.cancel)).await?;
         let restored = done.restored.ok_or_else(|| Error::Demo("nothing was restored".into()))?;
-        tell(Event::Line(format!("base {}: {} files, and the WAL up to {}", restored.backup, restored.files, moment.at)));
+        tell(Event::Line(format!(
+            "base {}: {} files, and the WAL up to {}",
+            restored.backup, restored.files, moment.at
+        )));
         let mut open = OpenOptions::new(dir, self.folder.join("recovered"));
         open.bin_dir = Some(self.server.bin_dir().to_owned());
         let mut server = Postgres::open(&open).await?;
@@ -121,7 +126,8 @@ impl Stage {
     }
 
     async fn now(&self) -> Result<Timestamp> {
-        let text = self.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+        let text =
+            self.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
         text.await?.parse().map_err(|e: jiff::Error| Error::Demo(e.to_string()))
     }
 
@@ -176,8 +182,7 @@ impl Stage {
         dir: std::path::PathBuf,
         passphrase: &SecretString,
     ) -> Result<restore_base::Options> {
-        let request =
-            Request { goal: Goal::Time(at), inclusive: true, timeline: TimelineChoice::Latest, base: None };
+        let request = Request { goal: Goal::Time(at), inclusive: true, timeline: TimelineChoice::Latest, base: None };
         let target = Target {
             dir,
             tablespaces: Vec::new(),
