@@ -14,6 +14,7 @@ use crate::verify::Findings;
 mod capabilities;
 mod contents;
 mod ground;
+mod settings;
 mod source;
 mod worm;
 

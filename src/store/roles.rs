@@ -25,6 +25,8 @@ pub enum Role {
     Retainer,
     /// Removes versions whose locks have expired; reads and writes no object.
     Pruner,
+    /// Checks everything and changes nothing: a reader who also sees the bucket's lifecycle rules and policy.
+    Auditor,
     /// For tests: everything except the bypass of governance retention.
     Attacker,
     /// Everything.
@@ -34,16 +36,19 @@ pub enum Role {
 const BYPASS: &str = "s3:BypassGovernanceRetention";
 
 /// Every action that the embedded server knows; the bypass stands first so that the attacker's list is the rest.
-const EVERYTHING: [&str; 28] = [
+const EVERYTHING: [&str; 31] = [
     BYPASS,
     "s3:AbortMultipartUpload",
     "s3:CreateBucket",
     "s3:DeleteBucket",
+    "s3:DeleteBucketPolicy",
     "s3:DeleteObject",
     "s3:DeleteObjectVersion",
     "s3:GetBucketLocation",
     "s3:GetBucketObjectLockConfiguration",
+    "s3:GetBucketPolicy",
     "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
     "s3:GetObject",
     "s3:GetObjectAttributes",
     "s3:GetObjectLegalHold",
@@ -56,20 +61,22 @@ const EVERYTHING: [&str; 28] = [
     "s3:ListBucketVersions",
     "s3:ListMultipartUploadParts",
     "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketPolicy",
     "s3:PutBucketVersioning",
+    "s3:PutLifecycleConfiguration",
     "s3:PutObject",
     "s3:PutObjectLegalHold",
     "s3:PutObjectRetention",
-    // Kept for the policies: known to AWS, refused by the embedded server whoever asks.
-    "s3:PutBucketPolicy",
-    "s3:PutLifecycleConfiguration",
+    // Known to AWS, refused by the embedded server whoever asks.
     "s3:PutObjectTagging",
 ];
 
-const WRITER: [&str; 11] = [
+/// The writer reads the lifecycle rules because `doctor` on a backup host is what finds the rule that would delete backups.
+const WRITER: [&str; 12] = [
     "s3:GetBucketLocation",
     "s3:GetBucketObjectLockConfiguration",
     "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
     "s3:GetObject",
     "s3:GetObjectLegalHold",
     "s3:GetObjectRetention",
@@ -115,9 +122,27 @@ const PRUNER: [&str; 8] = [
     "s3:ListBucketVersions",
 ];
 
+const AUDITOR: [&str; 11] = [
+    "s3:GetBucketLocation",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetObject",
+    "s3:GetObjectLegalHold",
+    "s3:GetObjectRetention",
+    "s3:GetObjectVersion",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+];
+
 impl Role {
     /// Every role, in the order in which they are documented.
-    pub const ALL: [Self; 6] = [Self::Writer, Self::Reader, Self::Retainer, Self::Pruner, Self::Attacker, Self::Admin];
+    pub const ALL: [Self; 7] =
+        [Self::Writer, Self::Reader, Self::Retainer, Self::Pruner, Self::Auditor, Self::Attacker, Self::Admin];
+
+    /// The roles that people give out; `infra/policies/` has the IAM policy of each.
+    pub const GRANTED: [Self; 5] = [Self::Writer, Self::Reader, Self::Retainer, Self::Pruner, Self::Auditor];
 
     /// The name used in configuration, logs and policy files.
     pub fn name(self) -> &'static str {
@@ -126,6 +151,7 @@ impl Role {
             Self::Reader => "reader",
             Self::Retainer => "retainer",
             Self::Pruner => "pruner",
+            Self::Auditor => "auditor",
             Self::Attacker => "attacker",
             Self::Admin => "admin",
         }
@@ -138,6 +164,7 @@ impl Role {
             Self::Reader => &READER,
             Self::Retainer => &RETAINER,
             Self::Pruner => &PRUNER,
+            Self::Auditor => &AUDITOR,
             Self::Attacker => EVERYTHING.split_at(1).1,
             Self::Admin => &EVERYTHING,
         }
@@ -179,12 +206,22 @@ mod tests {
 
     #[test]
     fn only_admin_and_attacker_change_buckets() {
-        for role in [Role::Writer, Role::Reader, Role::Retainer, Role::Pruner] {
+        for role in Role::GRANTED {
             for action in role.actions() {
-                assert!(!action.starts_with("s3:PutBucket") && !action.starts_with("s3:Create"), "{role} has {action}");
-                assert!(!action.contains("Policy") && !action.contains("Lifecycle"), "{role} has {action}");
+                let kinds = ["PutBucket", "DeleteBucket", "Create", "PutLifecycle"];
+                assert!(!kinds.iter().any(|kind| action[3..].starts_with(kind)), "{role} has {action}");
             }
         }
+    }
+
+    #[test]
+    fn the_auditor_changes_nothing() {
+        assert!(
+            Role::Auditor
+                .actions()
+                .iter()
+                .all(|action| action[3..].starts_with("Get") || action[3..].starts_with("List"))
+        );
     }
 
     #[test]

@@ -30,12 +30,14 @@ mod object;
 mod options;
 mod probe;
 mod retry;
+mod settings;
 mod wire;
 
 pub use bucket::DefaultRetention;
 pub use checksum::Checksum;
 pub use options::{S3Options, StaticCredentials};
 pub use probe::Probe;
+pub use settings::{Expiry, LifecycleRule};
 
 /// A bucket at an S3 endpoint, with credentials.
 ///

@@ -20,6 +20,8 @@ use aws_sdk_s3::config::{Credentials, Region};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
+use stonewal::store::embedded::{Options as EmbeddedOptions, Server};
+use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Lock, LockMode, ObjectKey, Put, Read as _, S3, S3Options, VersionId};
 
 use crate::support::servers::LocalStack;
@@ -194,6 +196,16 @@ async fn localstack_keeps_the_contract() {
     let bucket = format!("contract-{}", std::process::id());
     let target = Target::new(options(&server.endpoint, &bucket, "test", "test"), server.ca_file.clone()).await;
     keep_the_contract("localstack", target.expect("a lock bucket")).await;
+}
+
+/// The store that development and all other tests stand on keeps all of it.
+#[tokio::test]
+async fn the_embedded_store_keeps_the_contract() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(EmbeddedOptions::new(folder.path().join("store"))).await.expect("a server");
+    let admin = server.credentials(Role::Admin).expect("an administrator");
+    let options = options(&server.endpoint(), "contract", &admin.access_key, admin.secret_key.expose_secret());
+    keep_the_contract("embedded", Target::new(options, None).await.expect("a lock bucket")).await;
 }
 
 /// The lists in the code and in the README for people are the same.

@@ -9,6 +9,7 @@ mod embedded;
 mod fail;
 mod faulty;
 mod flow;
+mod infra;
 mod postgres;
 mod replication;
 mod stream;

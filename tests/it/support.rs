@@ -8,6 +8,7 @@ pub(crate) mod pki;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
 pub(crate) mod servers;
+pub(crate) mod stores;
 
 use std::time::Duration;
 

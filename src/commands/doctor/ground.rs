@@ -42,6 +42,7 @@ pub(super) async fn check(connected: &Connected, immutability: Immutability, out
         }
         Err(error) => outcome.fail("default retention", &Error::from(error)),
     }
+    super::settings::check(connected, immutability, outcome).await;
     let skew = store.clock().skew();
     if skew.abs() < SignedDuration::from_mins(1) {
         outcome.add("clock", Status::Ok, "the store and this host agree to the minute");

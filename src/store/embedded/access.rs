@@ -45,6 +45,7 @@ impl S3Access for Access {
             return Err(denied(user.role, missing));
         }
         demand_checksum_header(operation, cx.headers())?;
+        refuse_foreign_keys(cx.headers())?;
         cx.extensions_mut().insert(Caller(user.role));
         Ok(())
     }
@@ -149,6 +150,12 @@ fn actions(operation: &str, asked: &Asked<'_>) -> Option<Vec<&'static str>> {
         "PutBucketVersioning" => vec!["s3:PutBucketVersioning"],
         "GetObjectLockConfiguration" => vec!["s3:GetBucketObjectLockConfiguration"],
         "PutObjectLockConfiguration" => vec!["s3:PutBucketObjectLockConfiguration"],
+        "GetBucketLifecycleConfiguration" => vec!["s3:GetLifecycleConfiguration"],
+        // Deleting the rules is putting none (API DeleteBucketLifecycle, "Permissions").
+        "PutBucketLifecycleConfiguration" | "DeleteBucketLifecycle" => vec!["s3:PutLifecycleConfiguration"],
+        "GetBucketPolicy" => vec!["s3:GetBucketPolicy"],
+        "PutBucketPolicy" => vec!["s3:PutBucketPolicy"],
+        "DeleteBucketPolicy" => vec!["s3:DeleteBucketPolicy"],
         "PutObject" | "CreateMultipartUpload" => put(asked),
         "UploadPart" | "CompleteMultipartUpload" => vec!["s3:PutObject"],
         "AbortMultipartUpload" => vec!["s3:AbortMultipartUpload"],
@@ -199,11 +206,24 @@ fn create_bucket(asked: &Asked<'_>) -> Vec<&'static str> {
 fn demand_checksum_header(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     let needs = matches!(
         operation,
-        "DeleteObjects" | "PutObjectRetention" | "PutObjectLegalHold" | "PutObjectLockConfiguration"
+        "DeleteObjects"
+            | "PutObjectRetention"
+            | "PutObjectLegalHold"
+            | "PutObjectLockConfiguration"
+            | "PutBucketLifecycleConfiguration"
+            | "PutBucketPolicy"
     );
     let has = headers.keys().any(|name| name == "content-md5" || name.as_str().starts_with("x-amz-checksum-"));
     if needs && !has {
         return Err(s3_error!(InvalidRequest, "Missing required header for this request: Content-MD5"));
+    }
+    Ok(())
+}
+
+/// SSE-C: this server encrypts nothing, and must not answer as if it had.
+fn refuse_foreign_keys(headers: &HeaderMap) -> S3Result<()> {
+    if headers.contains_key("x-amz-server-side-encryption-customer-algorithm") {
+        return Err(s3_error!(NotImplemented, "Encryption under a customer's key is not implemented by this server"));
     }
     Ok(())
 }
@@ -239,7 +259,7 @@ mod tests {
             needs("PutObjectRetention", true, &["x-amz-bypass-governance-retention"]),
             Some(vec!["s3:PutObjectRetention", "s3:BypassGovernanceRetention"])
         );
-        assert_eq!(needs("PutBucketPolicy", false, &[]), None, "unknown operations are refused, whoever asks");
+        assert_eq!(needs("PutBucketAcl", false, &[]), None, "unknown operations are refused, whoever asks");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod list;
 mod lock;
 mod multipart;
 mod put;
+mod settings;
 
 /// The service behind the HTTP layer.
 #[derive(Clone, Debug)]
@@ -59,6 +60,12 @@ operations! {
     put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput in bucket;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput in bucket;
     put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput in bucket;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput in settings;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput in settings;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput in settings;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput in settings;
+    put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput in settings;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput in settings;
     put_object(PutObjectInput) -> PutObjectOutput in put;
     get_object(GetObjectInput) -> GetObjectOutput in get;
     head_object(HeadObjectInput) -> HeadObjectOutput in get;

@@ -99,13 +99,9 @@ impl Backend {
         if self.index().contains_key(name) {
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
-        let record = BucketRecord {
-            created: self.clock.now_seconds(),
-            // Creating a bucket with Object Lock enables versioning too (User Guide, "Configuring S3 Object Lock").
-            versioning: if object_lock { Versioning::Enabled } else { Versioning::Never },
-            object_lock,
-            default_retention: None,
-        };
+        // Creating a bucket with Object Lock enables versioning too (User Guide, "Configuring S3 Object Lock").
+        let versioning = if object_lock { Versioning::Enabled } else { Versioning::Never };
+        let record = BucketRecord::new(self.clock.now_seconds(), versioning, object_lock);
         std::fs::create_dir_all(self.disk.meta(name)).map_err(disk_error)?;
         std::fs::create_dir_all(self.disk.data(name)).map_err(disk_error)?;
         disk::write_json(&self.disk.bucket_record(name), &record).map_err(disk_error)?;

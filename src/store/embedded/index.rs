@@ -209,12 +209,7 @@ mod tests {
     use crate::store::embedded::model::{Body, Headers, Versioning};
 
     fn bucket(keys: &[(&str, bool)]) -> Bucket {
-        let record = BucketRecord {
-            created: Timestamp::UNIX_EPOCH,
-            versioning: Versioning::Enabled,
-            object_lock: false,
-            default_retention: None,
-        };
+        let record = BucketRecord::new(Timestamp::UNIX_EPOCH, Versioning::Enabled, false);
         let mut bucket = Bucket::new(record);
         for (sequence, (key, marker)) in keys.iter().enumerate() {
             let checksum = Checksum { algorithm: Algorithm::Crc32, value: String::new() };

@@ -29,6 +29,18 @@ pub(super) struct BucketRecord {
     /// Object Lock, once enabled, stays enabled ("Object Lock considerations").
     pub(super) object_lock: bool,
     pub(super) default_retention: Option<DefaultRetention>,
+    /// Kept and given back; this server expires nothing by itself.
+    #[serde(default)]
+    pub(super) lifecycle: Option<s3s::dto::BucketLifecycleConfiguration>,
+    /// Kept and given back; who may do what is decided by roles alone.
+    #[serde(default)]
+    pub(super) policy: Option<String>,
+}
+
+impl BucketRecord {
+    pub(super) fn new(created: Timestamp, versioning: Versioning, object_lock: bool) -> Self {
+        Self { created, versioning, object_lock, default_retention: None, lifecycle: None, policy: None }
+    }
 }
 
 /// One version of an object, or a delete marker.

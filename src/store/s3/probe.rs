@@ -5,6 +5,8 @@
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::ChecksumMode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::super::{Error, Lock, ObjectKey, Put, Result};
@@ -21,6 +23,10 @@ pub enum Probe {
     WrongChecksumRefused(Checksum),
     /// Does it refuse a locked PUT without any checksum header, as AWS does?
     BareLockRefused(Lock),
+    /// Does it, or its policy, refuse an object encrypted under a key that only the client has (SSE-C)? Whoever steals
+    /// a writer's rights can otherwise leave objects that nobody else can read (User Guide, "Using server-side
+    /// encryption with customer-provided keys").
+    ForeignKeyRefused,
     /// Does a second PUT with `If-None-Match: *` meet a 412?
     SecondPutRefused,
 }
@@ -36,6 +42,7 @@ impl S3 {
                 self.put_refused(key, None, Some((checksum, checksum.of(b"something else"))), false).await
             }
             Probe::BareLockRefused(lock) => self.put_refused(key, Some(lock), None, false).await,
+            Probe::ForeignKeyRefused => self.foreign_key_refused(key).await,
             Probe::SecondPutRefused => {
                 let sum = Some((self.checksum, self.checksum.of(CANARY)));
                 let first = self.put_refused(key, None, sum.clone(), true).await?;
@@ -66,6 +73,29 @@ impl S3 {
             Checksum::Md5 => None,
         };
         Ok(kept == Some(checksum.of(CANARY).as_str()))
+    }
+
+    /// Only after another PUT has shown that these credentials may write: a denial is then about the key.
+    async fn foreign_key_refused(&self, key: &ObjectKey) -> Result<bool> {
+        let call = Call::key("s3:PutObject", key);
+        let put = Put { key: key.clone(), body: Bytes::from_static(CANARY), lock: None };
+        // A fixed key: what is stored under it is no secret.
+        let secret = [7_u8; 32];
+        let attempt = || async {
+            let request = with_checksum(self.put_request(&put), self.checksum, &self.checksum.of(CANARY));
+            let request = request
+                .sse_customer_algorithm("AES256")
+                .sse_customer_key(STANDARD.encode(secret))
+                .sse_customer_key_md5(Checksum::Md5.of(&secret));
+            match request.send().await {
+                Ok(_) => Ok(false),
+                Err(SdkError::ServiceError(e)) if matches!(e.raw().status().as_u16(), 400 | 403 | 405 | 501) => {
+                    Ok(true)
+                }
+                Err(error) => Err(self.failure(call, &error)),
+            }
+        };
+        self.call(call, || self.patiently(call, attempt())).await
     }
 
     /// Whether the store answers with a refusal (a 4xx that is about the request, not about rights) instead of storing.

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use aws_sdk_s3::types::builders::LifecycleRuleBuilder;
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    LifecycleRuleAndOperator, LifecycleRuleFilter, NoncurrentVersionExpiration, Tag, Transition,
+    TransitionStorageClass,
+};
 use stonewal::store::{
-    Append as _, BucketState, Error, ListQuery, ObjectKey, Put, Read as _, S3, S3Options, VersionId,
+    self, Append as _, BucketState, Error, Expiry, ListQuery, ObjectKey, Put, Read as _, S3, S3Options, VersionId,
 };
 
 use super::{Case, Outcome, Target, case, ensure};
@@ -12,6 +18,8 @@ pub(super) const CASES: &[Case] = &[
     case!(a_lock_bucket_says_so),
     case!(a_bucket_without_lock_says_so),
     case!(an_unversioned_bucket_works_and_says_so),
+    case!(lifecycle_rules_are_read_as_they_were_set),
+    case!(a_bucket_policy_is_read_as_it_was_set),
     case!(a_missing_bucket_is_named),
     case!(clock_and_region_are_known),
 ];
@@ -48,6 +56,68 @@ async fn an_unversioned_bucket_works_and_says_so(target: Arc<Target>) -> Outcome
     ensure!(store.head(&put.key, &stored.version).await?.bytes == 4, "head");
     let listed = store.list_page(&ListQuery { prefix: String::new(), by_folder: false }, None).await?.entries;
     ensure!(listed.len() == 1 && listed[0].version == VersionId::null(), "{listed:?}");
+    Ok(())
+}
+
+/// What `doctor` looks at, in the shapes that rules come in.
+async fn lifecycle_rules_are_read_as_they_were_set(target: Arc<Target>) -> Outcome {
+    let bucket = format!("{}-rules", target.options.bucket);
+    let store = S3::connect(S3Options { bucket: bucket.clone(), ..target.options.clone() }).await?;
+    store.create_bucket(true).await?;
+    ensure!(store.lifecycle().await?.is_empty(), "rules that nobody set");
+    let enabled = |id: &str| LifecycleRule::builder().id(id).status(ExpirationStatus::Enabled);
+    let prefix = |prefix: &str| LifecycleRuleFilter::builder().prefix(prefix).build();
+    let tag = Tag::builder().key("a").value("b").build()?;
+    let tidy = enabled("tidy")
+        .filter(prefix(""))
+        .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(90).build())
+        .expiration(LifecycleExpiration::builder().expired_object_delete_marker(true).build())
+        .abort_incomplete_multipart_upload(AbortIncompleteMultipartUpload::builder().days_after_initiation(7).build());
+    let cold = enabled("cold")
+        .filter(prefix("prod/"))
+        .expiration(LifecycleExpiration::builder().days(30).build())
+        .transitions(Transition::builder().days(1).storage_class(TransitionStorageClass::Glacier).build());
+    let tagged = LifecycleRuleAndOperator::builder().prefix("x/").tags(tag).build();
+    let tagged = enabled("tagged")
+        .filter(LifecycleRuleFilter::builder().and(tagged).build())
+        .expiration(LifecycleExpiration::builder().days(1).build());
+    let off = LifecycleRule::builder()
+        .id("off")
+        .status(ExpirationStatus::Disabled)
+        .filter(prefix("y/"))
+        .expiration(LifecycleExpiration::builder().days(1).build());
+    let rules: Result<Vec<_>, _> = [tidy, cold, tagged, off].map(LifecycleRuleBuilder::build).into_iter().collect();
+    let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules?)).build()?;
+    let raw = target.raw_client()?;
+    raw.put_bucket_lifecycle_configuration().bucket(&bucket).lifecycle_configuration(rules).send().await?;
+
+    let rule = |id: &str, prefix: &str| store::LifecycleRule {
+        id: id.into(),
+        prefix: prefix.into(),
+        ..store::LifecycleRule::default()
+    };
+    let mut tidy = rule("tidy", "");
+    (tidy.removes_noncurrent_days, tidy.removes_markers, tidy.aborts_uploads) = (Some(90), true, true);
+    let mut cold = rule("cold", "prod/");
+    (cold.expires, cold.moves_to) = (Some(Expiry::Days(30)), vec!["GLACIER".into()]);
+    let mut tagged = rule("tagged", "x/");
+    (tagged.expires, tagged.tagged_only) = (Some(Expiry::Days(1)), true);
+    let found = store.lifecycle().await?;
+    ensure!(found == [tidy, cold, tagged], "{found:#?}");
+    Ok(())
+}
+
+async fn a_bucket_policy_is_read_as_it_was_set(target: Arc<Target>) -> Outcome {
+    let bucket = format!("{}-policy", target.options.bucket);
+    let store = S3::connect(S3Options { bucket: bucket.clone(), ..target.options.clone() }).await?;
+    store.create_bucket(true).await?;
+    ensure!(store.bucket_policy().await?.is_none(), "a policy that nobody set");
+    let policy =
+        include_str!("../../../infra/policies/bucket.json").replace("${bucket_arn}", &format!("arn:aws:s3:::{bucket}"));
+    target.raw_client()?.put_bucket_policy().bucket(&bucket).policy(&policy).send().await?;
+    let found = store.bucket_policy().await?.ok_or("no policy")?;
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text);
+    ensure!(json(&found)? == json(&policy)?, "{found}");
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use stonewal::commands::{Error, Immutability, Which, init};
 use stonewal::store::roles::Role;
 use stonewal::verify::Level;
 
-use super::stage::{Stage, run_backup};
+use super::stage::{BUCKET, PREFIX, Stage, run_backup};
+use crate::support::stores;
 
 fn statuses(outcome: &doctor::Outcome) -> BTreeMap<&'static str, Status> {
     outcome.checks.iter().map(|check| (check.name, check.status)).collect()
@@ -32,7 +33,8 @@ async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
             assert_eq!(statuses.get(name), Some(&Status::Ok), "{name}: {:#?}", outcome.checks);
         }
         assert_eq!(outcome.status(), if has_key { Status::Ok } else { Status::Note }, "{:#?}", outcome.checks);
-        assert!(outcome.capabilities.len() == 6 && outcome.capabilities.values().all(|&kept| kept), "{outcome:?}");
+        assert!(outcome.capabilities.len() == 7 && outcome.capabilities.values().all(|&kept| kept), "{outcome:?}");
+        stores::compare("embedded", &serde_json::to_value(&outcome).unwrap());
         if has_key {
             let backups = outcome.checks.iter().find(|check| check.name == "backups").unwrap();
             assert!(backups.detail.starts_with("1 backups of 1 clusters"), "{backups:?}");
@@ -91,4 +93,81 @@ async fn an_unlocked_bucket_is_refused_unless_the_configuration_says_none() {
     accepted.repository.immutability = Immutability::None;
     let accepted = doctor::run(accepted).await.unwrap();
     assert_eq!(accepted.status(), Status::Warn, "it says that backups can be deleted: {:#?}", accepted.checks);
+}
+
+/// The AWS SDK's own client, for what ours leaves out on purpose.
+fn raw_client(stage: &Stage) -> aws_sdk_s3::Client {
+    let admin = stage.server().credentials(Role::Admin).unwrap();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version_latest()
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(stage.server().endpoint())
+        .region(aws_sdk_s3::config::Region::new(stage.server().region().to_owned()))
+        .force_path_style(true)
+        .credentials_provider(aws_sdk_s3::config::Credentials::new(
+            admin.access_key,
+            secrecy::ExposeSecret::expose_secret(&admin.secret_key),
+            None,
+            None,
+            "test",
+        ))
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// A rule for everything below `prefix` that expires what is current.
+fn expires(prefix: &str, days: i32) -> aws_sdk_s3::types::BucketLifecycleConfiguration {
+    use aws_sdk_s3::types::{
+        BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    };
+    let rule = LifecycleRule::builder()
+        .id("tidy")
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+        .expiration(LifecycleExpiration::builder().days(days).build());
+    BucketLifecycleConfiguration::builder().rules(rule.build().unwrap()).build().unwrap()
+}
+
+/// PAINS A8 and C7: found by the host that backs up, with the rights that it has.
+#[tokio::test]
+async fn doctor_finds_lifecycle_rules_that_would_break_the_plan() {
+    let Some(stage) = Stage::new("doctor_lifecycle", |_| ()).await else { return };
+    let raw = raw_client(&stage);
+    let detail = |outcome: &doctor::Outcome, name: &str| {
+        outcome.checks.iter().find(|check| check.name == name).unwrap().detail.clone()
+    };
+    for (prefix, days, expected) in [
+        (PREFIX, 1, Status::Fail),
+        ("", 1, Status::Fail),
+        (PREFIX, 36_500, Status::Warn),
+        ("elsewhere/", 1, Status::Ok),
+    ] {
+        let put = raw.put_bucket_lifecycle_configuration().bucket(BUCKET);
+        put.lifecycle_configuration(expires(prefix, days)).send().await.unwrap();
+        for role in [Role::Writer, Role::Auditor] {
+            let mut options = stage.doctor_options(role, None);
+            options.probe = false;
+            let outcome = doctor::run(options).await.unwrap();
+            assert_eq!(statuses(&outcome)["lifecycle"], expected, "{role} {prefix:?} {days}: {:#?}", outcome.checks);
+            let named = detail(&outcome, "lifecycle").contains("rule tidy expires current objects");
+            assert_eq!(named, expected != Status::Ok, "{:#?}", outcome.checks);
+        }
+    }
+    let blind = doctor::run(stage.doctor_options(Role::Reader, None)).await.unwrap();
+    assert!(detail(&blind, "lifecycle").contains("s3:GetLifecycleConfiguration"), "{:#?}", blind.checks);
+}
+
+#[tokio::test]
+async fn doctor_reads_the_bucket_policy_as_auditor() {
+    let Some(stage) = Stage::new("doctor_policy", |_| ()).await else { return };
+    let raw = raw_client(&stage);
+    let look = async |role| statuses(&doctor::run(stage.doctor_options(role, None)).await.unwrap())["bucket policy"];
+    assert_eq!(look(Role::Auditor).await, Status::Note, "there is none");
+    assert_eq!(look(Role::Writer).await, Status::Ok, "not the writer's business");
+    let policy = include_str!("../../../infra/policies/bucket.json");
+    raw.put_bucket_policy().bucket(BUCKET).policy(policy).send().await.unwrap();
+    assert_eq!(look(Role::Auditor).await, Status::Ok);
+    let changed = policy.replace("\"aws:SecureTransport\": \"false\"", "\"aws:SecureTransport\": \"true\"");
+    raw.put_bucket_policy().bucket(BUCKET).policy(changed).send().await.unwrap();
+    assert_eq!(look(Role::Auditor).await, Status::Note);
 }

@@ -1,5 +1,6 @@
 //! LocalStack, the independent S3 server, started by the script in `localstack/`.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +8,9 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::variable;
+
+/// Outputs of a stack, by name.
+pub(crate) type Outputs = BTreeMap<String, String>;
 
 /// A running server. One that we started is stopped when this is dropped.
 pub(crate) struct LocalStack {
@@ -39,6 +43,22 @@ impl LocalStack {
             started_in: Some(dir),
         };
         if output.status.success() { Ok(server) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+}
+
+impl LocalStack {
+    /// Deploys a CloudFormation template and returns its outputs.
+    pub(crate) fn deploy(&self, region: &str, stack: &str, template: &Path, parameters: &[String]) -> Outputs {
+        let python = variable("STONEWAL_TEST_PYTHON").unwrap_or_else(|| {
+            let output = script("localstack-up.sh").arg("--python").output().expect("localstack-up.sh");
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        });
+        let mut command = Command::new(python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/deploy.py"));
+        let output = command.args([&self.endpoint, region, stack]).arg(template).args(parameters).output().unwrap();
+        assert!(output.status.success(), "{stack}: {}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().filter_map(|line| line.split_once('=')).map(|(name, v)| (name.to_owned(), v.to_owned())).collect()
     }
 }
 
