@@ -76,7 +76,7 @@ pub struct Route {
     pub base: PlanBase,
     /// WAL to replay, by timeline, as far as it is stored without a gap. The first leg starts where replay of the base starts.
     pub legs: Vec<Leg>,
-    /// Where stored WAL goes on behind a gap, on the timeline of the last leg.
+    /// Where stored WAL goes on behind a gap that ends the way.
     pub beyond_gap: Option<Lsn>,
     /// The earliest moment that any base on the way allows.
     pub earliest: Timestamp,
@@ -233,7 +233,6 @@ impl Route {
     /// Leaves out the WAL behind `lsn`.
     fn cut(&mut self, lsn: Lsn) {
         self.legs.retain(|leg| leg.start <= lsn);
-        self.beyond_gap = None;
     }
 
     /// Decides whether a moment can be reached, given the last commit in the WAL of the route; other goals pass.

@@ -132,6 +132,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
             timeline: Some(outcome.plan.timeline).filter(|timeline| *timeline != outcome.plan.base_timeline),
             action: options.action,
             wal: options.wal,
+            narrow: outcome.plan.gap.is_some(),
         },
         plan: &outcome.plan,
         downloads: options.downloads,

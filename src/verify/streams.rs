@@ -38,20 +38,30 @@ pub(super) async fn decrypt(
     options: &Options,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    match repository.payload_key(&backup.clear().payload_key).await {
-        Ok(key) => {
-            let place = repository.place(backup);
-            for record in &backup.clear().streams {
-                if let Err(error) = drain(repository, &place, record, &key, options).await {
-                    findings.push(found(error)?);
+    let (clear, place) = (backup.clear(), repository.place(backup));
+    for record in [&clear.payload_key, &clear.metadata_key] {
+        let streams = clear.streams.iter().filter(|stream| clear.key_of(&stream.name).id == record.id);
+        let key = if record.id == clear.payload_key.id {
+            repository.payload_key(record).await
+        } else {
+            repository.metadata_key(record).await
+        };
+        match key {
+            Ok(key) => {
+                for stream in streams {
+                    if let Err(error) = drain(repository, &place, stream, &key, options).await {
+                        findings.push(found(error)?);
+                    }
                 }
             }
+            // The sealed part, below, needs it as well and says so.
+            Err(_) if record.id == clear.metadata_key.id => {}
+            Err(error) if error.is_integrity() && !is_other_reader(&error) => {
+                let wraps = repository.names().wraps(record.id);
+                findings.push(Finding::new(FindingKind::Unreadable, wraps, None, error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) if error.is_integrity() && !is_other_reader(&error) => {
-            let wraps = repository.names().wraps(backup.clear().payload_key.id);
-            findings.push(Finding::new(FindingKind::Unreadable, wraps, None, error.to_string()));
-        }
-        Err(error) => return Err(error.into()),
     }
     if let Err(error) = repository.sealed_part(&backup.manifest).await {
         let (key, version) = (backup.entry.key.as_str(), Some(backup.entry.version.as_str()));

@@ -1,6 +1,7 @@
 //! Hostile vectors: the golden ones, bent. Each must fail with the error that names its fault, and nothing past the
 //! fault may be released.
 
+mod bases;
 mod chunks;
 mod keys;
 mod manifests;

@@ -1,6 +1,7 @@
 //! What the format tests stand on: streams sealed frame by frame, whole backups, and a second implementation of the seal.
 
 pub(crate) mod backup;
+pub(crate) mod base;
 pub(crate) mod second;
 pub(crate) mod set;
 

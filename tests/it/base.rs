@@ -1,4 +1,9 @@
 //! Base backups and recovery, as an operator runs them: the program, real servers, the embedded store.
 
+mod archive;
+mod broken;
+mod delta;
+mod pitr;
+mod refusals;
 mod roundtrip;
 mod world;

@@ -38,6 +38,8 @@ pub struct Plan {
     pub wal: Vec<Leg>,
     /// Its bytes.
     pub wal_bytes: u64,
+    /// Where WAL is missing behind what is replayed.
+    pub gap: Option<Lsn>,
     /// The earliest moment that can be recovered to on this way.
     pub earliest: Timestamp,
     /// The last commit on this way; `None` if nothing was committed since the base.
@@ -67,6 +69,7 @@ pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request
     let behind_base = stretches(&found);
     let latest = repository.latest_commit(cluster, segment, &behind_base).await?;
     let mut found = found.settle(request, latest)?;
+    let gap = found.beyond_gap.map(|_| found.end());
     if let Goal::Time(time) = request.goal
         && let Some(last) = repository.piece_past(cluster, segment, &behind_base, time).await?
     {
@@ -89,6 +92,7 @@ pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request
         timeline: found.timeline(),
         wal_bytes: found.legs.iter().map(|leg| leg.end.since(leg.start)).sum(),
         wal: found.legs,
+        gap,
         earliest: found.earliest,
         latest,
     };

@@ -67,10 +67,12 @@ pub(super) struct Ending {
     pub(super) timeline: Option<Timeline>,
     pub(super) action: Action,
     pub(super) wal: WalSource,
+    /// Whether PostgreSQL must not look ahead of what it replays: it would meet a gap behind the target and stop.
+    pub(super) narrow: bool,
 }
 
 /// The lines for `postgresql.auto.conf`. All parameters of recovery are in them, since the source may have had its own.
-pub(super) fn settings(ending: &Ending, note: &str) -> Result<String> {
+pub(super) fn settings(ending: &Ending, server_version: u32, note: &str) -> Result<String> {
     let mut text = format!("\n# {note}\n");
     let mut set = |name: &str, value: &str| {
         let _ = writeln!(text, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
@@ -86,6 +88,9 @@ pub(super) fn settings(ending: &Ending, note: &str) -> Result<String> {
     set("recovery_end_command", &end);
     set("archive_cleanup_command", "");
     set("recovery_min_apply_delay", "0");
+    if ending.narrow && server_version >= 150_000 {
+        set("recovery_prefetch", "off");
+    }
     let target = match &ending.goal {
         Goal::Latest => None,
         Goal::Immediate => Some(("recovery_target", "immediate".to_owned())),
@@ -220,13 +225,13 @@ mod tests {
 
     fn ending(goal: Goal, wal: WalSource) -> Ending {
         let timeline = Some(Timeline::new(3).unwrap());
-        Ending { goal, inclusive: false, timeline, action: Action::Pause, wal }
+        Ending { goal, inclusive: false, timeline, action: Action::Pause, wal, narrow: true }
     }
 
     #[test]
     fn the_target_comes_last_and_the_others_are_emptied() {
         let time = Goal::Time("2026-11-24T04:45:00.5+01:00".parse().unwrap());
-        let text = settings(&ending(time, WalSource::Repository), "note").unwrap();
+        let text = settings(&ending(time, WalSource::Repository), 150_000, "note").unwrap();
         let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} is not in {text}"));
         let set = at("recovery_target_time = '2026-11-24 03:45:00.500000+00'");
         for name in ["", "_lsn", "_xid", "_name"] {
@@ -234,6 +239,7 @@ mod tests {
         }
         at("restore_command = 'sh pg_wal/stonewal.recovery/fetch \"%f\" \"%p\"'");
         at("recovery_target_inclusive = 'off'");
+        at("recovery_prefetch = 'off'");
         at("recovery_target_timeline = '3'");
         at("recovery_target_action = 'pause'");
     }
@@ -241,11 +247,11 @@ mod tests {
     #[test]
     fn names_are_quoted() {
         let name = Goal::Name("it's \\ here".into());
-        let text = settings(&ending(name, WalSource::None), "note").unwrap();
+        let text = settings(&ending(name, WalSource::None), 140_000, "note").unwrap();
         assert!(
             text.contains("recovery_target_name = 'it''s \\\\ here'") && text.contains("restore_command = 'false'")
         );
-        assert!(settings(&ending(Goal::Name("a\nb".into()), WalSource::None), "note").is_err());
+        assert!(settings(&ending(Goal::Name("a\nb".into()), WalSource::None), 140_000, "note").is_err());
         assert_eq!(quoted("a'b c"), "'a'\\''b c'");
     }
 }

@@ -46,6 +46,8 @@ struct Ground {
     /// Permission bits of the data directory.
     mode: u32,
     delta: bool,
+    /// `server_version_num` of the source.
+    version: u32,
 }
 
 /// Bytes and files.
@@ -121,7 +123,14 @@ impl Job<'_> {
         let base = layout.placed.iter().find(|placed| placed.stream.as_str() == BASE_STREAM);
         let directories = base.into_iter().flat_map(|placed| &placed.index.directories);
         let group = directories.filter(|directory| directory.0 == "base").any(|directory| directory.1 & 0o050 != 0);
-        Ok(Ground { layout: Arc::new(layout), marker, owner, mode: if group { 0o750 } else { 0o700 }, delta })
+        Ok(Ground {
+            layout: Arc::new(layout),
+            marker,
+            owner,
+            mode: if group { 0o750 } else { 0o700 },
+            delta,
+            version: facts.server_version_num,
+        })
     }
 
     /// One reader for each placed stream, in their order.
@@ -177,7 +186,7 @@ impl Job<'_> {
         files::write(layout, roots, readers, &wanted, (self.downloads, owner), self.cancel).await?;
         let data = &roots[0].work;
         write_file(&data.join(BACKUP_MANIFEST_STREAM), manifest, owner)?;
-        self.write_recovery(data, owner, fetch).await?;
+        self.write_recovery(data, owner, fetch, ground.version).await?;
         let control = interruptible(self.cancel, self.control_file(layout, readers)).await?;
         self.progress.set_phase(Phase::Finishing);
         let roots = roots.clone();
@@ -204,10 +213,11 @@ impl Job<'_> {
         data: &Path,
         owner: Owner,
         (program, aws): (&Path, &[(String, secrecy::SecretString)]),
+        version: u32,
     ) -> Result<()> {
         let clear = self.backup.clear();
         let note = format!("recovery from backup {} of cluster {}, set up by stonewal", clear.backup, clear.cluster);
-        let settings = recovery::settings(&self.ending, &note)?;
+        let settings = recovery::settings(&self.ending, version, &note)?;
         let path = data.join("postgresql.auto.conf");
         let append = fs::OpenOptions::new().append(true).create(true).open(&path);
         let appended = append.and_then(|mut file| {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use stonewal::catalog::{found, publish_certificate};
-use stonewal::format::manifest::{ClearPart, KeyRecord, Kind, Manifest, SealedPart};
+use stonewal::format::manifest::{
+    BACKUP_MANIFEST_STREAM, BaseFacts, BaseRange, ClearPart, KeyRecord, Kind, Manifest, SealedPart,
+};
 use stonewal::format::{Codec, DataKey, ObjectRecord, Place, StreamRecord};
 use stonewal::keys::{
     self, Bundle, Identity, Recipient, RecoveryFile, WriterFile, WriterKey, data_key, repository_id, tag, wrap,
@@ -37,6 +39,17 @@ pub(crate) enum Signer {
 
 /// Makes a repository and one backup of `streams` in chunks of at most `chunk_bytes`.
 pub(crate) async fn make(signer: Signer, codec: Codec, chunk_bytes: usize, streams: &[(&str, &[u8])]) -> Made {
+    make_of(signer, codec, chunk_bytes, streams, None).await
+}
+
+/// The same of a base backup, if `base` describes one.
+pub(crate) async fn make_of(
+    signer: Signer,
+    codec: Codec,
+    chunk_bytes: usize,
+    streams: &[(&str, &[u8])],
+    base: Option<(BaseRange, BaseFacts)>,
+) -> Made {
     let store = Arc::new(Memory::default());
     let offline = Identity::generate();
     let bundle = Bundle::generate(repository_id().unwrap(), vec![offline.recipient()], Timestamp::UNIX_EPOCH).unwrap();
@@ -56,11 +69,16 @@ pub(crate) async fn make(signer: Signer, codec: Codec, chunk_bytes: usize, strea
     let target = target(&store, &place, chunk_bytes);
     let mut records = Vec::new();
     for (stream, plain) in streams {
-        records.push(write(&target, stream, codec, &payload, plain).await);
+        let key = if *stream == BACKUP_MANIFEST_STREAM { &metadata } else { &payload };
+        records.push(write(&target, stream, codec, key, plain).await);
     }
-    let clear = clear(&place, payload_key, metadata_key, records);
+    let mut clear = clear(&place, payload_key, metadata_key, records);
+    let mut sealed = SealedPart::default();
+    if let Some((range, facts)) = base {
+        (clear.kind, clear.base, sealed.base) = (Kind::Base, Some(range), Some(facts));
+    }
     let signing = if signer == Signer::Root { &bundle.writer } else { &host.writer };
-    let body = sign(&clear, &metadata, signing);
+    let body = sign_of(&clear, &sealed, &metadata, signing).unwrap();
     let manifest = ObjectKey::new(place.names.manifest(&place.cluster, &place.backup, clear.manifest));
     store.put(Put { key: manifest.clone(), body: body.into(), lock: None }).await.unwrap();
     Made { writer: host.encode().unwrap(), recovery: recovery.encode(), store, manifest }
@@ -123,6 +141,14 @@ pub(crate) fn clear(
 }
 
 pub(crate) fn sign(clear: &ClearPart, metadata: &DataKey, writer: &WriterKey) -> Vec<u8> {
-    let sealed = SealedPart::default();
-    Manifest::encode(clear, &sealed, metadata, writer.public(), |message| writer.sign(message)).unwrap()
+    sign_of(clear, &SealedPart::default(), metadata, writer).unwrap()
+}
+
+pub(crate) fn sign_of(
+    clear: &ClearPart,
+    sealed: &SealedPart,
+    metadata: &DataKey,
+    writer: &WriterKey,
+) -> Result<Vec<u8>, stonewal::format::Error> {
+    Manifest::encode(clear, sealed, metadata, writer.public(), |message| writer.sign(message))
 }

@@ -15,7 +15,8 @@ use stonewal::store::{ObjectKey, Read, VersionId};
 
 use super::streams::write;
 use super::{folder, updating};
-use crate::support::backup::{PASSPHRASE, Signer, make};
+use crate::support::backup::{Made, PASSPHRASE, Signer, make, make_of};
+use crate::support::base;
 use crate::support::set::drain;
 use crate::support::{name, run, secret, sql};
 
@@ -35,6 +36,46 @@ fn dump() -> Vec<u8> {
 /// Name of the bucket, and who signed its manifest.
 const BUCKETS: [(&str, Signer); 2] = [("signed-by-root", Signer::Root), ("signed-by-host", Signer::Host)];
 
+/// Name of the bucket with a base backup.
+const BASE_BUCKET: &str = "base-by-host";
+
+#[test]
+fn golden_base_backups_are_read_for_ever() {
+    let (streams, range, facts) = base::sample();
+    if updating() {
+        run(async {
+            let streams: Vec<(&str, &[u8])> = streams.iter().map(|(name, tar)| (*name, &tar[..])).collect();
+            let base = Some((range.clone(), facts.clone()));
+            keep(BASE_BUCKET, make_of(Signer::Host, Codec::Gzip, 9000, &streams, base).await);
+        });
+    }
+    run(async {
+        let text =
+            |file: &str| secret(&std::fs::read_to_string(folder("backups").join(BASE_BUCKET).join(file)).unwrap());
+        let recovery = RecoveryFile::decode(&text("recovery.txt")).unwrap();
+        let names = Names::new("pg").unwrap();
+        let store = golden_bucket(BASE_BUCKET);
+        let repository =
+            Repository::open(store.clone(), names.clone(), Access::Recovery(recovery), BASE_BUCKET).await.unwrap();
+        let (backup, findings) = repository.latest(&"main".parse().unwrap()).await.unwrap();
+        assert_eq!((findings, backup.clear().base.as_ref()), (vec![], Some(&range)));
+        let sealed = repository.sealed_part(&backup.manifest).await.unwrap();
+        assert_eq!(sealed.base.as_ref(), Some(&facts));
+        let keys = [
+            repository.payload_key(&backup.clear().payload_key).await.unwrap(),
+            repository.metadata_key(&backup.clear().metadata_key).await.unwrap(),
+        ];
+        for (stream, plain) in &streams {
+            let record = backup.clear().stream(&name(stream)).unwrap().clone();
+            let key = keys.iter().find(|key| key.id() == backup.clear().key_of(&record.name).id).unwrap();
+            let reader = StreamReader::new(store.clone(), repository.place(&backup), record, key, 3, Progress::new());
+            let (released, end) = drain(reader.unwrap()).await;
+            end.unwrap();
+            assert!(released == *plain, "{stream} came out otherwise");
+        }
+    });
+}
+
 #[test]
 fn golden_backups_are_read_for_ever() {
     for (bucket, signer) in BUCKETS {
@@ -47,7 +88,10 @@ fn golden_backups_are_read_for_ever() {
 
 async fn update(bucket: &str, signer: Signer) {
     // Small chunks, so that a megabyte or two of SQL makes several.
-    let made = make(signer, Codec::Gzip, 9000, &[("globals", GLOBALS), ("dump", &dump())]).await;
+    keep(bucket, make(signer, Codec::Gzip, 9000, &[("globals", GLOBALS), ("dump", &dump())]).await);
+}
+
+fn keep(bucket: &str, made: Made) {
     let into = folder("backups").join(bucket);
     write(&into.join("recovery.txt"), made.recovery.expose_secret().as_bytes());
     write(&into.join("writer.toml"), made.writer.expose_secret().as_bytes());

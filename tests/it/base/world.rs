@@ -153,6 +153,12 @@ impl World {
         self.run_as(Role::Reader, &format!("restore base {flags}")).await
     }
 
+    /// On the restore host, with flags that may hold blanks.
+    pub(super) async fn restore_words(&self, dir: &Path, flags: &[&str]) -> Finished {
+        let mut command = self.command(Role::Reader, "restore base --dir");
+        finished(command.arg(dir).args(flags).spawn().unwrap()).await
+    }
+
     /// A good backup's id.
     pub(super) async fn good_backup(&self) -> String {
         self.backup("--json").await.good().json()["backup"].as_str().unwrap().to_owned()
@@ -164,6 +170,11 @@ impl World {
 
     pub(super) async fn value(&self, sql: &str) -> String {
         value(&self.source, sql).await
+    }
+
+    /// Requests that the store has answered.
+    pub(super) fn requests(&self) -> usize {
+        std::fs::read_to_string(self.path("requests.jsonl")).unwrap().lines().count()
     }
 
     /// Opens a restored directory as a server of its own.
