@@ -11,6 +11,7 @@ use crate::observe::Progress;
 impl Run<'_> {
     /// Streams until it is told to stop, which is how it is meant to end.
     pub(super) async fn wal_stream(&self, args: &WalStream) -> Result<Exit> {
+        let until = args.until_lsn.as_deref().map(resolve::lsn).transpose()?;
         let settings = self.settings;
         let (wal, stream) = (&settings.wal, &settings.stream);
         let options = wal_stream::Options {
@@ -27,7 +28,7 @@ impl Run<'_> {
             partial_retain: stream.partial_retain,
             encoding: resolve::encoding(wal.codec, wal.level),
             uploads: settings.limits.uploads,
-            until: args.until_lsn.as_deref().map(resolve::lsn).transpose()?,
+            until,
         };
         let tell = |event| match event {
             Event::Note(text) => self.screen.remark(&text),
