@@ -96,7 +96,7 @@ async fn push_file(options: Options, path: &Path) -> Result<Outcome> {
     let backlog = backlog::ready(path, options.ahead);
     let push = Push::open(options).await?;
     let mut outcome = Outcome::default();
-    if !backlog.is_empty() && push.has(&wanted).await? {
+    if backlog::has_waited(path) && push.has(&wanted).await? {
         // An earlier call was ahead of PostgreSQL.
         outcome.add(wanted.name, Ok(false));
         return Ok(outcome);
@@ -164,7 +164,7 @@ impl Push {
         Ok(Self { connected, repository: Arc::new(repository), cluster: options.cluster, encoding: options.encoding })
     }
 
-    /// Whether all of the file is stored; one small request for each piece of it.
+    /// Whether all of the file is seen to be stored by one small request for each piece of it.
     async fn has(&self, file: &WalFile) -> Result<bool> {
         for part in file.parts()? {
             if !file.is_stored(&self.repository, &self.cluster, &part).await? {

@@ -14,4 +14,5 @@ mod postgres;
 mod replication;
 mod stream;
 mod support;
+mod wal;
 mod wire;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::catalog::{Error, Repository, Result};
 use crate::format::ClusterName;
 use crate::format::names::WalName;
-use crate::format::wal::WalHeader;
+use crate::format::wal::{WalHead, WalHeader};
 use crate::keys::tag;
 use crate::store::{Append, Creation, Lock, ObjectKey, Put, Read, VersionId};
 
@@ -58,23 +58,38 @@ impl Repository {
     /// content. One request of a few kilobytes where nobody interfered.
     pub async fn compare_wal(&self, header: &WalHeader, plain: &[u8]) -> Result<bool> {
         let name = WalName::of(&header.content, None);
-        self.compare_content(&header.cluster, &name, Some(header.system_identifier), plain).await
+        let cluster = &header.cluster;
+        match self.wal_head_of(cluster, &name).await {
+            Ok(Some(found)) => self.same_wal(cluster, &name, &found, Some(header.system_identifier), plain),
+            // What cannot be believed is no reason not to store the genuine one beside it.
+            Ok(None) | Err(Error::Format(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The same of the object called `name`, before anything is sealed; `system_identifier` as far as it is known.
-    pub async fn compare_content(
+    /// The same of the object called `name`, before anything is sealed, as far as one request tells; `system_identifier` as
+    /// far as it is known.
+    pub async fn compare_at_once(
         &self,
         cluster: &ClusterName,
         name: &WalName,
         system_identifier: Option<u64>,
         plain: &[u8],
     ) -> Result<bool> {
-        let found = match self.wal_head_of(cluster, name).await {
-            Ok(Some(found)) => found,
-            // What cannot be believed is no reason not to store the genuine one beside it.
-            Ok(None) | Err(Error::Format(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        };
+        match self.wal_head_at_once(cluster, name).await {
+            Some(found) => self.same_wal(cluster, name, &found, system_identifier, plain),
+            None => Ok(false),
+        }
+    }
+
+    fn same_wal(
+        &self,
+        cluster: &ClusterName,
+        name: &WalName,
+        found: &WalHead,
+        system_identifier: Option<u64>,
+        plain: &[u8],
+    ) -> Result<bool> {
         let differs = |why: String| Err(Error::WalDiffers { name: self.names().wal(cluster, name), why });
         let stored = found.header();
         if let Some(here) = system_identifier.filter(|here| *here != stored.system_identifier) {

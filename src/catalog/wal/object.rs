@@ -56,6 +56,14 @@ impl Repository {
         self.genuine(cluster, &key, newest.version, newest.body, newest.bytes, Depth::Whole).await.ok()
     }
 
+    /// The header if one small request finds it, and else nothing.
+    pub async fn wal_head_at_once(&self, cluster: &ClusterName, name: &WalName) -> Option<WalHead> {
+        let key = ObjectKey::new(self.names.wal(cluster, name));
+        let newest = self.store.newest(&key, Depth::Head.bytes()).await.ok()??;
+        let found = self.genuine(cluster, &key, newest.version, newest.body, newest.bytes, Depth::Head).await;
+        found.ok().map(|found| found.head)
+    }
+
     /// Its authenticated header alone.
     pub async fn wal_head_of(&self, cluster: &ClusterName, name: &WalName) -> Result<Option<WalHead>> {
         Ok(self.find_wal(cluster, name, Depth::Head).await?.map(|found| found.head))

@@ -1,5 +1,6 @@
 //! What else lies in `pg_wal`: the backlog of the archiver, finished segments, histories.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file::{WalFile, header_of};
@@ -20,6 +21,19 @@ pub(super) fn ready(path: &Path, most: usize) -> Vec<PathBuf> {
     names.sort();
     names.truncate(most);
     names.into_iter().map(|name| wal.join(name)).collect()
+}
+
+/// Whether another file was archived while this one was waiting already: only then can an earlier call have taken it along.
+pub(super) fn has_waited(path: &Path) -> bool {
+    let Some(wal) = path.parent() else { return false };
+    let status = wal.join(STATUS);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Ok(ready) = std::fs::metadata(status.join(format!("{name}.ready"))) else { return false };
+    let since = (ready.mtime(), ready.mtime_nsec());
+    // PostgreSQL renames .ready to .done, which changes no more than the time of the change.
+    let done = names_in(&status).into_iter().filter(|name| name.strip_suffix(".done").is_some());
+    let mut archived = done.filter_map(|name| std::fs::metadata(status.join(name)).ok());
+    archived.any(|done| (done.ctime(), done.ctime_nsec()) > since)
 }
 
 /// A segment beside `path` that tells whose WAL it is.

@@ -161,7 +161,7 @@ impl WalFile {
         }
         let system_identifier = self.identity.map(|identity| identity.system_identifier);
         let name = WalName::of(&content, None);
-        Ok(repository.compare_content(cluster, &name, system_identifier, &plain).await?)
+        Ok(repository.compare_at_once(cluster, &name, system_identifier, &plain).await?)
     }
 }
 

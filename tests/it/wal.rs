@@ -1,0 +1,11 @@
+//! `wal push`, `wal fetch`, `wal verify` as PostgreSQL and an operator run them: the program, real servers, the embedded store.
+
+mod archive;
+mod attack;
+mod budget;
+mod commits;
+mod faults;
+mod holes;
+mod push;
+mod recovery;
+mod world;
