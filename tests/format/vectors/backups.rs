@@ -46,7 +46,7 @@ fn golden_base_backups_are_read_for_ever() {
         run(async {
             let streams: Vec<(&str, &[u8])> = streams.iter().map(|(name, tar)| (*name, &tar[..])).collect();
             let base = Some((range.clone(), facts.clone()));
-            keep(BASE_BUCKET, make_of(Signer::Host, Codec::Gzip, 9000, &streams, base).await);
+            keep(BASE_BUCKET, &make_of(Signer::Host, Codec::Gzip, 9000, &streams, base).await);
         });
     }
     run(async {
@@ -88,10 +88,10 @@ fn golden_backups_are_read_for_ever() {
 
 async fn update(bucket: &str, signer: Signer) {
     // Small chunks, so that a megabyte or two of SQL makes several.
-    keep(bucket, make(signer, Codec::Gzip, 9000, &[("globals", GLOBALS), ("dump", &dump())]).await);
+    keep(bucket, &make(signer, Codec::Gzip, 9000, &[("globals", GLOBALS), ("dump", &dump())]).await);
 }
 
-fn keep(bucket: &str, made: Made) {
+fn keep(bucket: &str, made: &Made) {
     let into = folder("backups").join(bucket);
     write(&into.join("recovery.txt"), made.recovery.expose_secret().as_bytes());
     write(&into.join("writer.toml"), made.writer.expose_secret().as_bytes());

@@ -32,8 +32,8 @@ impl World {
             ("STONEWAL_KEYS_WRITER_FILE", &dir.join("writer").display().to_string()),
             ("STONEWAL_REPOSITORY", "s3://backups/prod"),
         ];
-        let exports: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-        let script = format!("{exports}exec {} wal push \"$1\"\n", env!("CARGO_BIN_EXE_stonewal"));
+        let exports: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}='{value}'")).collect();
+        let script = format!("{}\nexec {} wal push \"$1\"\n", exports.join("\n"), env!("CARGO_BIN_EXE_stonewal"));
         std::fs::write(dir.join("push"), script).unwrap();
         for path in [dir.join("writer"), dir.join("push"), dir.clone()] {
             chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
