@@ -274,7 +274,7 @@ fn seeds() -> Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(300),
+        None => 0..number("SIM_SEEDS").unwrap_or(120),
     }
 }
 
