@@ -6,6 +6,7 @@ mod chunks;
 mod keys;
 mod manifests;
 mod pinned;
+mod wal;
 mod writer;
 
 use stonewal::format::Error;

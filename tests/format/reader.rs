@@ -165,3 +165,27 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     let output = Command::new("python3").args(["-c", TYPE]).args([bundle, json]).arg(PASSPHRASE).output().unwrap();
     succeeds(&output);
 }
+
+/// Every kind of WAL object, trusted through the certificate that it carries.
+#[test]
+fn wal_is_read_without_stonewal() {
+    let Some(script) = script() else { return };
+    let here = Download::new(&script, &Memory::default());
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/wal");
+    std::fs::copy(vectors.join("recovery.txt"), here.path("key")).unwrap();
+    for name in ["piece", "piece-without-commits", "partial", "history", "backup-history"] {
+        let golden = crate::vectors::golden_wal(name);
+        std::fs::write(here.path("object"), &golden.object).unwrap();
+        let output = here.read("key", "pg/object", "");
+        let plain = succeeds(&output);
+        assert!(crate::vectors::is_golden_plain(name, plain), "{name} came out otherwise");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("\"timeline\""));
+        for at in [20, 600, golden.object.len() - 200, golden.object.len() - 1] {
+            let mut bent = golden.object.clone();
+            bent[at] ^= 1;
+            std::fs::write(here.path("object"), &bent).unwrap();
+            let output = here.read("key", "pg/object", "");
+            assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{name}, byte {at}: {output:?}");
+        }
+    }
+}

@@ -3,9 +3,11 @@
 
 mod backups;
 mod streams;
+mod wal;
 
 pub(crate) use backups::golden_bucket;
 pub(crate) use streams::golden;
+pub(crate) use wal::{golden_wal, is_golden_plain};
 
 use std::path::PathBuf;
 
