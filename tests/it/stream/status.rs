@@ -1,9 +1,11 @@
 //! `status` against a real server and bucket: what is red must be red within seconds, and what is well must stay green.
 
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stonewal::postgres::server::ServerOptions;
+use stonewal::postgres::server::{ServerOptions, hand_over};
 use stonewal::store::roles::Role;
 
 use super::stage::Stage;
@@ -58,6 +60,31 @@ impl Stage {
         // That the cluster has no data checksums is a warning.
         let good = output.status.success() || output.status.code() == Some(3);
         assert!(good, "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Sets archive_command to the program. The server runs as another user, who needs a key file of its own.
+    async fn archive_by_push(&self) {
+        let passable = |path: &std::path::Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let keys = self.path("keys");
+        std::fs::create_dir(&keys).unwrap();
+        std::fs::copy(self.path("home/writer"), keys.join("writer")).unwrap();
+        passable(&keys);
+        passable(self.folder.path());
+        let command = self.command("", Role::Writer);
+        let variables = command.as_std().get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+        let variables = variables.filter(|(name, _)| !name.starts_with("STONEWAL_") || *name == "STONEWAL_REPOSITORY");
+        let mut script = String::from("#!/bin/sh\n");
+        for (name, value) in variables {
+            writeln!(script, "export {name}='{value}'").unwrap();
+        }
+        writeln!(script, "export STONEWAL_KEYS_WRITER_FILE='{}'", keys.join("writer").display()).unwrap();
+        writeln!(script, "exec '{}' wal push \"$1\"", env!("CARGO_BIN_EXE_stonewal")).unwrap();
+        std::fs::write(keys.join("push"), script).unwrap();
+        passable(&keys.join("push"));
+        hand_over(&keys).unwrap();
+        self.sql(&format!("ALTER SYSTEM SET archive_command = '{} %p'", keys.join("push").display())).await;
     }
 
     pub(super) async fn sql(&self, statement: &str) {
@@ -191,4 +218,36 @@ async fn i09_a_failing_archiver_is_red_within_seconds() {
     stage.sql("SELECT pg_reload_conf()").await;
     let lost = stage.until("lag", "--max-lag 1s", SOON).await;
     assert!(lost.document["lag"]["by_archive_timeout"] == false, "{:#}", lost.document);
+}
+
+/// `wal push` alone, without a streamer: what is archived is durable, and the unfinished segment of a server that writes
+/// nothing more is no loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_command_that_works_is_green() {
+    let archiving = |options: &mut ServerOptions| {
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        options.wal_segment_mib = Some(1);
+        options.settings.extend([set("archive_mode", "on"), set("archive_command", "false")]);
+    };
+    let Some(stage) = Stage::new("a status of pushes", archiving).await else { return };
+    stage.archive_by_push().await;
+    stage.sql("ALTER SYSTEM SET archive_timeout = '2s'").await;
+    stage.sql("SELECT pg_reload_conf()").await;
+    stage.base().await;
+    stage.write(5000).await;
+    stage.sql("SELECT pg_switch_wal()").await;
+    let begin = Instant::now();
+    loop {
+        let status = stage.status("--max-lag 5s").await;
+        if status.code == 0 && status.document["server"]["archiver"]["archived"].as_u64() > Some(2) {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_mins(1), "{:#}\n{}", status.document, stage.server().log());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // Nothing happens any more: it stays green, though the unfinished segment grows old.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    stage.status("--max-lag 5s").await.is(&[], &[]);
+    let brief = stage.status("--max-lag 1s").await;
+    assert_eq!(brief.reasons("red"), [""; 0], "{:#}", brief.document);
 }

@@ -54,7 +54,7 @@ async fn i09_a_lost_slot_is_red_and_the_gap_that_it_leaves_until_the_next_base()
     stage.base().await;
     stage.flushed(stage.write(100).await, SOON).await;
     stage.status("").await.is(&[], &["old-gap"]);
-    streamer.stop().await;
+    streamer.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
