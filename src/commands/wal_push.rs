@@ -96,8 +96,9 @@ async fn push_file(options: Options, path: &Path) -> Result<Outcome> {
     let backlog = backlog::ready(path, options.ahead);
     let push = Push::open(options).await?;
     let mut outcome = Outcome::default();
-    if backlog::has_waited(path) && push.has(&wanted).await? {
-        // An earlier call was ahead of PostgreSQL.
+    // An earlier call may have been ahead of PostgreSQL; and partials have no name under which they would meet.
+    let may_be_there = backlog::has_waited(path) || matches!(wanted.name, WalFileName::Partial(_));
+    if may_be_there && push.has(&wanted).await? {
         outcome.add(wanted.name, Ok(false));
         return Ok(outcome);
     }

@@ -97,9 +97,10 @@ impl SegmentHeader {
     }
 }
 
-/// Whether bytes begin with a page that says that it is the one at `start`.
+/// Whether bytes begin with a page that says that it is the one at `start`, or with zeros, as what follows a switch of the segment.
 pub fn begins_with_page_at(bytes: &[u8], start: Lsn) -> bool {
-    PageHeader::read(bytes).is_some_and(|header| header.address == start.get())
+    let page = bytes.get(..PAGE_BYTES_HERE).unwrap_or(bytes);
+    PageHeader::read(bytes).is_some_and(|header| header.address == start.get()) || page.iter().all(|byte| *byte == 0)
 }
 
 /// How much of a segment that starts at `start` was ever written: everything up to the last page that bears its own address.

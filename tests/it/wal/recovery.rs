@@ -38,7 +38,7 @@ async fn recovers(test: &str, segment_mib: u32, segments: usize) {
 
     let mut restored = Server::open(&world.recovery(&world.path("copy"), &[])).await.unwrap();
     restored.wait_writable(PATIENCE).await.unwrap();
-    let rows = value(&restored, "SELECT count(*) || ' ' || max(n) FROM ledger").await;
+    let rows = value(&restored, "SELECT count(*) || ' ' || max(n) FROM public.ledger").await;
     assert_eq!(rows, format!("{} 1000", names.len() + 1), "{}", restored.log());
     assert_eq!(restored.phase().await.unwrap(), Phase::Writable);
     assert!(!restored.data_dir().join("pg_wal/stonewal.ahead").exists(), "nothing is left of looking ahead");
@@ -87,7 +87,7 @@ async fn recovery_follows_a_timeline_switch() {
     assert_eq!(timelines[1]["parent"]["timeline"], 1, "{timelines}");
     let mut restored = Server::open(&world.recovery(&world.path("second"), &[])).await.unwrap();
     restored.wait_writable(PATIENCE).await.unwrap();
-    assert_eq!(value(&restored, "SELECT max(n) FROM ledger").await, "2000", "{}", restored.log());
+    assert_eq!(value(&restored, "SELECT max(n) FROM public.ledger").await, "2000", "{}", restored.log());
     for server in [restored, promoted, server] {
         server.stop().await.unwrap();
     }
