@@ -69,6 +69,9 @@ fn forged(name: &str, edit: impl Fn(&str) -> String) -> (Vec<u8>, WriterKey) {
     (object, writer)
 }
 
+/// Which object, what is wrong with it, and the edit.
+type Nonsense = (&'static str, &'static str, Box<dyn Fn(&str) -> String>);
+
 /// What a trusted writer could sign: still bounded, still consistent.
 #[test]
 fn signed_nonsense_is_refused() {
@@ -79,7 +82,7 @@ fn signed_nonsense_is_refused() {
             format!("{before}{}", rest.split_once('}').unwrap().1)
         }
     };
-    let cases: Vec<(&str, &str, Box<dyn Fn(&str) -> String>)> = vec![
+    let cases: Vec<Nonsense> = vec![
         ("piece", "longer than its content", Box::new(replaced("\"plain_bytes\":1048576", "\"plain_bytes\":1048577"))),
         ("piece", "two pieces", Box::new(replaced("\"end\":\"0/400000\"", "\"end\":\"0/500000\""))),
         ("piece", "no piece", Box::new(replaced("\"start\":\"0/300000\"", "\"start\":\"0/300001\""))),
