@@ -1,5 +1,5 @@
-//! `stonewal demo`: the whole promise on one machine in about a minute. A disposable PostgreSQL, the embedded store, a table
-//! dropped by accident, an attacker with every right but lock bypass, and restores that are compared with the source.
+//! `stonewal demo`: the whole promise on one machine in under a minute. A disposable PostgreSQL, the embedded store, an
+//! attacker with every right but lock bypass, and a restore that is compared with the source.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::{postgres, verify};
 
 mod attacker;
 mod data;
-mod recovery;
+mod moment;
 
 use super::{backup_dump, init, restore_dump, verify as verify_command, writer};
 
@@ -82,8 +82,7 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     tell(Event::Chapter("A PostgreSQL and a store"));
     let mut server = ServerOptions::new(folder.path().join("postgres"));
     server.bin_dir.clone_from(&options.bin_dir);
-    // What a slot may keep on a server's disk is never left without a limit.
-    server.settings.push(("max_slot_wal_keep_size".into(), "1GB".into()));
+    server.fsync = true;
     let server = Postgres::start(&server).await?;
     tell(Event::Line(format!("PostgreSQL listens on 127.0.0.1:{}", server.port())));
     let store = Store::start(embedded::Options::new(folder.path().join("store"))).await?;
@@ -115,7 +114,7 @@ impl Stage {
         let passphrase = SecretString::from(tag()?.to_string());
         self.found(&passphrase, tell).await?;
         let backup = Box::pin(self.back_up(tell)).await?;
-        let moment = Box::pin(self.stream(tell)).await?;
+        let moment = Box::pin(self.accident(self.writer()?, self.writer()?, tell)).await?;
 
         tell(Event::Chapter("The attacker has every right except lock bypass"));
         let harm = attacker::attack(&self.repository(Role::Attacker)?, &cluster()?, &backup).await?;
@@ -126,14 +125,14 @@ impl Stage {
         if before != after {
             return Err(Error::Demo(format!("the restored tables differ: {before:?} became {after:?}")));
         }
-        let rows: u64 = before.values().map(|digest| digest.rows).sum();
+        let rows = before.values().map(|digest| digest.rows).sum();
         tell(Event::Line(format!("all {} tables and {rows} rows are the same, digest by digest", before.len())));
         data::check_chain(&self.server, TARGET).await?;
         tell(Event::Line("the hash chain of audit_logs holds from the first row to the last".into()));
-        let rows = rows + Box::pin(self.recover(&moment, &passphrase, tell)).await?;
+        Box::pin(self.recover(&moment, &passphrase, tell)).await?;
         let findings = self.verify(&passphrase, tell).await?;
         Ok(Outcome {
-            tables: 2 * before.len(),
+            tables: before.len(),
             rows,
             attacks_refused: harm.refused(),
             attacks_accepted: harm.accepted(),
@@ -166,7 +165,7 @@ impl Stage {
         let done = Box::pin(backup_dump::run(
             backup_dump::Options {
                 repository: self.repository(Role::Writer)?,
-                access: self.host()?,
+                access: self.writer()?,
                 cluster: cluster()?,
                 source: self.server.conninfo(SOURCE)?,
                 programs: self.programs(),
@@ -189,6 +188,13 @@ impl Stage {
             watch.elapsed().as_secs_f64()
         )));
         Ok(done.backup)
+    }
+
+    /// What the backup host may do.
+    fn writer(&self) -> Result<Access> {
+        let path = self.folder.join("db1.writer");
+        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
+        Ok(Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)))
     }
 
     async fn restore(&self, passphrase: &SecretString, tell: Listener<'_>) -> Result<data::Digests> {
@@ -231,26 +237,17 @@ impl Stage {
             &Progress::new(),
         )
         .await?;
-        let has_damage = done.has_damage();
+        if done.has_damage() {
+            return Err(Error::Demo("verify found damage where there is none".into()));
+        }
         let mut all = done.beside;
         done.backups.into_iter().for_each(|backup| all.merge(backup.findings));
-        if has_damage {
-            let first = all.details.iter().find(|finding| finding.kind.is_damage());
-            return Err(Error::Demo(format!("verify found damage where there is none: {first:?}")));
-        }
         let traces: Vec<_> = all.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         if traces.is_empty() {
             return Err(Error::Demo("verify did not notice the attack".into()));
         }
         tell(Event::Line(format!("verify: every frame opens; it reports {}", traces.join(", "))));
         Ok(all.total())
-    }
-
-    /// The keys of the backup host.
-    fn host(&self) -> Result<Access> {
-        let path = self.folder.join("db1.writer");
-        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
-        Ok(Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)))
     }
 
     fn repository(&self, role: Role) -> Result<RepositoryOptions> {

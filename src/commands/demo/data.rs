@@ -63,15 +63,6 @@ pub(super) async fn make(server: &Server, database: &str) -> Result<Digests> {
     digests(server, database).await
 }
 
-/// A year of further invoices.
-pub(super) fn more_invoices(year: u32) -> String {
-    format!(
-        "INSERT INTO public.invoices (id, \"companyId\", number, issued, net, lines) \
-         SELECT {year} * 10000 + i, 1 + i % 500, 'N-{year}-' || i, make_date({year}, 1, 1) + i % 365, i / 100.0, '{{}}' \
-         FROM generate_series(1, 2000) i"
-    )
-}
-
 pub(super) async fn digests(server: &Server, database: &str) -> Result<Digests> {
     let session = Session::connect(&server.socket_conninfo(database)?, "stonewal demo").await?;
     let mut digests = Digests::new();
