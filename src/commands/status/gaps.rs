@@ -62,7 +62,9 @@ pub(super) fn of_timeline(
         add(&mut missing, Span { start: *from, end: *to });
     }
     for record in recorded {
-        without(*record, &windows).into_iter().for_each(|span| add(&mut missing, span));
+        for span in without(*record, &windows) {
+            add(&mut missing, span);
+        }
     }
     if let Way::Broken(Breach { timeline: at, from, to: None }) = way
         && *at == timeline
@@ -130,8 +132,11 @@ mod tests {
         Span { start: Lsn::new(start), end: Lsn::new(end) }
     }
 
-    fn state(timelines: &[(u32, &[(u64, u64)], &[(u32, u64)])]) -> WalState {
-        let wal = |(number, windows, ancestors): &(u32, &[(u64, u64)], &[(u32, u64)])| {
+    /// Number, windows, ancestors with where they were left.
+    type Line<'a> = (u32, &'a [(u64, u64)], &'a [(u32, u64)]);
+
+    fn state(timelines: &[Line<'_>]) -> WalState {
+        let wal = |(number, windows, ancestors): &Line<'_>| {
             let windows = windows.iter().map(|(from, to)| (Lsn::new(*from), Lsn::new(*to))).collect();
             let ancestors = ancestors.iter().map(|(number, left)| (timeline(*number), Lsn::new(*left))).collect();
             (timeline(*number), TimelineWal { windows, ancestors: Some(ancestors) })

@@ -11,7 +11,7 @@ use crate::catalog::plan::{self, Goal, PlanBase, Refusal, Request, Route, Timeli
 use crate::catalog::{Stretch, TimelineCoverage};
 use crate::commands::Result;
 use crate::format::names::WalName;
-use crate::format::wal::{WalRange, piece_bytes};
+use crate::format::wal::{History, WalRange, piece_bytes};
 use crate::format::{Lsn, SegmentSize, Timeline};
 use crate::limits::{STATUS_COMMIT_PIECES_MAX, STATUS_IN_FLIGHT_MAX};
 use crate::store::Read as _;
@@ -171,7 +171,7 @@ fn last_stretches(route: &Route, segment: SegmentSize) -> Vec<Stretch> {
 
 fn tell(line: &TimelineCoverage, bases: &[PlanBase], wal: &WalState, way: &Way, goal: Timeline) -> TimelineFacts {
     let recorded: Vec<Span> = line.gaps.iter().map(|gap| Span { start: gap.start, end: gap.end }).collect();
-    let parent = line.history.as_ref().and_then(|history| history.parent());
+    let parent = line.history.as_ref().and_then(History::parent);
     TimelineFacts {
         timeline: line.timeline,
         parent: parent.map(|parent| Branch { timeline: parent.timeline, at: parent.switch }),

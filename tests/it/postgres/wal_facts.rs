@@ -28,7 +28,9 @@ async fn every_version_tells_everything_to_a_superuser() {
             set("track_commit_timestamp", "on"),
         ]);
         let server = Server::start(&options).await.unwrap();
-        for sql in ["SELECT pg_create_physical_replication_slot('s', true)", "CREATE TABLE t ()", "SELECT pg_switch_wal()"] {
+        for sql in
+            ["SELECT pg_create_physical_replication_slot('s', true)", "CREATE TABLE t ()", "SELECT pg_switch_wal()"]
+        {
             server.execute("postgres", sql).await.unwrap();
         }
         let session = Session::connect(&server.conninfo("postgres").unwrap(), "test").await.unwrap();

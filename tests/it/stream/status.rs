@@ -73,7 +73,8 @@ impl Stage {
         passable(&keys);
         passable(self.folder.path());
         let command = self.command("", Role::Writer);
-        let variables = command.as_std().get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+        let variables =
+            command.as_std().get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
         let variables = variables.filter(|(name, _)| !name.starts_with("STONEWAL_") || *name == "STONEWAL_REPOSITORY");
         let mut script = String::from("#!/bin/sh\n");
         for (name, value) in variables {

@@ -9,7 +9,7 @@ use crate::commands::status::window::View;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
-use crate::store::{Entry, ObjectKey, Read as _, VersionId};
+use crate::store::{Entry, Lock, ObjectKey, Read as _, VersionId};
 
 pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
     let mut locks = Locks::default();
@@ -72,8 +72,10 @@ async fn ask_one(look: &Look<'_>, key: &ObjectKey, version: &VersionId, locks: &
     let head = look.store.head(key, version).await?;
     locks.asked += 1;
     match head.lock {
-        Some(lock) if locks.soonest.as_ref().is_none_or(|soonest| lock.retain_until < soonest.until) => {
-            locks.soonest = Some(LockEnd { key: key.to_string(), until: lock.retain_until });
+        Some(Lock { retain_until, .. })
+            if locks.soonest.as_ref().is_none_or(|soonest| retain_until < soonest.until) =>
+        {
+            locks.soonest = Some(LockEnd { key: key.to_string(), until: retain_until });
         }
         Some(_) => {}
         None => {
