@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use super::listing::{Oldest, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
-use crate::format::manifest::{ClearPart, Manifest};
+use crate::format::manifest::{ClearPart, Kind, Manifest};
 use crate::format::{BackupId, ClusterName, Place};
 use crate::limits::{DISCOVERIES, FINDINGS_MAX, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
 use crate::store::Entry;
@@ -71,6 +71,11 @@ impl Repository {
     /// The newest backup of `cluster`: by the start time in its id, which is the store's and signed. Ids tell whole
     /// seconds; among backups of one second, the manifests tell which began last.
     pub async fn latest(&self, cluster: &ClusterName) -> Result<(Backup, Vec<Finding>)> {
+        self.latest_of(cluster, None).await
+    }
+
+    /// The newest backup of one kind, or of any.
+    pub async fn latest_of(&self, cluster: &ClusterName, kind: Option<Kind>) -> Result<(Backup, Vec<Finding>)> {
         let mut findings = Vec::new();
         let mut newest: Option<Backup> = None;
         for id in self.candidates(cluster).await?.iter().rev() {
@@ -80,11 +85,12 @@ impl Repository {
             let (backup, beside) = self.look(cluster, id).await?;
             findings.extend(beside);
             let began = |backup: &Backup| backup.clear().started_at;
+            let backup = backup.filter(|backup| kind.is_none_or(|kind| backup.clear().kind == kind));
             newest = newest.into_iter().chain(backup).max_by_key(began);
         }
         match newest {
             Some(newest) => Ok((newest, findings)),
-            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone() })),
+            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone(), kind })),
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{postgres, verify};
 
 mod attacker;
 mod data;
+mod moment;
 
 use super::{backup_dump, init, restore_dump, verify as verify_command, writer};
 
@@ -81,6 +82,7 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     tell(Event::Chapter("A PostgreSQL and a store"));
     let mut server = ServerOptions::new(folder.path().join("postgres"));
     server.bin_dir.clone_from(&options.bin_dir);
+    server.fsync = true;
     let server = Postgres::start(&server).await?;
     tell(Event::Line(format!("PostgreSQL listens on 127.0.0.1:{}", server.port())));
     let store = Store::start(embedded::Options::new(folder.path().join("store"))).await?;
@@ -112,6 +114,7 @@ impl Stage {
         let passphrase = SecretString::from(tag()?.to_string());
         self.found(&passphrase, tell).await?;
         let backup = Box::pin(self.back_up(tell)).await?;
+        let moment = Box::pin(self.accident(self.writer()?, self.writer()?, tell)).await?;
 
         tell(Event::Chapter("The attacker has every right except lock bypass"));
         let harm = attacker::attack(&self.repository(Role::Attacker)?, &cluster()?, &backup).await?;
@@ -126,6 +129,7 @@ impl Stage {
         tell(Event::Line(format!("all {} tables and {rows} rows are the same, digest by digest", before.len())));
         data::check_chain(&self.server, TARGET).await?;
         tell(Event::Line("the hash chain of audit_logs holds from the first row to the last".into()));
+        Box::pin(self.recover(&moment, &passphrase, tell)).await?;
         let findings = self.verify(&passphrase, tell).await?;
         Ok(Outcome {
             tables: before.len(),
@@ -158,12 +162,10 @@ impl Stage {
     async fn back_up(&self, tell: Listener<'_>) -> Result<crate::format::BackupId> {
         tell(Event::Chapter("The backup"));
         let watch = Stopwatch::start();
-        let path = self.folder.join("db1.writer");
-        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
         let done = Box::pin(backup_dump::run(
             backup_dump::Options {
                 repository: self.repository(Role::Writer)?,
-                access: Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)),
+                access: self.writer()?,
                 cluster: cluster()?,
                 source: self.server.conninfo(SOURCE)?,
                 programs: self.programs(),
@@ -186,6 +188,13 @@ impl Stage {
             watch.elapsed().as_secs_f64()
         )));
         Ok(done.backup)
+    }
+
+    /// What the backup host may do.
+    fn writer(&self) -> Result<Access> {
+        let path = self.folder.join("db1.writer");
+        let text = std::fs::read_to_string(&path).map_err(|e| init::file_error(&path, &e))?;
+        Ok(Access::Writer(Box::new(WriterFile::decode(&SecretString::from(text))?)))
     }
 
     async fn restore(&self, passphrase: &SecretString, tell: Listener<'_>) -> Result<data::Digests> {

@@ -10,6 +10,7 @@ use super::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
 use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{Access, Backup, Finding, Repository};
+use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName, DataKey, StreamName};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::StreamReader;
@@ -103,7 +104,11 @@ async fn find_readable(
 ) -> Result<(Repository, Backup, DataKey, Vec<Finding>)> {
     let connected = Connected::to(options).await?;
     let repository = connected.open(access).await?;
-    let (backup, mut findings) = repository::find(&repository, cluster, which).await?;
+    let (backup, mut findings) = repository::find(&repository, cluster, which, Some(Kind::Dump)).await?;
+    if backup.clear().kind != Kind::Dump {
+        let id = &backup.clear().backup;
+        return Err(Error::Usage(format!("backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it")));
+    }
     findings.extend(repository.findings().iter().cloned());
     let key = repository.payload_key(&backup.clear().payload_key).await?;
     Ok((repository, backup, key, findings))

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use stonewal::format::Codec;
 use stonewal::store::memory::Memory;
 
-use crate::support::backup::{PASSPHRASE, Signer, make};
+use crate::support::backup::{PASSPHRASE, Signer, make, make_of};
 use crate::support::{run, skip, sql};
 
 /// The script, if what it needs is here.
@@ -88,6 +88,22 @@ fn every_codec_is_read_without_stonewal() {
         let none = here.read("key", made.manifest.as_str(), "nothing");
         assert_eq!(none.status.code(), Some(1));
     }
+}
+
+#[test]
+fn a_base_is_read_without_stonewal() {
+    let Some(script) = script() else { return };
+    let (streams, range, facts) = crate::support::base::sample();
+    let all: Vec<(&str, &[u8])> = streams.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
+    let made = run(make_of(Signer::Host, Codec::Gzip, 16_000, &all, Some((range, facts))));
+    let here = Download::new(&script, &made.store);
+    here.write_key(&made.recovery);
+    for (stream, bytes) in &streams {
+        let output = here.read("key", made.manifest.as_str(), stream);
+        assert!(succeeds(&output) == bytes, "{stream} came out otherwise");
+    }
+    let listed = here.read("key", made.manifest.as_str(), "--list");
+    assert_eq!(String::from_utf8_lossy(succeeds(&listed)).matches(".age ").count(), 2, "both wraps are needed");
 }
 
 /// What `--list` prints is what a download by version id needs: nothing else, in the versions that exist.

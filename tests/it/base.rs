@@ -6,4 +6,5 @@ mod delta;
 mod pitr;
 mod refusals;
 mod roundtrip;
+mod sources;
 mod world;

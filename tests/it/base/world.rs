@@ -190,6 +190,8 @@ impl World {
     ) -> stonewal::postgres::Result<Server> {
         let mut options = OpenOptions::new(data, self.path(name));
         options.bin_dir = Some(self.installed.bin_dir.clone());
+        // Or the copy would store timelines of its own, which a real one should.
+        options.settings.push(("archive_mode".into(), "off".into()));
         change(&mut options);
         Server::open(&options).await
     }
