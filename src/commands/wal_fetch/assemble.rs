@@ -20,6 +20,9 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// How often the end may move while a segment is read, before what was read is taken for the end.
+const MOVES_MAX: usize = 3;
+
 /// Writes the segment that starts at `start`. A hole with WAL behind it is [`Error::Gap`].
 pub(super) async fn segment(
     repository: &Repository,
@@ -30,38 +33,28 @@ pub(super) async fn segment(
     output: &Output,
 ) -> Result<Found> {
     let search = Search { repository, cluster, timeline };
-    let size = stamp.segment_bytes;
-    let end = start.plus(size.bytes());
-    let mut at = start;
-    while at < end {
-        let piece = WalRange::piece(at, size);
-        let offset = at.since(start);
-        let name = |timeline| WalName::Piece { timeline, range: piece, tag: None };
-        if let Some(found) = repository.wal_object(cluster, &name(timeline)).await? {
-            output.write(repository, found, offset).await?;
-        } else if piece_bytes(size) < size.bytes()
-            && let Some(older) = search.owner(piece).await?
-            && let Some(found) = repository.wal_object(cluster, &name(older)).await?
-        {
-            output.write(repository, found, offset).await?;
-        } else {
-            let reached = search.partials(piece, start, output).await?;
-            if reached < piece.end {
-                at = reached;
-                break;
+    let end = start.plus(stamp.segment_bytes.bytes());
+    let mut before = start;
+    for moves in 0.. {
+        let at = search.write(start, stamp, output).await?;
+        output.set_length(stamp.segment_bytes.bytes())?;
+        if at == end {
+            return Ok(Found::Whole);
+        }
+        match repository.wal_beyond(cluster, timeline, at).await? {
+            None if at == start => return Ok(Found::Nothing),
+            None => return Ok(Found::Unfinished),
+            // It goes on right there: a streamer is at work, and what was read is all there was a moment ago.
+            Some(beyond) if beyond == at && at > before && moves < MOVES_MAX => before = at,
+            Some(beyond) if beyond == at && at > before => return Ok(Found::Unfinished),
+            Some(beyond) if beyond == at && moves == 0 => {}
+            Some(beyond) => {
+                let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
+                return Err(Error::Gap { timeline, missing: missing.to_string() });
             }
         }
-        at = piece.end;
     }
-    output.set_length(size.bytes())?;
-    if at == end {
-        return Ok(Found::Whole);
-    }
-    if let Some(beyond) = repository.wal_beyond(cluster, timeline, at).await? {
-        let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
-        return Err(Error::Gap { timeline, missing: missing.to_string() });
-    }
-    Ok(if at == start { Found::Nothing } else { Found::Unfinished })
+    Ok(Found::Nothing)
 }
 
 struct Search<'a> {
@@ -71,6 +64,33 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Writes what there is from `start` on without a hole, and returns how far that is.
+    async fn write(&self, start: Lsn, stamp: &Stamp, output: &Output) -> Result<Lsn> {
+        let (repository, cluster, size) = (self.repository, self.cluster, stamp.segment_bytes);
+        let end = start.plus(size.bytes());
+        let mut at = start;
+        while at < end {
+            let piece = WalRange::piece(at, size);
+            let offset = at.since(start);
+            let name = |timeline| WalName::Piece { timeline, range: piece, tag: None };
+            if let Some(found) = repository.wal_object(cluster, &name(self.timeline)).await? {
+                output.write(repository, found, offset).await?;
+            } else if piece_bytes(size) < size.bytes()
+                && let Some(older) = self.owner(piece).await?
+                && let Some(found) = repository.wal_object(cluster, &name(older)).await?
+            {
+                output.write(repository, found, offset).await?;
+            } else {
+                let reached = self.partials(piece, start, output).await?;
+                if reached < piece.end {
+                    return Ok(reached);
+                }
+            }
+            at = piece.end;
+        }
+        Ok(at)
+    }
+
     /// The older timeline on which a piece lies that is wholly before our timeline began: segments longer than a piece are
     /// stored on the new timeline only from the piece on in which it branched off.
     async fn owner(&self, piece: WalRange) -> Result<Option<Timeline>> {

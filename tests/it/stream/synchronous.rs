@@ -146,3 +146,29 @@ async fn commits_are_durable_within_the_interval() {
     }
     streamer.stop().await;
 }
+
+/// The segment that a streamer is filling at this very moment has an end that moves; that is no hole.
+#[tokio::test(flavor = "multi_thread")]
+async fn i10_a_segment_that_grows_is_fetched_as_far_as_it_was() {
+    let Some(stage) = Stage::new("growing", |_| {}).await else { return };
+    let table = "CREATE TABLE public.ledger (client int, sequence int, body text)";
+    stage.server().execute("postgres", table).await.unwrap();
+    let _streamer = stage.stream("");
+    become_synchronous(&stage).await;
+    let (ledger, mut clients) = (Ledger::default(), JoinSet::new());
+    for number in 0..CLIENTS {
+        clients.spawn(client(stage.server().conninfo("postgres").unwrap(), number, ledger.clone()));
+    }
+    for round in 0..6 {
+        let committed = ledger.lock().unwrap().len();
+        while ledger.lock().unwrap().len() < committed + 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let name = stage.fixture.value("postgres", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
+        let mut fetch = stage.command(&format!("wal fetch {name} fetched"), stonewal::store::roles::Role::Reader);
+        fetch.env_remove("STONEWAL_KEYS_WRITER_FILE").env("STONEWAL_KEYS_IDENTITY_FILE", stage.path("home/recovery"));
+        let output = fetch.output().await.unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(std::fs::metadata(stage.path("fetched")).unwrap().len(), stage.segment().bytes());
+    }
+}
