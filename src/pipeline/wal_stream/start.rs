@@ -61,13 +61,13 @@ pub fn plan_start(
     flushed: Lsn,
     segment_bytes: u64,
 ) -> Option<Start> {
-    let mut begun = path.iter().enumerate().rev().filter_map(|(index, leg)| Some((index, first_range(leg, stored)?)));
-    let Some((index, (first, end))) = begun.next() else {
+    let mut held = path.iter().enumerate().rev().filter_map(|(index, leg)| Some((index, first_range(leg, stored)?)));
+    let Some((index, (first, end))) = held.next() else {
         let from = slot.unwrap_or(flushed);
         let leg = path.iter().find(|leg| leg.until.is_none_or(|until| from < until))?;
         return Some(Start { timeline: leg.timeline, at: from.floor(segment_bytes), continues: false });
     };
-    let before = begun.next();
+    let before = held.next();
     if let Some(start) = before.and_then(|(from, (_, end))| unfinished(&path[from..index], end, segment_bytes)) {
         return Some(start);
     }
