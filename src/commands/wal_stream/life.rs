@@ -80,7 +80,9 @@ impl<'a> Life<'a> {
                 Ok(End::TimelineEnded) => continue,
                 Ok(End::ServerStopped) => "the server ended the stream".to_owned(),
                 Ok(End::Lost(error)) | Err(Error::Postgres(error)) => self.trouble(error, began)?,
-                // Nothing that was received is left behind: an error of the store or of the order ends us, and the
+                // The server was reached and the store was not: what was received waits, as it does for an upload.
+                Err(error) if self.settled_in && is_passing(&error) => chain(&error),
+                // Nothing that was received is left behind: an error that stays or one of the order ends us, and the
                 // server keeps what was not reported.
                 Err(error) => return Err(error),
             };
@@ -161,8 +163,9 @@ impl<'a> Life<'a> {
             let start = plan_start(&way.legs, &known, slot, system.flush_lsn, self.segment());
             self.start(start.ok_or(Error::NothingLeft { at: system.flush_lsn })?);
         }
-        if std::mem::take(&mut self.gone) {
+        if self.gone {
             self.skip(&way, &system, slot).await?;
+            self.gone = false;
         }
         let pace = pace::PaceWatch::start(&client, &self.how).await;
         let status_interval = report::interval(&client.show("wal_sender_timeout").await?);
@@ -218,7 +221,7 @@ impl<'a> Life<'a> {
             self.streaming = None;
             return Ok(());
         };
-        let Some(until) = leg.until.filter(|until| received >= *until) else { return Ok(()) };
+        let Some(until) = leg.until.filter(|until| received >= *until) else { return self.go_on_after_an_end().await };
         if received > until {
             self.warn(format!(
                 "timeline {timeline} was left at {until} and stored up to {received}: what lies between is kept, and no part of the new timeline"
@@ -228,6 +231,22 @@ impl<'a> Life<'a> {
         let next = way.legs.iter().find(|next| next.timeline > timeline).map_or(timeline, |next| next.timeline);
         self.note(format!("timeline {timeline} ended at {until}; going on with timeline {next}"));
         self.start(Start { timeline: next, at: until.floor(self.segment()), continues: true });
+        Ok(())
+    }
+
+    /// One server has ended the timeline, and the one that answers now is still on it: an endpoint that has not followed yet,
+    /// or one that was left behind. It is streamed from like any other, but not in a loop without rest.
+    async fn go_on_after_an_end(&mut self) -> Result<()> {
+        let piece = piece_bytes(self.place.identity.segment_bytes);
+        let anew = self.streaming.as_ref().and_then(|streaming| streaming.anew(piece));
+        let Some(start) = anew.filter(|_| !self.gone) else { return Ok(()) };
+        self.finish_timeline().await?;
+        self.warn(format!(
+            "timeline {} had ended, and this server is still on it: it is streamed again from {}",
+            start.timeline, start.at
+        ));
+        tokio::time::sleep(Duration::from_millis(RECONNECT_MILLIS)).await;
+        self.start(start);
         Ok(())
     }
 
@@ -335,5 +354,33 @@ impl<'a> Life<'a> {
     fn warn(&self, text: String) {
         tracing::warn!("{text}");
         (self.tell)(Event::Warning(text));
+    }
+}
+
+/// Whether this is an outage of the store, which ends by itself.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    #[test]
+    fn outages_of_the_store_pass() {
+        let target = || "prod/main/wal".to_owned();
+        let deadline =
+            || store::Error::Deadline { action: "s3:PutObject", target: target(), seconds: 20, last: String::new() };
+        assert!(is_passing(&deadline().into()));
+        assert!(is_passing(&catalog::Error::Store(deadline()).into()));
+        let busy = store::Error::Busy { action: "s3:ListBucket", target: target(), code: "503".into() };
+        assert!(is_passing(&busy.into()));
+        let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
+        assert!(!is_passing(&catalog::Error::Store(denied).into()));
+        assert!(!is_passing(&Error::Interrupted));
     }
 }

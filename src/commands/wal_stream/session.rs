@@ -11,7 +11,7 @@ use super::report::Reports;
 use super::sender::Sender;
 use crate::commands::Result;
 use crate::format::{Lsn, Timeline};
-use crate::pipeline::wal_stream::{Disorder, Flow, Pace};
+use crate::pipeline::wal_stream::{Disorder, Flow, Pace, Start};
 use crate::postgres;
 use crate::postgres::replication::{WalEvent, WalStream};
 
@@ -31,6 +31,14 @@ impl Streaming {
     pub(super) fn reported(&self) -> Lsn {
         let durable = self.flow.durable();
         if self.continues || durable > self.first { durable } else { Lsn::default() }
+    }
+
+    /// Where to begin anew, if the timeline was taken for ended and yet goes on: at the piece whose end was stored as the
+    /// last one.
+    pub(super) fn anew(&self, piece_bytes: u64) -> Option<Start> {
+        let at = self.flow.received().floor(piece_bytes);
+        let start = Start { timeline: self.timeline, at, continues: self.has_stored() };
+        self.flow.is_ended().then_some(start)
     }
 
     /// Whether there is something before `received` that the bucket has.
@@ -156,5 +164,34 @@ async fn pause(state: State) {
     match state {
         State::Draining { last } => tokio::time::sleep_until(last.min(Instant::now() + DRAIN_PAUSE)).await,
         _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_that_goes_on_after_its_end_is_read_again() {
+        let (timeline, piece, first) = (Timeline::new(1).unwrap(), 64, Lsn::new(128));
+        let begin = |start: Start| {
+            let flow = Flow::new(start.timeline, piece, start.at, 1, Pace::Interval);
+            Streaming { timeline, flow, first: start.at, continues: start.continues }
+        };
+        let mut streaming = begin(Start { timeline, at: first, continues: false });
+        streaming.flow.receive(first, &[7; 100]).unwrap();
+        assert_eq!(streaming.anew(piece), None);
+        streaming.flow.end_timeline();
+        while let Some((_, ticket)) = streaming.flow.take() {
+            streaming.flow.acknowledge(&ticket);
+        }
+        assert!(streaming.flow.is_settled() && !streaming.flow.wants_input());
+        let start = streaming.anew(piece).unwrap();
+        assert_eq!(start, Start { timeline, at: Lsn::new(192), continues: true });
+        let mut again = begin(start);
+        assert!(again.flow.wants_input());
+        again.flow.receive(start.at, &[7; 64]).unwrap();
+        let (whole, _) = again.flow.take().unwrap();
+        assert_eq!((whole.start, whole.end), (Lsn::new(192), Lsn::new(256)));
     }
 }

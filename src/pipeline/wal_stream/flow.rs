@@ -54,6 +54,11 @@ impl Flow {
         self.waiting.is_empty() && !self.ended
     }
 
+    /// Whether the timeline was taken for ended: nothing is taken in any more.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Takes in WAL.
     ///
     /// # Errors

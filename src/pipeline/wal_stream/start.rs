@@ -52,6 +52,8 @@ pub struct Skip {
 ///   gap, so that no hole stands in the way twice.
 /// - That timeline has ended and all of it is stored: at the start of the segment in which the next one begins, which
 ///   the server copied to the new timeline.
+/// - What came before that timeline is not all there, because someone else stored of it while nobody streamed (the
+///   archiver of a new primary): at the first hole of the timelines before.
 pub fn plan_start(
     path: &[Leg],
     stored: &[Stored],
@@ -59,26 +61,44 @@ pub fn plan_start(
     flushed: Lsn,
     segment_bytes: u64,
 ) -> Option<Start> {
-    let ranges_of = |timeline| stored.iter().find(|stored| stored.timeline == timeline).map(|stored| &stored.ranges);
-    let newest = path.iter().enumerate().rev().find_map(|(index, leg)| {
-        let ranges = ranges_of(leg.timeline)?;
-        let begun = leg.until.map_or(u64::MAX, Lsn::get);
-        ranges.iter().any(|(start, _)| start.get() < begun).then_some((index, leg, ranges))
-    });
-    let Some((index, leg, ranges)) = newest else {
+    let mut held = path.iter().enumerate().rev().filter_map(|(index, leg)| Some((index, first_range(leg, stored)?)));
+    let Some((index, (first, end))) = held.next() else {
         let from = slot.unwrap_or(flushed);
         let leg = path.iter().find(|leg| leg.until.is_none_or(|until| from < until))?;
         return Some(Start { timeline: leg.timeline, at: from.floor(segment_bytes), continues: false });
     };
-    let (first, end) = *ranges.first()?;
+    let before = held.next();
+    if let Some(start) = before.and_then(|(from, (_, end))| unfinished(&path[from..index], end, segment_bytes)) {
+        return Some(start);
+    }
+    let leg = &path[index];
     // Where it begins for us: a killed process may have stored its second piece and not its first.
-    let before = index.checked_sub(1).filter(|before| ranges_of(path[*before].timeline).is_some());
-    let begin = before.map_or(slot, |before| path[before].until).map(|begin| begin.floor(segment_bytes));
+    let begin = before.map_or(slot, |_| path[index - 1].until).map(|begin| begin.floor(segment_bytes));
     let at = begin.filter(|begin| *begin < first).unwrap_or(end);
     match leg.until {
         Some(until) if at >= until => next_leg(path, index, until, segment_bytes),
         _ => Some(Start { timeline: leg.timeline, at, continues: true }),
     }
+}
+
+/// The first range of what is stored of a leg, if anything is.
+fn first_range(leg: &Leg, stored: &[Stored]) -> Option<(Lsn, Lsn)> {
+    let stored = stored.iter().find(|stored| stored.timeline == leg.timeline)?;
+    stored.ranges.first().copied().filter(|(start, _)| leg.until.is_none_or(|until| *start < until))
+}
+
+/// The first hole of legs that have ended, of the first of which everything up to `end` is stored, and nothing of the others.
+/// The segment in which a leg ends is no part of the hole: the next one has all of it.
+fn unfinished(legs: &[Leg], end: Lsn, segment_bytes: u64) -> Option<Start> {
+    let mut at = end;
+    for leg in legs {
+        let until = leg.until?.floor(segment_bytes);
+        if at < until {
+            return Some(Start { timeline: leg.timeline, at, continues: true });
+        }
+        at = until;
+    }
+    None
 }
 
 fn next_leg(path: &[Leg], index: usize, until: Lsn, segment_bytes: u64) -> Option<Start> {
@@ -100,6 +120,15 @@ pub fn plan_skip(
     let index = path.iter().position(|leg| leg.timeline == start.timeline)?;
     let until = path[index].until;
     let ranges = stored.iter().find(|stored| stored.timeline == start.timeline).map(|stored| &stored.ranges[..]);
+    if let Some((_, end)) = ranges.unwrap_or_default().iter().find(|(begin, end)| *begin <= start.at && start.at < *end)
+    {
+        // Someone else stored it: nothing is missing here.
+        let next = match until.filter(|until| *end >= until.floor(segment_bytes)) {
+            Some(until) => next_leg(path, index, until, segment_bytes)?,
+            None => Start { timeline: start.timeline, at: *end, continues: true },
+        };
+        return Some(Skip { start: next, gap: None });
+    }
     let behind = ranges.unwrap_or_default().iter().find(|(begin, _)| *begin > start.at);
     let kept = slot.map(|slot| slot.floor(segment_bytes)).filter(|slot| *slot > start.at);
     let inside = |at: &Lsn| until.is_none_or(|until| *at < until);
@@ -189,6 +218,44 @@ mod tests {
         let three = path(&[(1, Some(9 * PIECE)), (2, Some(10 * PIECE)), (3, None)]);
         assert_eq!(start(&three, &[stored(1, &[(4, 9)])], Some(9 * PIECE), 11 * PIECE), (2, 8, true));
         assert_eq!(start(&three, &both, Some(10 * PIECE), 11 * PIECE), (3, 8, true));
+    }
+
+    #[test]
+    fn i09_holes_at_the_end_of_an_old_timeline_are_streamed_first() {
+        // While nobody streamed, the archiver of the new primary stored of its timeline.
+        let two = path(&[(1, Some(10 * PIECE)), (2, None)]);
+        for slot in [None, Some(9 * PIECE), Some(12 * PIECE)] {
+            let archived = [stored(2, &[(8, 12)]), stored(1, &[(4, 6)])];
+            assert_eq!(start(&two, &archived, slot, 20 * PIECE), (1, 6, true));
+            let parts = [stored(2, &[(8, 12)]), stored(1, &[(4, 4)])];
+            assert_eq!(start(&two, &parts, slot, 20 * PIECE), (1, 4, true), "only partials");
+            let hole = [stored(2, &[(8, 12)]), stored(1, &[(4, 6), (7, 10)])];
+            assert_eq!(start(&two, &hole, slot, 20 * PIECE), (1, 6, true));
+            let whole = [stored(2, &[(8, 12)]), stored(1, &[(4, 8)])];
+            assert_eq!(start(&two, &whole, slot, 20 * PIECE), (2, 12, true), "the rest is on the new one, too");
+        }
+        // Of a timeline in between there is nothing.
+        let three = path(&[(1, Some(10 * PIECE)), (2, Some(17 * PIECE)), (3, None)]);
+        let archived = [stored(3, &[(16, 20)]), stored(1, &[(4, 6)])];
+        assert_eq!(start(&three, &archived, None, 30 * PIECE), (1, 6, true));
+        let archived = [stored(3, &[(16, 20)]), stored(1, &[(4, 10)])];
+        assert_eq!(start(&three, &archived, None, 30 * PIECE), (2, 8, true));
+        let short = path(&[(1, Some(10 * PIECE)), (2, Some(11 * PIECE)), (3, None)]);
+        let archived = [stored(3, &[(9, 20)]), stored(1, &[(4, 10)])];
+        assert_eq!(start(&short, &archived, None, 30 * PIECE), (3, 8, true), "it lies within one segment");
+    }
+
+    #[test]
+    fn i09_what_is_stored_is_no_gap() {
+        let begin = |number, at: u64| Start { timeline: timeline(number), at: Lsn::new(at * PIECE), continues: true };
+        let two = path(&[(1, Some(10 * PIECE)), (2, None)]);
+        let skip = |stored: &[Stored], from| plan_skip(&two, stored, from, None, Lsn::new(30 * PIECE), SEGMENT);
+        let archived = [stored(2, &[(8, 12)]), stored(1, &[(4, 6)])];
+        let gap = Some((Lsn::new(6 * PIECE), Lsn::new(8 * PIECE)));
+        assert_eq!(skip(&archived, begin(1, 6)), Some(Skip { start: begin(2, 8), gap }));
+        assert_eq!(skip(&archived, begin(2, 8)), Some(Skip { start: begin(2, 12), gap: None }));
+        let whole = [stored(1, &[(4, 8)])];
+        assert_eq!(skip(&whole, begin(1, 5)), Some(Skip { start: begin(2, 8), gap: None }));
     }
 
     #[test]
