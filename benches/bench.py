@@ -9,12 +9,14 @@ from pathlib import Path
 import jobs
 import measure
 import stream
+import wal
 from ground import Ground
 
 PARTS = {
     "dump": "backup of a real database against pg_dump and the shell pipeline",
     "restore": "restore against psql and the shell pipeline",
     "stream": "memory and disk for a stream far larger than both",
+    "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
 
 
@@ -26,6 +28,7 @@ def arguments():
     parser.add_argument("--rows", type=int, default=500_000, help="of the table documents (default 500000)")
     parser.add_argument("--stream-gib", type=float, default=20, help="half-compressible stream (default 20)")
     parser.add_argument("--noise-gib", type=float, default=4, help="incompressible stream (default 4)")
+    parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
     parser.add_argument("--codecs", default="gzip,zstd", help="of the dump and restore parts (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
@@ -76,6 +79,8 @@ def main():
             print(f"{measure.table(results[part], base=next(iter(chosen)))}\n", flush=True)
         if "stream" in given.parts:
             results["stream"] = stream.measure_all(ground, given.stream_gib, given.noise_gib, codecs, say)
+        if "wal" in given.parts:
+            results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:
         measure.save(given.out, results)
 

@@ -15,6 +15,7 @@ pub mod restore_base;
 pub mod restore_dump;
 pub mod serve;
 pub mod show;
+pub mod status;
 pub mod verify;
 mod wal;
 pub mod wal_fetch;

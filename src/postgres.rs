@@ -11,6 +11,7 @@
 //! - [`replication`]: base backups and WAL, over a connection of our own.
 //! - [`slot`]: what SQL knows about a replication slot.
 //! - [`control`]: the watched session beside a base backup.
+//! - [`wal_facts`]: what the server says of its WAL, its slots and its archiver.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
 pub mod child;
@@ -34,6 +35,7 @@ pub mod target;
 mod tls;
 mod token;
 pub mod users;
+pub mod wal_facts;
 
 pub use connect::Session;
 pub use conninfo::{ConnInfo, Environment};

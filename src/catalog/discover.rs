@@ -74,7 +74,7 @@ impl Repository {
         self.latest_of(cluster, None).await
     }
 
-    /// The same among backups of one kind.
+    /// The newest backup of one kind, or of any.
     pub async fn latest_of(&self, cluster: &ClusterName, kind: Option<Kind>) -> Result<(Backup, Vec<Finding>)> {
         let mut findings = Vec::new();
         let mut newest: Option<Backup> = None;
@@ -90,7 +90,7 @@ impl Repository {
         }
         match newest {
             Some(newest) => Ok((newest, findings)),
-            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone() })),
+            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone(), kind })),
         }
     }
 

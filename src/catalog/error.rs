@@ -1,6 +1,7 @@
 //! What can go wrong with a repository as a whole.
 
 use super::ClusterIdentity;
+use crate::format::manifest::Kind;
 use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName, Timeline};
 use crate::{keys, store};
 
@@ -35,10 +36,12 @@ pub enum Error {
         found: String,
     },
     /// The cluster has no backup.
-    #[error("cluster {cluster} has no backup")]
+    #[error("cluster {cluster} has no {}", kind.map_or_else(|| "backup".to_owned(), |kind| kind.to_string()))]
     NoBackup {
         /// The cluster.
         cluster: ClusterName,
+        /// Of this kind; `None` = of any.
+        kind: Option<Kind>,
     },
     /// No backup has this id.
     #[error("cluster {cluster} has no backup {backup}")]
@@ -151,6 +154,9 @@ impl Error {
             Self::Keys(error) => return error.hint(),
             Self::NoRepository { .. } => "check the repository URL, or run `stonewal init`".into(),
             Self::OtherRepository { .. } => "use the keys of this repository, or another prefix".into(),
+            Self::NoBackup { kind: Some(Kind::Base), .. } => {
+                "run `stonewal backup base`; `stonewal list` shows every cluster".into()
+            }
             Self::NoBackup { .. } => "run `stonewal backup dump`; `stonewal list` shows every cluster".into(),
             Self::UnknownBackup { .. } => "`stonewal list` shows the ids".into(),
             Self::Undecided { .. } => "run `stonewal list`: if the backup is listed it is whole, if not there is none".into(),

@@ -14,7 +14,7 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
-pub(super) use look::{List, Show, Verify};
+pub(super) use look::{List, Show, Status, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
@@ -119,6 +119,7 @@ pub(super) enum Command {
     List(List),
     Show(Show),
     Verify(Verify),
+    Status(Status),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

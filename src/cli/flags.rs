@@ -59,6 +59,15 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Wal(Wal::Push(args)) => {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
+        Command::Status(args) => set(
+            &mut flags,
+            &[
+                (&key::POSTGRES_URL, "--from", &args.from),
+                (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
+                (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
+                (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
+            ],
+        ),
         Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags

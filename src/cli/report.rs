@@ -11,6 +11,7 @@ mod jobs;
 mod list;
 mod setup;
 mod show;
+mod status;
 mod stream;
 mod verify;
 mod wal;

@@ -16,6 +16,7 @@ mod contents;
 mod ground;
 mod settings;
 mod source;
+mod streaming;
 mod worm;
 
 /// What to examine.
@@ -29,6 +30,8 @@ pub struct Options {
     pub source: Option<ConnInfo>,
     /// Where pg_dump is looked for.
     pub programs: Search,
+    /// The slot that WAL is streamed from.
+    pub slot: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
     pub probe: bool,
 }
@@ -119,7 +122,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         capabilities::check(&connected, immutability, &mut outcome).await;
     }
     if let Some(info) = options.source {
-        source::check(&info, &options.programs, &mut outcome).await;
+        source::check(&info, &options.programs, &options.slot, &mut outcome).await;
     }
     Ok(outcome)
 }

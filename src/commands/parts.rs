@@ -10,6 +10,7 @@ pub use crate::postgres::conninfo::carries_password;
 pub use crate::postgres::dump::DumpOptions;
 pub use crate::postgres::globals::GlobalsMode;
 pub use crate::postgres::programs::Search;
+pub use crate::postgres::slot::WalStatus;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
 pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, Result, Which};
 use crate::catalog::{Access, Backup, Finding, Repository};
 use crate::format::ClusterName;
+use crate::format::manifest::Kind;
 use crate::format::names::Names;
 use crate::store::{Lock, LockMode, Read as _};
 use crate::store::{S3, S3Options};
@@ -124,14 +125,15 @@ pub(super) async fn interruptible<T>(cancel: &CancellationToken, job: impl Futur
     }
 }
 
-/// Finds the backup that is meant.
+/// Finds the backup that is meant; the latest may be that of one kind.
 pub(super) async fn find(
     repository: &Repository,
     cluster: &ClusterName,
     which: &Which,
+    kind: Option<Kind>,
 ) -> Result<(Backup, Vec<Finding>)> {
     Ok(match which {
-        Which::Latest => repository.latest(cluster).await?,
+        Which::Latest => repository.latest_of(cluster, kind).await?,
         Which::Id(id) => repository.backup(cluster, id).await?,
     })
 }

@@ -104,11 +104,11 @@ async fn find_readable(
 ) -> Result<(Repository, Backup, DataKey, Vec<Finding>)> {
     let connected = Connected::to(options).await?;
     let repository = connected.open(access).await?;
-    let (backup, mut findings) = match which {
-        // The newest backup may be a base, which holds no SQL.
-        Which::Latest => repository.latest_of(cluster, Some(Kind::Dump)).await?,
-        Which::Id(_) => repository::find(&repository, cluster, which).await?,
-    };
+    let (backup, mut findings) = repository::find(&repository, cluster, which, Some(Kind::Dump)).await?;
+    if backup.clear().kind != Kind::Dump {
+        let id = &backup.clear().backup;
+        return Err(Error::Usage(format!("backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it")));
+    }
     findings.extend(repository.findings().iter().cloned());
     let key = repository.payload_key(&backup.clear().payload_key).await?;
     Ok((repository, backup, key, findings))

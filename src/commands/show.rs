@@ -44,7 +44,7 @@ pub struct Outcome {
 pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     let repository = connected.open(options.access).await?;
-    let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which).await?;
+    let (backup, mut findings) = repository::find(&repository, &options.cluster, &options.which, None).await?;
     findings.extend(repository.findings().iter().cloned());
     let sealed = match repository.sealed_part(&backup.manifest).await {
         Ok(sealed) => Some(sealed),

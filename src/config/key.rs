@@ -70,6 +70,9 @@ keys! {
     LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
     POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
     POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
+    STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
+    STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
+    STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }

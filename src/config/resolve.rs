@@ -14,7 +14,7 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, StreamSettings, WalMode, WalSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -47,6 +47,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
         },
         restore: restore(&environment)?,
+        status: status(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,
@@ -143,6 +144,16 @@ fn wal(read: &Reader<'_>) -> Result<WalSettings> {
         push_ahead: count(ahead(&key::WAL_PUSH_AHEAD)?),
         fetch_ahead: count(ahead(&key::WAL_FETCH_AHEAD)?),
         deadline: read.required(&key::WAL_DEADLINE, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
+    })
+}
+
+fn status(read: &Reader<'_>) -> Result<StatusSettings> {
+    let span = |key, min, max| read.required(key, |text| values::duration(text, min, max));
+    let second = Duration::from_secs(1);
+    Ok(StatusSettings {
+        max_lag: span(&key::STATUS_MAX_LAG, second, 31 * 24 * HOUR)?,
+        max_base_age: span(&key::STATUS_MAX_BASE_AGE, MINUTE, RETAIN_MAX)?,
+        min_lock: span(&key::STATUS_MIN_LOCK, second, RETAIN_MAX)?,
     })
 }
 

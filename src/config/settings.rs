@@ -37,6 +37,8 @@ pub struct Settings {
     pub stream: StreamSettings,
     /// The PostgreSQL to restore into.
     pub restore: RestoreSettings,
+    /// What is acceptable in a status.
+    pub status: StatusSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).
@@ -299,6 +301,17 @@ pub struct RestoreSettings {
     pub confirmed_pitr: bool,
     /// `RESTORE_DIR`.
     pub dir: Option<PathBuf>,
+}
+
+/// What is acceptable in a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusSettings {
+    /// For so long WAL may be on the server only.
+    pub max_lag: Duration,
+    /// So old may the newest base backup be.
+    pub max_base_age: Duration,
+    /// For so long must locks of what is needed last.
+    pub min_lock: Duration,
 }
 
 /// Logging.

@@ -1,6 +1,8 @@
 //! What SQL knows about a replication slot, on every version: who uses it and how much WAL it can still keep
 //! (PostgreSQL docs 54.19 "pg_replication_slots").
 
+use serde::Serialize;
+
 use super::{Error, Result, Session};
 use crate::format::Lsn;
 
@@ -27,7 +29,8 @@ pub struct SlotState {
 }
 
 /// `wal_status` of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum WalStatus {
     /// Within `max_wal_size`.
@@ -38,6 +41,19 @@ pub enum WalStatus {
     Unreserved,
     /// Gone; the slot is of no more use.
     Lost,
+}
+
+impl WalStatus {
+    /// Reads PostgreSQL's word for it.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "reserved" => Self::Reserved,
+            "extended" => Self::Extended,
+            "unreserved" => Self::Unreserved,
+            "lost" => Self::Lost,
+            _ => return None,
+        })
+    }
 }
 
 impl SlotState {
@@ -58,13 +74,7 @@ impl Session {
         let ask = |e| Error::sql("look at the replication slot", e);
         let Some(row) = self.client().query_opt(sql, &[&name]).await.map_err(ask)? else { return Ok(None) };
         let lsn = |at: usize| row.get::<_, Option<String>>(at).and_then(|text| text.parse().ok());
-        let wal_status = row.get::<_, Option<String>>(4).and_then(|text| match text.as_str() {
-            "reserved" => Some(WalStatus::Reserved),
-            "extended" => Some(WalStatus::Extended),
-            "unreserved" => Some(WalStatus::Unreserved),
-            "lost" => Some(WalStatus::Lost),
-            _ => None,
-        });
+        let wal_status = row.get::<_, Option<&str>>(4).and_then(WalStatus::parse);
         let keep_mib: Option<i64> = row.get(6);
         Ok(Some(SlotState {
             physical: row.get::<_, String>(0) == "physical",

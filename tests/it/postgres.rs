@@ -6,6 +6,7 @@ mod ledger;
 mod load;
 mod roundtrip;
 mod servers;
+mod wal_facts;
 
 use std::time::{Duration, Instant};
 

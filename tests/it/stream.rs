@@ -7,4 +7,6 @@ mod kills;
 mod outage;
 mod ready;
 mod stage;
+mod status;
+mod status_slots;
 mod synchronous;

@@ -50,6 +50,15 @@ fn every_key_is_in_the_reference_with_its_default() {
 }
 
 #[test]
+fn every_reason_of_a_status_is_in_the_runbook() {
+    let files = files();
+    let sources = rust(&files, "src/commands/status/health");
+    let names: Vec<&str> = sources.iter().flat_map(|source| reasons(&source.text)).collect();
+    assert!(names.len() > 15, "src/commands/status/health:1: the reasons were not understood, {} found", names.len());
+    check(&without_row(&names, &read("docs/RUNBOOK.md")));
+}
+
+#[test]
 fn every_module_is_on_the_map() {
     let map = read("docs/ARCHITECTURE.md");
     let lib = read("src/lib.rs");
@@ -96,6 +105,17 @@ fn unexplained(keys: &[(&str, Option<&str>)], readme: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Names of reasons: the first argument of `reasons.red` and `reasons.yellow`.
+fn reasons(text: &str) -> Vec<&str> {
+    let calls = ["reasons.red(", "reasons.yellow("].into_iter().flat_map(|call| text.split(call).skip(1));
+    calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()).collect()
+}
+
+fn without_row(names: &[&str], runbook: &str) -> Vec<Finding> {
+    let missing = names.iter().filter(|name| !runbook.lines().any(|row| row.starts_with(&format!("| `{name}` |"))));
+    missing.map(|name| Finding::new("docs/RUNBOOK.md", 1, format!("says nothing about the reason {name}"))).collect()
 }
 
 fn missing_codes(path: &str, text: &str) -> Vec<Finding> {
@@ -145,6 +165,9 @@ fn each_document_rule_can_fail() {
     assert_eq!(untested_invariants(&all[1..], &[(1, "")]), []);
     assert_eq!(untested_invariants(&all, &[(1, "")]).len(), 1);
     assert_eq!(dead_links("docs/x.md", "[a](../README.md#x) [b](https://a.b/c)\n[c](no-such.md)")[0].line, 2);
+    assert_eq!(reasons("reasons.red(\"a\", x); reasons.yellow(\n \"b-c\", y); reasons.red(x)"), ["a", "b-c"]);
+    assert_eq!(without_row(&["a", "b"], "| `a` | red |\nand `b` too"), without_row(&["b"], ""));
+    assert_eq!(without_row(&["b"], "").len(), 1);
     let line = "    A_B = \"a.b\", \"STONEWAL_A_B\", Some(\"x\"), \"x or y\";";
     assert_eq!(key(line), Some(("a.b", Some("x"))));
     assert_eq!(unexplained(&[("a.b", Some("x"))], "| `a.b` | `x` | x or y |"), []);

@@ -1,4 +1,4 @@
-//! `list`, `show`, `verify`.
+//! `list`, `show`, `verify`, `status`.
 
 use clap::Args;
 
@@ -68,4 +68,44 @@ pub(in crate::cli) struct Verify {
     /// All clusters, even if one is configured
     #[arg(long, conflicts_with_all = ["cluster", "backup"])]
     pub(in crate::cli) all_clusters: bool,
+}
+
+/// Tell whether the cluster can be recovered, up to when, and whether it will stay so
+///
+/// How far WAL is durable is measured in the bucket and compared with the server's position: never with what a streamer
+/// or an archiver believes to have done. Without a server (none configured, or --offline) only the bucket is looked at.
+///
+/// Exit code 0: green, all is well. 3: yellow, something will not stay well by itself. 1: red, what is written now may be
+/// lost or cannot be recovered. Every reason has a name; docs/RUNBOOK.md says what to do about each.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal status
+  stonewal status --json | jq -r '.reasons[] | .health + \" \" + .name + \": \" + .text'
+  stonewal status --max-lag 10s --offline
+
+The server may be asked by any role; GRANT pg_monitor lets it see everything. If WAL is streamed
+from a standby, name that standby: its slots and positions are the ones that count.
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file
+  REPLICATION_DATABASE_URL     the server; or DATABASE_URL, PG*
+  WAL_SLOT_NAME                the streamer's slot, or wal.slot
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_STATUS_*, AWS_*")]
+pub(in crate::cli) struct Status {
+    /// Do not ask the server
+    #[arg(long, conflicts_with = "from")]
+    pub(in crate::cli) offline: bool,
+    /// The server, without a password
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) from: Option<String>,
+    /// For so long WAL may be on the server only
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) max_lag: Option<String>,
+    /// So old may the newest base backup be
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) max_base_age: Option<String>,
+    /// For so long must locks of what is needed last
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) min_lock: Option<String>,
 }

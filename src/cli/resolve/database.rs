@@ -42,6 +42,11 @@ pub(in crate::cli) fn names_source(settings: &Settings) -> bool {
     settings.postgres.url.is_some() || variables.iter().any(|name| settings.environment.get(name).is_some())
 }
 
+/// Whether anyone said where the server for replication is.
+pub(in crate::cli) fn names_replication(settings: &Settings) -> bool {
+    names_source(settings) || settings.environment.get("REPLICATION_DATABASE_URL").is_some()
+}
+
 /// The database to restore into: named by flag or variable, never the source by default.
 pub(in crate::cli) fn restore_target(settings: &Settings, to: Option<&str>) -> Result<ConnInfo> {
     let url = to.or_else(|| settings.restore.url.as_ref().map(ExposeSecret::expose_secret));

@@ -1,13 +1,13 @@
-//! `list`, `show`, `verify`.
+//! `list`, `show`, `verify`, `status`.
 
 use super::Run;
 use crate::cli::Exit;
-use crate::cli::args::{List, Show, Verify};
+use crate::cli::args::{List, Show, Status, Verify};
 use crate::cli::failure::Result;
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::parts::Level;
-use crate::commands::{list, show, verify};
+use crate::commands::{list, show, status, verify};
 use crate::observe::{Phase, Progress};
 
 impl Run<'_> {
@@ -52,6 +52,27 @@ impl Run<'_> {
         progress.set_phase(Phase::Streaming);
         let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
         let outcome = watch(self.screen, &progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn status(&self, args: &Status) -> Result<Exit> {
+        let settings = self.settings;
+        let asks = !args.offline && resolve::names_replication(settings);
+        let limits = settings.status;
+        let options = status::Options {
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Look)?,
+            cluster: resolve::cluster(settings)?,
+            server: if asks { Some(resolve::replication(settings)?) } else { None },
+            slot: settings.stream.slot.clone(),
+            application_name: settings.stream.application_name.clone(),
+            thresholds: status::Thresholds {
+                max_lag: limits.max_lag,
+                max_base_age: limits.max_base_age,
+                min_lock: limits.min_lock,
+            },
+        };
+        let outcome = self.until_interrupted(Box::pin(status::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 }

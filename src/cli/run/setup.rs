@@ -29,6 +29,7 @@ impl Run<'_> {
             access: resolve::access_if_any(self.settings, Purpose::Look)?,
             source: named.then(|| resolve::connection(self.settings)).transpose()?,
             programs: resolve::search(self.settings),
+            slot: self.settings.stream.slot.clone(),
             probe: !args.no_probe,
         };
         let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;

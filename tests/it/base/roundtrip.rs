@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use stonewal::store::roles::Role;
+
 use super::world::{World, names, value};
 use crate::support::majors::postgres_majors;
 
@@ -93,4 +95,24 @@ fn tree(dir: &Path) -> Vec<(String, u64)> {
     }
     found.sort();
     found
+}
+
+/// Dumps and bases lie side by side; each command takes the latest of its own kind.
+#[tokio::test]
+async fn the_latest_dump_is_a_dump_whatever_came_after() {
+    let Some(world) = World::new("kinds").await else { return };
+    fill(&world).await;
+    let none = world.run_as(Role::Reader, "restore dump latest --to-stdout").await;
+    none.ends(1).says(&["cluster main has no dump", "stonewal backup dump"]);
+    let dump = format!("backup dump --globals no-passwords --json --from {}", world.url());
+    let dump = world.run_as(Role::Writer, &dump).await.good().json()["backup"].as_str().unwrap().to_owned();
+    let base = world.good_backup().await;
+    let latest = world.run_as(Role::Reader, "restore dump latest --to-stdout").await.good();
+    assert!(latest.stdout.contains("CREATE TABLE public.ledger"), "{}", latest.stderr);
+    let by_id = world.run_as(Role::Reader, &format!("restore dump {dump} --to-stdout")).await.good();
+    assert_eq!(by_id.stdout, latest.stdout);
+    let wrong = world.run_as(Role::Reader, &format!("restore dump {base} --to-stdout")).await;
+    wrong.ends(2).says(&["is a base", &format!("stonewal restore base {base}")]);
+    let shown = world.run_as(Role::Reader, "show latest --json").await.good().json();
+    assert!(shown.to_string().contains(&base), "show takes any kind");
 }

@@ -251,7 +251,8 @@ impl Stage {
 
     pub(super) fn doctor_options(&self, role: Role, access: Option<Access>) -> doctor::Options {
         let programs = self.source.search();
-        doctor::Options { repository: self.repository(role), access, source: None, programs, probe: true }
+        let slot = "stonewal".into();
+        doctor::Options { repository: self.repository(role), access, source: None, programs, slot, probe: true }
     }
 
     pub(super) async fn connected(&self, role: Role) -> Connected {

@@ -1,0 +1,86 @@
+//! When the locks of what is needed end. Asking every object would cost a request for each; a few tell enough, since locks
+//! of one kind are set alike: the newest base backup's manifest, the oldest WAL behind it, and the newest.
+
+use crate::catalog::each_entry;
+use crate::commands::Result;
+use crate::commands::status::bucket::Look;
+use crate::commands::status::facts::{LockEnd, Locks};
+use crate::commands::status::window::View;
+use crate::format::names::WalName;
+use crate::format::wal::{WalRange, piece_bytes};
+use crate::format::{Lsn, Timeline};
+use crate::store::{Entry, Lock, ObjectKey, Read as _, VersionId};
+
+pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
+    let mut locks = Locks::default();
+    let Some(base) = look.backups.bases.last() else { return Ok(locks) };
+    ask_one(look, &base.manifest.0, &base.manifest.1, &mut locks).await?;
+    for (timeline, range) in edges(look, view) {
+        if let Some(entry) = first_genuine(look, timeline, range).await? {
+            ask_one(look, &entry.key, &entry.version, &mut locks).await?;
+        }
+    }
+    Ok(locks)
+}
+
+/// The first and the last whole piece on the way from the newest base backup. Partials are locked briefly on purpose.
+fn edges(look: &Look<'_>, view: &View) -> Vec<(Timeline, WalRange)> {
+    let (Some(segment), Some(route)) = (look.segment(), &view.route) else { return Vec::new() };
+    let from = route.base.range.stop.floor(piece_bytes(segment));
+    let mut edges = Vec::new();
+    for leg in &route.legs {
+        let Some(coverage) = look.wal.timelines.get(&leg.timeline) else { continue };
+        for run in &coverage.pieces {
+            let (start, end) =
+                (run.start.max(from), run.end.min(leg.end.plus(piece_bytes(segment) - 1).floor(piece_bytes(segment))));
+            if start < end {
+                edges.push((leg.timeline, WalRange::piece(start, segment)));
+                edges.push((leg.timeline, WalRange::piece(Lsn::new(end.get() - 1), segment)));
+            }
+        }
+    }
+    let ends = edges.first().copied().into_iter().chain(edges.last().copied());
+    let mut ends: Vec<_> = ends.collect();
+    ends.dedup();
+    ends
+}
+
+/// The oldest version of a piece that is genuine.
+async fn first_genuine(look: &Look<'_>, timeline: Timeline, range: WalRange) -> Result<Option<Entry>> {
+    let names = look.repository.names();
+    let name = WalName::Piece { timeline, range, tag: None };
+    let mut entries = Vec::new();
+    each_entry(&*look.store, &names.wal(look.cluster, &name), |entry| {
+        let same = names.wal_of(look.cluster, entry.key.as_str()).is_some_and(|found| found.without_tag() == name);
+        if same && !entry.delete_marker && entries.len() < crate::limits::FIRST_VERSIONS_MAX {
+            entries.push(entry);
+        }
+    })
+    .await?;
+    entries.sort_by_key(|entry: &Entry| entry.last_modified);
+    for entry in entries {
+        match look.repository.wal_version_head(look.cluster, &entry).await {
+            Ok(_) => return Ok(Some(entry)),
+            Err(crate::catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn ask_one(look: &Look<'_>, key: &ObjectKey, version: &VersionId, locks: &mut Locks) -> Result<()> {
+    let head = look.store.head(key, version).await?;
+    locks.asked += 1;
+    match head.lock {
+        Some(Lock { retain_until, .. })
+            if locks.soonest.as_ref().is_none_or(|soonest| retain_until < soonest.until) =>
+        {
+            locks.soonest = Some(LockEnd { key: key.to_string(), until: retain_until });
+        }
+        Some(_) => {}
+        None => {
+            locks.unlocked.get_or_insert_with(|| key.to_string());
+        }
+    }
+    Ok(())
+}

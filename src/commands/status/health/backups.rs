@@ -1,0 +1,50 @@
+//! Is there a base backup to start from, is it recent, and will its lock last?
+
+use super::words::span;
+use super::{Evidence, Reasons, Thresholds, within};
+use crate::commands::status::lag::age;
+
+pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut Reasons) {
+    let bucket = evidence.bucket;
+    match bucket.newest_base() {
+        Some(base) => {
+            let old = age(base.backup.arrived_at, bucket.now);
+            if old > limits.max_base_age {
+                let most = span(limits.max_base_age);
+                let text = format!("the newest base backup is {} old (status.max_base_age is {most})", span(old));
+                reasons.yellow("base-old", text, "make one now, and see why the timer did not: `stonewal backup base`");
+            }
+        }
+        None => no_base(evidence, reasons),
+    }
+    if let Some(blocked) = bucket.blocked.as_ref() {
+        reasons.red("no-way", format!("recovery to the present cannot begin: {}", blocked.why), blocked.hint.clone());
+    }
+    if let Some(end) = bucket.locks.soonest.as_ref().filter(|end| within(end.until, limits.min_lock, bucket.now)) {
+        let left = age(bucket.now, end.until);
+        let when = if left.is_zero() { "has ended".into() } else { format!("ends in {}", span(left)) };
+        let text = format!("the lock of {} {when} (status.min_lock is {})", end.key, span(limits.min_lock));
+        reasons.yellow(
+            "lock-ends",
+            text,
+            "make a new base backup before it ends: it and the WAL after it get new locks",
+        );
+    }
+    if let Some(key) = bucket.locks.unlocked.as_ref().filter(|_| evidence.locked) {
+        let text = format!("{key} has no lock");
+        reasons.red("no-lock", text, "make a base backup now; then find out what wrote it without: `stonewal doctor`");
+    }
+}
+
+fn no_base(evidence: &Evidence<'_>, reasons: &mut Reasons) {
+    let bucket = evidence.bucket;
+    let text = match (&bucket.newest_dump, bucket.timelines.is_empty()) {
+        (Some(dump), true) => format!(
+            "there are dumps, the newest {} old, but no base backup: nothing after a dump can be restored",
+            span(age(dump.arrived_at, bucket.now))
+        ),
+        (_, false) => "there is WAL but no base backup: nothing can be restored from it".into(),
+        (None, true) => "there is neither a base backup nor WAL".into(),
+    };
+    reasons.red("no-base", text, "`stonewal backup base`");
+}
