@@ -7,4 +7,5 @@ mod pitr;
 mod refusals;
 mod roundtrip;
 mod sources;
+mod stops;
 mod world;

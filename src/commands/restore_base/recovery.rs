@@ -78,10 +78,8 @@ pub(super) fn settings(ending: &Ending, server_version: u32, note: &str) -> Resu
         let _ = writeln!(text, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
     };
     let (restore, end) = match ending.wal {
-        WalSource::Repository => {
-            (format!("sh {KEYS_DIR}/fetch \"%f\" \"%p\""), format!("rm -rf {KEYS_DIR} {AHEAD_DIR}"))
-        }
-        WalSource::Local => (format!("cp {LOCAL_WAL_DIR}/%f \"%p\""), format!("rm -rf {LOCAL_WAL_DIR}")),
+        WalSource::Repository => (repository_command(), format!("rm -rf {KEYS_DIR} {AHEAD_DIR}")),
+        WalSource::Local => (local_command(), format!("rm -rf {LOCAL_WAL_DIR}")),
         WalSource::None => ("false".into(), String::new()),
     };
     set("restore_command", &restore);
@@ -114,6 +112,21 @@ pub(super) fn settings(ending: &Ending, server_version: u32, note: &str) -> Resu
     set("recovery_target_timeline", &ending.timeline.map_or("current".into(), |timeline| timeline.to_string()));
     set("recovery_target_action", &ending.action.to_string());
     Ok(text)
+}
+
+/// PostgreSQL takes an exit code up to 125 for "there is no such file" and ends recovery there, and a shell says 2 of a script
+/// that it cannot open: we look first, and say 126, at which PostgreSQL stops.
+fn repository_command() -> String {
+    let script = format!("{KEYS_DIR}/fetch");
+    format!("if [ -f {script} ] && [ -r {script} ]; then exec sh {script} \"%f\" \"%p\"; else exit 126; fi")
+}
+
+/// Absent is only what a directory that can be looked into does not have.
+fn local_command() -> String {
+    let dir = LOCAL_WAL_DIR;
+    format!(
+        "if [ -f {dir}/%f ]; then cp {dir}/%f \"%p\" || exit 126; elif [ -d {dir} ] && [ -x {dir} ]; then exit 1; else exit 126; fi"
+    )
 }
 
 /// What `wal fetch` needs on the host of the restored server.
@@ -179,8 +192,8 @@ impl FetchKeys<'_> {
         secret_file(&dir.join("fetch"), self.script().expose_secret(), owner)
     }
 
-    /// Run by PostgreSQL in its data directory. Our exit code is the script's, and one without the script is 127, at which
-    /// PostgreSQL stops as well.
+    /// Run by PostgreSQL in its data directory. Our exit code is the script's; without our program it is 127, at which
+    /// PostgreSQL stops.
     fn script(&self) -> SecretString {
         let mut text = String::from("# restore_command of this recovery; removed when it ends.\n");
         for (name, value) in self.credentials() {
@@ -237,7 +250,7 @@ mod tests {
         for name in ["", "_lsn", "_xid", "_name"] {
             assert!(at(&format!("recovery_target{name} = ''")) < set);
         }
-        at("restore_command = 'sh pg_wal/stonewal.recovery/fetch \"%f\" \"%p\"'");
+        at("then exec sh pg_wal/stonewal.recovery/fetch \"%f\" \"%p\"; else exit 126; fi'");
         at("recovery_target_inclusive = 'off'");
         at("recovery_prefetch = 'off'");
         at("recovery_target_timeline = '3'");
