@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{Error, Result, Stamp};
-use crate::catalog::{self, Partial, Repository};
+use crate::catalog::{self, Partial, Repository, WalObject};
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{self, ClusterName, Lsn, Timeline};
@@ -14,8 +14,8 @@ use crate::store;
 pub(super) enum Found {
     /// All of it.
     Whole,
-    /// Its beginning, and nothing behind it on the timeline.
-    Unfinished,
+    /// So many bytes of its beginning, and nothing behind them on the timeline.
+    Unfinished(u64),
     /// Nothing, and nothing behind it on the timeline.
     Nothing,
 }
@@ -29,7 +29,7 @@ pub(super) async fn segment(
     stamp: &Stamp,
     output: &Output,
 ) -> Result<Found> {
-    let search = Search { repository, cluster, timeline };
+    let search = Search { repository, cluster, timeline, system_identifier: stamp.system_identifier };
     let size = stamp.segment_bytes;
     let end = start.plus(size.bytes());
     let mut at = start;
@@ -38,11 +38,13 @@ pub(super) async fn segment(
         let offset = at.since(start);
         let name = |timeline| WalName::Piece { timeline, range: piece, tag: None };
         if let Some(found) = repository.wal_object(cluster, &name(timeline)).await? {
+            search.check(&found)?;
             output.write(repository, found, offset).await?;
         } else if piece_bytes(size) < size.bytes()
             && let Some(older) = search.owner(piece).await?
             && let Some(found) = repository.wal_object(cluster, &name(older)).await?
         {
+            search.check(&found)?;
             output.write(repository, found, offset).await?;
         } else {
             let reached = search.partials(piece, start, output).await?;
@@ -61,16 +63,27 @@ pub(super) async fn segment(
         let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
         return Err(Error::Gap { timeline, missing: missing.to_string() });
     }
-    Ok(if at == start { Found::Nothing } else { Found::Unfinished })
+    Ok(if at == start { Found::Nothing } else { Found::Unfinished(at.since(start)) })
 }
 
 struct Search<'a> {
     repository: &'a Repository,
     cluster: &'a ClusterName,
     timeline: Timeline,
+    system_identifier: u64,
 }
 
 impl Search<'_> {
+    /// Refuses WAL of another PostgreSQL cluster.
+    fn check(&self, found: &WalObject) -> Result<()> {
+        let there = found.head.header().system_identifier;
+        if there == self.system_identifier {
+            return Ok(());
+        }
+        let why = format!("{} is of the cluster with system identifier {there}", found.key);
+        Err(format::Error::Malformed { what: "WAL object", why }.into())
+    }
+
     /// The older timeline on which a piece lies that is wholly before our timeline began: segments longer than a piece are
     /// stored on the new timeline only from the piece on in which it branched off.
     async fn owner(&self, piece: WalRange) -> Result<Option<Timeline>> {
@@ -91,6 +104,7 @@ impl Search<'_> {
             let partial = left.swap_remove(longest);
             match self.repository.wal_version(self.cluster, &partial.entry).await {
                 Ok(found) => {
+                    self.check(&found)?;
                     let key = self.repository.wal_key(&found.head).await?;
                     let plain = open_wal_whole(&found.head, found.object, &key).await?;
                     let known = usize::try_from(at.since(partial.range.start)).unwrap_or(usize::MAX);
