@@ -1,8 +1,8 @@
 //! `stonewal wal stream`: the server's WAL, as it is written, into the bucket.
 //!
-//! [`ready`] proves server and bucket, [`way`] finds the timelines and [`stored`] what of them is in the bucket already;
-//! [`life`] goes through connections, failovers and outages, [`session`] through one connection. [`sender`] seals and
-//! stores, [`report`] tells the server what is durable, and [`gap`] writes down what is lost.
+//! `ready` proves server and bucket, `way` finds the timelines and `stored` what of them is in the bucket already;
+//! `life` goes through connections, failovers and outages, `session` through one connection. `sender` seals and
+//! stores, `report` tells the server what is durable, and `gap` writes down what is lost.
 
 use std::time::Duration;
 
