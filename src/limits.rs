@@ -46,6 +46,9 @@ pub const MEMORY_BUDGET_DEFAULT: usize = 192 << 20;
 /// Longest piece of WAL that is one object, in bytes: PostgreSQL's usual segment. Longer segments are several pieces.
 pub const WAL_PIECE_BYTES_MAX: usize = 16 << 20;
 
+/// Usual size of a WAL page, PostgreSQL's `XLOG_BLCKSZ`.
+pub const WAL_PAGE_BYTES: usize = 8192;
+
 /// Header of a WAL object with its signature: what is fetched to know an object without its body.
 pub const WAL_HEAD_BYTES_MAX: usize = 8 << 10;
 

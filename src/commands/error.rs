@@ -125,7 +125,7 @@ pub enum Error {
         missing: String,
     },
     /// The record of a cluster is gone, so the size of its segments is not known.
-    #[error("cluster {cluster} has WAL but no cluster record")]
+    #[error("there is no record of a cluster {cluster}, so what WAL it has cannot be said")]
     NoClusterRecord {
         /// The cluster.
         cluster: String,
@@ -164,7 +164,7 @@ impl Error {
             }
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
-            Self::NoClusterRecord { .. } => "any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
+            Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::Target { way_out, .. } => way_out.clone(),
             Self::Unreachable(refusal) => refusal.hint(),

@@ -9,6 +9,7 @@ mod assemble;
 mod output;
 mod spool;
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use tokio::time::{Instant, sleep};
 use super::{Connected, Error, RepositoryOptions, Result};
 use crate::catalog::{self, Access, Repository};
 use crate::format::names::WalName;
-use crate::format::wal::ClusterRecord;
-use crate::format::{ClusterName, SegmentName, WalFileName};
+use crate::format::wal::{ClusterRecord, finished_bytes};
+use crate::format::{ClusterName, Lsn, SegmentName, WalFileName};
 use crate::limits::{WAL_FETCH_PAUSE_SECONDS_MAX, WAL_FETCH_TRIES};
 use assemble::Found;
 use output::Output;
@@ -156,7 +157,7 @@ impl Fetch {
     }
 
     async fn segment(&mut self, segment: SegmentName) -> Result<Outcome> {
-        let Some(stamp) = self.stamp().await? else { return Ok(Outcome::Absent) };
+        let stamp = self.stamp().await?;
         let start = segment.start(stamp.segment_bytes).ok_or_else(|| {
             Error::Usage(format!("there is no {segment} with segments of {} bytes", stamp.segment_bytes.bytes()))
         })?;
@@ -165,8 +166,13 @@ impl Fetch {
         let found = assemble::segment(&self.repository, &self.cluster, segment.timeline, start, &stamp, &output).await;
         let outcome = match found {
             Ok(Found::Whole) => Outcome::Written,
-            Ok(Found::Unfinished) => Outcome::Unfinished,
-            Ok(Found::Nothing) | Err(Error::Gap { .. }) if self.holds_locally(segment, &stamp) => Outcome::Local,
+            // PostgreSQL puts what it is given over what it has, which may be longer.
+            Ok(Found::Unfinished(bytes)) if output.is_beginning_of(self.local(segment, &stamp).as_deref(), bytes) => {
+                Outcome::Local
+            }
+            Ok(Found::Unfinished(_)) => Outcome::Unfinished,
+            Ok(Found::Nothing) if self.local(segment, &stamp).is_some() => Outcome::Local,
+            Err(Error::Gap { .. }) if self.holds_to_the_end(segment, &stamp, start) => Outcome::Local,
             Ok(Found::Nothing) => Outcome::Absent,
             Err(error) => return Err(error),
         };
@@ -187,21 +193,17 @@ impl Fetch {
         Ok(outcome)
     }
 
-    /// What is known of the cluster: from an earlier call, else from the cluster record. `None` if nothing was ever stored.
-    async fn stamp(&mut self) -> Result<Option<Stamp>> {
+    /// What is known of the cluster: from an earlier call, else from the cluster record. Without one, the cluster or the prefix
+    /// is another than was meant, or the record was lost; neither proves that there is no WAL.
+    async fn stamp(&mut self) -> Result<Stamp> {
         if let Some(stamp) = self.spool.stamp() {
-            return Ok(Some(stamp));
+            return Ok(stamp);
         }
         if self.record.is_none() {
             self.record = self.repository.cluster_record(&self.cluster).await?;
         }
-        match &self.record {
-            Some(record) => Ok(Some(self.spool.stamp_of(record))),
-            None if self.repository.has_wal(&self.cluster).await? => {
-                Err(Error::NoClusterRecord { cluster: self.cluster.to_string() })
-            }
-            None => Ok(None),
-        }
+        let missing = || Error::NoClusterRecord { cluster: self.cluster.to_string() };
+        self.record.as_ref().map(|record| self.spool.stamp_of(record)).ok_or_else(missing)
     }
 
     fn look_ahead(&self, segment: SegmentName, stamp: &Stamp) -> Option<ahead::Ahead> {
@@ -212,9 +214,18 @@ impl Fetch {
         Some(ahead::Ahead::start(&self.repository, &self.cluster, stamp, missing, &self.spool))
     }
 
-    /// Whether `pg_wal` itself has the whole segment.
-    fn holds_locally(&self, segment: SegmentName, stamp: &Stamp) -> bool {
-        spool::is_whole(&directory(&self.to).join(segment.to_string()), segment, stamp)
+    /// The segment as `pg_wal` itself has it, if it is the right one; how far it was ever filled, that does not say.
+    fn local(&self, segment: SegmentName, stamp: &Stamp) -> Option<PathBuf> {
+        let path = directory(&self.to).join(segment.to_string());
+        spool::is_whole(&path, segment, stamp).then_some(path)
+    }
+
+    /// Whether `pg_wal` has the segment with every page written. One that was filled half, as a standby leaves it that began to
+    /// stream in the next one, would be read to its torn end and taken for the end of all WAL.
+    fn holds_to_the_end(&self, segment: SegmentName, stamp: &Stamp, start: Lsn) -> bool {
+        let file = self.local(segment, stamp).and_then(|path| std::fs::File::open(path).ok());
+        let pages = file.and_then(|file| finished_bytes(start, BufReader::with_capacity(1 << 20, file)).ok());
+        pages == Some(stamp.segment_bytes.bytes())
     }
 }
 

@@ -129,9 +129,15 @@ async fn push_directory(options: Options, directory: &Path) -> Result<Outcome> {
     let ready = push.begin(first).await?;
     let stored = push.repository.wal(&push.cluster).await?;
     let mut outcome = Outcome { directory: true, ..Outcome::default() };
-    let (there, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(&stored));
-    for file in there {
-        outcome.add(file.name, Ok(false));
+    let (named, mut missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(&stored));
+    // A name is no proof: the content is compared, and what differs is told.
+    let comparing = stream::iter(named).map(|file| async { (push.has(&file).await, file) });
+    let compared: Vec<_> = comparing.buffered(WAL_PUSHES).collect().await;
+    for (there, file) in compared {
+        match there {
+            Ok(false) => missing.push(file),
+            there => outcome.add(file.name, there.map(|_| false)),
+        }
     }
     for (name, pushed) in ready.push_all(missing).await {
         outcome.add(name, pushed);
@@ -181,7 +187,9 @@ impl Push {
             Some(identity) => identity,
             None => self.known_identity(file).await?,
         };
-        let lock = || self.connected.lock().ok().flatten();
+        // The store's clock is exact once it has answered; a lock there is in any case.
+        let first = self.connected.lock()?;
+        let lock = || self.connected.lock().unwrap_or(first);
         let record = cluster_record(&**store, &self.repository, &self.cluster, identity, lock).await?;
         let now = store.clock().now();
         let run = begin_run(&self.repository, &self.cluster, identity.system_identifier, self.encoding, now)?;

@@ -69,6 +69,8 @@ pub struct TimelineReport {
     pub windows: Vec<Window>,
     /// WAL at the end that is not yet a whole piece.
     pub tail: Option<Window>,
+    /// What is missing: between the windows, and where the timeline begins or is left.
+    pub holes: Vec<Window>,
     /// Names of the segments that are missing, wholly or in part.
     pub missing: Vec<String>,
     /// How many they are, beyond those named.
@@ -112,9 +114,8 @@ impl From<WalRange> for Window {
 impl TimelineReport {
     /// Whether every hole was recorded when it came about: then somebody was told.
     pub fn is_acknowledged(&self) -> bool {
-        let holes = self.windows.windows(2).map(|pair| (pair[0].end, pair[1].start));
-        let recorded = |(start, end)| self.gaps.iter().any(|gap| gap.start <= start && end <= gap.end);
-        self.windows.len() > 1 && holes.into_iter().all(recorded)
+        let recorded = |hole: &Window| self.gaps.iter().any(|gap| gap.start <= hole.start && hole.end <= gap.end);
+        self.holes.iter().all(recorded)
     }
 }
 
@@ -164,8 +165,9 @@ pub async fn verify_wal(
 
 fn report(catalog: &WalCatalog, coverage: &TimelineCoverage, segment: Option<SegmentSize>) -> TimelineReport {
     let (mut missing, mut missing_count) = (Vec::new(), 0);
+    let holes = segment.map(|size| holes(catalog, coverage, size)).unwrap_or_default();
     if let Some(size) = segment {
-        for hole in holes(catalog, coverage, size) {
+        for hole in &holes {
             let bytes = size.bytes();
             let (first, last) = (hole.start.get() / bytes, hole.end.get().div_ceil(bytes));
             missing_count += last - first;
@@ -186,6 +188,7 @@ fn report(catalog: &WalCatalog, coverage: &TimelineCoverage, segment: Option<Seg
         parent: coverage.history.as_ref().and_then(crate::format::wal::History::parent),
         windows: coverage.windows.iter().copied().map(Window::from).collect(),
         tail: coverage.tail().map(Window::from),
+        holes: holes.into_iter().map(Window::from).collect(),
         missing,
         missing_count,
         gaps: coverage.gaps.iter().map(gap).collect(),

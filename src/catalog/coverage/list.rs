@@ -10,9 +10,9 @@ use crate::catalog::listing::{entries_after, folders, read_small};
 use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{GapRecord, History, WalContent, WalHead, WalRange, piece_bytes};
-use crate::format::{ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
+use crate::format::{self, ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
 use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX, WAL_WINDOWS_MAX};
-use crate::store::{Entry, ListQuery};
+use crate::store::{self, Entry, ListQuery};
 
 /// A listed partial, or a piece under an alternate name: what its name says, nothing more.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Repository {
         let has_history = self.list_pieces(cluster, &mut coverage, segment, findings).await?;
         self.trim(cluster, &mut coverage, segment).await?;
         coverage.windows.clone_from(&coverage.pieces);
-        self.add_partials(cluster, &mut coverage, segment).await?;
+        self.add_partials(cluster, &mut coverage, segment, findings).await?;
         if has_history {
             coverage.history = self.history(cluster, timeline).await?;
         }
@@ -86,7 +86,9 @@ impl Repository {
             }
             match self.names.wal_of(cluster, entry.key.as_str()) {
                 Some(WalName::Piece { range, .. })
-                    if segment.is_none_or(|segment| range.is_piece(segment)) && pieces.len() < WAL_WINDOWS_MAX =>
+                    // What goes on where the last window ends takes no room, whatever was planted before it.
+                    if segment.is_none_or(|segment| range.is_piece(segment))
+                        && (pieces.len() < WAL_WINDOWS_MAX || pieces.last().is_some_and(|last| last.end >= range.start)) =>
                 {
                     merge_ranges(pieces, range);
                 }
@@ -149,6 +151,7 @@ impl Repository {
         cluster: &ClusterName,
         coverage: &mut TimelineCoverage,
         segment: Option<SegmentSize>,
+        findings: &mut Vec<Finding>,
     ) -> Result<()> {
         let Some(bytes) = segment.map(piece_bytes) else { return Ok(()) };
         let mut holes = coverage.holes();
@@ -160,7 +163,12 @@ impl Repository {
         }
         for hole in holes {
             let floor = WalRange { start: hole.start.floor(bytes), end: hole.end };
-            let partials = self.partials(cluster, coverage.timeline, floor).await?;
+            let (partials, all) = self.list_partials(cluster, coverage.timeline, floor).await?;
+            if !all && findings.len() < FINDINGS_MAX {
+                let folder = self.names.wal_partials(cluster, coverage.timeline);
+                let what = "there are more partials in one place than are looked at";
+                findings.push(Finding::new(FindingKind::Stray, folder, None, what));
+            }
             let unknown: Vec<Partial> = partials.into_iter().filter(|partial| !coverage.holds(partial.range)).collect();
             let read =
                 |partial: Partial| async move { (self.wal_version_head(cluster, &partial.entry).await, partial) };
@@ -179,17 +187,37 @@ impl Repository {
         Ok(())
     }
 
-    /// The listed partials that begin within `range`, by position.
+    /// The listed partials that begin within `range`, by position; an error if there are more than are looked at.
     pub async fn partials(&self, cluster: &ClusterName, timeline: Timeline, range: WalRange) -> Result<Vec<Partial>> {
+        match self.list_partials(cluster, timeline, range).await? {
+            (found, true) => Ok(found),
+            (found, false) => {
+                let (claimed, max) = (found.len() as u64 + 1, WAL_PARTIALS_MAX as u64);
+                Err(format::Error::Absurd { what: "number of partials in one place", claimed, max }.into())
+            }
+        }
+    }
+
+    /// The same, and whether these are all.
+    async fn list_partials(
+        &self,
+        cluster: &ClusterName,
+        timeline: Timeline,
+        range: WalRange,
+    ) -> Result<(Vec<Partial>, bool)> {
         let folder = self.names.wal_partials(cluster, timeline);
         let after = format!("{folder}{}", range.start.name());
         let query = ListQuery { prefix: folder, by_folder: false };
-        let mut found: Vec<Partial> = Vec::new();
+        let (mut found, mut all) = (Vec::<Partial>::new(), true);
         entries_after(&*self.store, &query, Some(after), |entry| {
             let Some(WalName::Partial { range: part, .. }) = self.names.wal_of(cluster, entry.key.as_str()) else {
                 return ControlFlow::Continue(());
             };
-            if part.start >= range.end || found.len() >= WAL_PARTIALS_MAX {
+            if part.start >= range.end {
+                return ControlFlow::Break(());
+            }
+            if found.len() >= WAL_PARTIALS_MAX {
+                all = false;
                 return ControlFlow::Break(());
             }
             if !entry.delete_marker {
@@ -202,12 +230,7 @@ impl Repository {
             ControlFlow::Continue(())
         })
         .await?;
-        Ok(found)
-    }
-
-    /// Whether there is a folder of WAL.
-    pub async fn has_wal(&self, cluster: &ClusterName) -> Result<bool> {
-        Ok(!folders(&*self.store, &self.names.wal_timelines(cluster)).await?.is_empty())
+        Ok((found, all))
     }
 
     /// Where genuine WAL of `timeline` goes on behind `at`, or was noticed to be missing; `None` if it ends there.
@@ -245,7 +268,8 @@ impl Repository {
             after = last.key.to_string();
             for (range, _) in &batch {
                 let name = WalName::Piece { timeline, range: *range, tag: None };
-                if told(self.wal_head_of(cluster, &name).await)?.is_some() {
+                // Only what is nothing like ours is nothing: what cannot be read or believed may be WAL.
+                if self.wal_head_of(cluster, &name).await?.is_some() {
                     let start = range.start.max(at);
                     return Ok(Some(nearest.map_or(start, |nearest| nearest.min(start))));
                 }
@@ -253,8 +277,13 @@ impl Repository {
         }
     }
 
+    /// Whether a partial is ours; an error if it may be.
     async fn is_genuine(&self, cluster: &ClusterName, entry: &Entry) -> Result<bool> {
-        Ok(told(self.wal_version_head(cluster, entry).await.map(Some))?.is_some())
+        match self.wal_version_head(cluster, entry).await {
+            Ok(_) => Ok(true),
+            Err(Error::Format(format::Error::NotOurs(_)) | Error::Store(store::Error::NotFound { .. })) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn gaps(

@@ -184,3 +184,22 @@ async fn one_name_is_one_cluster() {
     let reader = open(store.clone(), recovery()).await.unwrap();
     assert!(reader.cluster_record(&cluster()).await.unwrap().is_some());
 }
+
+/// Of more partials than are looked at, none is silently left out.
+#[tokio::test]
+async fn i10_too_many_partials_are_an_error() {
+    let store = Arc::new(bucket(200_000));
+    let reader = open(store.clone(), recovery()).await.unwrap();
+    let timeline = Timeline::new(1).unwrap();
+    let all = WalRange { start: Lsn::new(0), end: Lsn::new(1 << 20) };
+    for number in 0..=crate::limits::WAL_PARTIALS_MAX as u64 {
+        let range = WalRange { start: Lsn::new(number), end: Lsn::new(number + 1) };
+        let name = WalName::Partial { timeline, range, tag: crate::format::Tag::new([1; 8]) };
+        plant(&store, &ObjectKey::new(names().wal(&cluster(), &name)), &b""[..]).await;
+        if number + 1 == crate::limits::WAL_PARTIALS_MAX as u64 {
+            assert!(reader.partials(&cluster(), timeline, all).await.is_ok());
+        }
+    }
+    let refused = reader.partials(&cluster(), timeline, all).await;
+    assert!(matches!(refused, Err(Error::Format(format::Error::Absurd { .. }))));
+}

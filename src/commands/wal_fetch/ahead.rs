@@ -93,6 +93,9 @@ impl Job {
             let piece = WalRange::piece(Lsn::new(start.get() + number * piece_bytes(size)), size);
             let name = WalName::Piece { timeline: segment.timeline, range: piece, tag: None };
             let Some(found) = self.repository.wal_at_once(&self.cluster, &name).await else { return Ok(false) };
+            if found.head.header().system_identifier != self.stamp.system_identifier {
+                return Ok(false);
+            }
             let output = match &mut output {
                 Some(output) => output,
                 none => none.insert(Output::create(self.spool.folder())?),

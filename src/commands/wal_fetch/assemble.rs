@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{Error, Result, Stamp};
-use crate::catalog::{self, Partial, Repository};
+use crate::catalog::{self, Partial, Repository, WalObject};
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{self, ClusterName, Lsn, Timeline};
@@ -14,8 +14,8 @@ use crate::store;
 pub(super) enum Found {
     /// All of it.
     Whole,
-    /// Its beginning, and nothing behind it on the timeline.
-    Unfinished,
+    /// So many bytes of its beginning, and nothing behind them on the timeline.
+    Unfinished(u64),
     /// Nothing, and nothing behind it on the timeline.
     Nothing,
 }
@@ -32,7 +32,7 @@ pub(super) async fn segment(
     stamp: &Stamp,
     output: &Output,
 ) -> Result<Found> {
-    let search = Search { repository, cluster, timeline };
+    let search = Search { repository, cluster, timeline, system_identifier: stamp.system_identifier };
     let end = start.plus(stamp.segment_bytes.bytes());
     let mut before = start;
     for moves in 0.. {
@@ -43,10 +43,10 @@ pub(super) async fn segment(
         }
         match repository.wal_beyond(cluster, timeline, at).await? {
             None if at == start => return Ok(Found::Nothing),
-            None => return Ok(Found::Unfinished),
+            None => return Ok(Found::Unfinished(at.since(start))),
             // It goes on right there: a streamer is at work, and what was read is all there was a moment ago.
             Some(beyond) if beyond == at && at > before && moves < MOVES_MAX => before = at,
-            Some(beyond) if beyond == at && at > before => return Ok(Found::Unfinished),
+            Some(beyond) if beyond == at && at > before => return Ok(Found::Unfinished(at.since(start))),
             Some(beyond) if beyond == at && moves == 0 => {}
             Some(beyond) => {
                 let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
@@ -61,6 +61,7 @@ struct Search<'a> {
     repository: &'a Repository,
     cluster: &'a ClusterName,
     timeline: Timeline,
+    system_identifier: u64,
 }
 
 impl Search<'_> {
@@ -74,11 +75,13 @@ impl Search<'_> {
             let offset = at.since(start);
             let name = |timeline| WalName::Piece { timeline, range: piece, tag: None };
             if let Some(found) = repository.wal_object(cluster, &name(self.timeline)).await? {
+                self.check(&found)?;
                 output.write(repository, found, offset).await?;
             } else if piece_bytes(size) < size.bytes()
                 && let Some(older) = self.owner(piece).await?
                 && let Some(found) = repository.wal_object(cluster, &name(older)).await?
             {
+                self.check(&found)?;
                 output.write(repository, found, offset).await?;
             } else {
                 let reached = self.partials(piece, start, output).await?;
@@ -89,6 +92,16 @@ impl Search<'_> {
             at = piece.end;
         }
         Ok(at)
+    }
+
+    /// Refuses WAL of another PostgreSQL cluster.
+    fn check(&self, found: &WalObject) -> Result<()> {
+        let there = found.head.header().system_identifier;
+        if there == self.system_identifier {
+            return Ok(());
+        }
+        let why = format!("{} is of the cluster with system identifier {there}", found.key);
+        Err(format::Error::Malformed { what: "WAL object", why }.into())
     }
 
     /// The older timeline on which a piece lies that is wholly before our timeline began: segments longer than a piece are
@@ -111,6 +124,7 @@ impl Search<'_> {
             let partial = left.swap_remove(longest);
             match self.repository.wal_version(self.cluster, &partial.entry).await {
                 Ok(found) => {
+                    self.check(&found)?;
                     let key = self.repository.wal_key(&found.head).await?;
                     let plain = open_wal_whole(&found.head, found.object, &key).await?;
                     let known = usize::try_from(at.since(partial.range.start)).unwrap_or(usize::MAX);

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Error, Result};
 use crate::catalog::{self, Repository, WalObject};
+use crate::limits::WAL_PAGE_BYTES;
 use crate::pipeline::open_wal;
 
 /// A file under a temporary name in the directory where it will lie; removed when dropped.
@@ -45,6 +46,30 @@ impl Output {
     /// Makes it `bytes` long; what was not written is zeros.
     pub(super) fn set_length(&self, bytes: u64) -> Result<()> {
         self.file.set_len(bytes).map_err(|error| fault(&self.path, &error))
+    }
+
+    /// Whether `other` begins with the first `bytes` of this one. Zeros at their end do not count: what was stored page by page
+    /// ends with the rest of a page that was not written yet.
+    pub(super) fn is_beginning_of(&self, other: Option<&Path>, bytes: u64) -> bool {
+        let same = |path: &Path| -> std::io::Result<bool> {
+            let other = std::fs::File::open(path)?;
+            let (mut ours, mut theirs) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+            let last = usize::try_from(bytes).unwrap_or(usize::MAX).min(WAL_PAGE_BYTES);
+            self.file.read_exact_at(&mut ours[..last], bytes - last as u64)?;
+            let zeros = ours[..last].iter().rev().take_while(|byte| **byte == 0).count();
+            let (mut at, bytes) = (0, bytes - zeros as u64);
+            while at < bytes {
+                let part = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ours.len());
+                self.file.read_exact_at(&mut ours[..part], at)?;
+                other.read_exact_at(&mut theirs[..part], at)?;
+                if ours[..part] != theirs[..part] {
+                    return Ok(false);
+                }
+                at += part as u64;
+            }
+            Ok(true)
+        };
+        other.is_some_and(|path| same(path).unwrap_or(false))
     }
 
     /// Makes it durable and gives it its name.

@@ -4,10 +4,10 @@
 //! little-endian but for a few; a segment of the other order is named as such and not guessed at.
 
 use crate::format::{Error, Lsn, Result, SegmentName, SegmentSize, Timeline};
+use crate::limits::WAL_PAGE_BYTES;
 
 /// Usual size of a page, `XLOG_BLCKSZ`.
-pub(super) const PAGE_BYTES: u64 = 8192;
-const PAGE_BYTES_HERE: usize = 8192;
+pub(super) const PAGE_BYTES: u64 = WAL_PAGE_BYTES as u64;
 pub(super) const SHORT_BYTES: usize = 24;
 pub(super) const LONG_BYTES: usize = 40;
 
@@ -99,14 +99,14 @@ impl SegmentHeader {
 
 /// Whether bytes begin with a page that says that it is the one at `start`, or with zeros, as what follows a switch of the segment.
 pub fn begins_with_page_at(bytes: &[u8], start: Lsn) -> bool {
-    let page = bytes.get(..PAGE_BYTES_HERE).unwrap_or(bytes);
+    let page = bytes.get(..WAL_PAGE_BYTES).unwrap_or(bytes);
     PageHeader::read(bytes).is_some_and(|header| header.address == start.get()) || page.iter().all(|byte| *byte == 0)
 }
 
 /// How much of a segment that starts at `start` was ever written: everything up to the last page that bears its own address.
 /// The rest is what the file held before. Reads to the first page that does not.
 pub fn finished_bytes(start: Lsn, mut segment: impl std::io::Read) -> std::io::Result<u64> {
-    let mut page = [0; PAGE_BYTES_HERE];
+    let mut page = [0; WAL_PAGE_BYTES];
     let mut finished = 0;
     loop {
         let mut filled = 0;

@@ -58,7 +58,7 @@ async fn bases_are_listed_shown_and_verified() {
     }
     // The latest dump is none of them.
     let dump = world.run_as(Role::Reader, "restore dump latest --to-stdout").await;
-    dump.ends(1).says(&["cluster main has no backup", "stonewal backup dump"]);
+    dump.ends(1).says(&["cluster main has no dump", "stonewal backup dump"]);
     let plan = world.restore("--plan").await.ends(0);
     plan.says(&["plan of a recovery to the end of the stored WAL", &id, "window", "TIMELINE"]);
 }

@@ -77,6 +77,12 @@ async fn i04_overlays_markers_and_planted_names_change_nothing() {
     let said = world.fetch(&next, "restored").await;
     assert_eq!(said.code(), Some(126), "{}", said.stderr);
 
+    // The same far behind the end: whether WAL goes on there cannot be said, so it is not said that it ends here.
+    let far = format!("{}{:08X}", &names[3][..16], number(&names[3]) + 3);
+    plant(&world, &key(number(&names[3]) + 5), &genuine).await;
+    let said = world.fetch(&far, "restored").await;
+    assert_eq!(said.code(), Some(126), "{}", said.stderr);
+
     let verified = world.run("wal verify --level headers --json", Role::Reader, Some("recovery"), &[]).await;
     assert_eq!(verified.code(), Some(3), "noise, no damage: {}", verified.stderr);
     assert_eq!(verified.json()["clusters"][0]["timelines"][0]["missing_count"], 0);

@@ -35,9 +35,6 @@ async fn i09_the_one_missing_segment_is_named() {
     assert_eq!(stopped.code(), Some(126), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("is missing, and there is WAL behind it"), "{}", stopped.stderr);
     assert!(!world.path("restored/RECOVERYXLOG").exists());
-    // Where pg_wal has it, PostgreSQL is sent there.
-    std::fs::copy(wal_file(&server, lost), world.path("restored").join(lost)).unwrap();
-    assert_eq!(world.fetch(lost, "restored").await.code(), Some(1));
 
     let line = format!("wal push --from {}", server.data_dir().join("pg_wal").display());
     world.run(&line, Role::Writer, Some("writer"), &[]).await.good();
@@ -52,10 +49,11 @@ async fn i09_the_one_missing_segment_is_named() {
 #[tokio::test]
 async fn i10_absent_is_said_only_of_what_is_absent() {
     let Some(world) = World::new("i10_absent_is_said").await else { return };
-    // Nothing was ever stored.
-    for name in ["000000010000000000000001", "00000002.history"] {
-        assert_eq!(world.fetch(name, "restored").await.code(), Some(1), "{name}");
-    }
+    // Nothing was ever stored under this name of a cluster: another one may have been meant.
+    assert_eq!(world.fetch("00000002.history", "restored").await.code(), Some(1));
+    let said = world.fetch("000000010000000000000001", "restored").await;
+    assert_eq!(said.code(), Some(126), "{}", said.stderr);
+    assert!(said.stderr.contains("check the repository and the cluster name"), "{}", said.stderr);
     let server = world.server("pg", 1, false).await;
     let name = switch(&server).await;
     world.push(&wal_file(&server, &name)).await.good();
@@ -83,5 +81,65 @@ async fn i10_absent_is_said_only_of_what_is_absent() {
     assert_eq!(said.code(), Some(126), "no key: {}", said.stderr);
     let said = world.run("wal fetch 000000010000000000000001 x", Role::Reader, Some("writer"), &[]).await;
     assert_eq!(said.code(), Some(126), "a key that opens no WAL: {}", said.stderr);
+    server.stop().await.unwrap();
+}
+
+/// A hole in the bucket is none if `pg_wal` has the segment: but only if it has all of it.
+#[tokio::test]
+async fn i10_half_a_segment_in_pg_wal_fills_no_hole() {
+    let Some(world) = World::new("i10_half_a_segment").await else { return };
+    let server = world.server("pg", 1, false).await;
+    let begun = value(&server, "SELECT pg_walfile_name(pg_current_wal_lsn())").await;
+    // Segments that are full of records, not switched away from.
+    server
+        .execute("postgres", "CREATE TABLE t AS SELECT repeat('x', 900) FROM generate_series(1, 5000)")
+        .await
+        .unwrap();
+    world.push_all(&server).await;
+    let number = u64::from_str_radix(&begun[16..], 16).unwrap() + 2;
+    let lost = format!("{}{number:08X}", &begun[..16]);
+    world.destroy(&format!("/wal/00000001/{:016X}-", number << 20)).await;
+    assert_eq!(world.fetch(&lost, "restored").await.code(), Some(126));
+    let (whole, local) = (std::fs::read(wal_file(&server, &lost)).unwrap(), world.path("restored").join(&lost));
+    let half = [&whole[..whole.len() / 2], &vec![0; whole.len() / 2][..]].concat();
+    std::fs::write(&local, half).unwrap();
+    let said = world.fetch(&lost, "restored").await;
+    assert_eq!(said.code(), Some(126), "recovery would take its torn end for the end of WAL: {}", said.stderr);
+    std::fs::write(&local, &whole).unwrap();
+    assert_eq!(world.fetch(&lost, "restored").await.code(), Some(1), "PostgreSQL uses the one it has");
+    server.stop().await.unwrap();
+}
+
+/// What PostgreSQL is given replaces what it has: an unfinished segment must not replace a longer one.
+#[tokio::test]
+async fn i10_an_unfinished_segment_replaces_no_longer_one() {
+    let Some(world) = World::new("i10_an_unfinished_segment").await else { return };
+    let server = world.server("pg", 1, false).await;
+    let name = switch(&server).await;
+    world.push(&wal_file(&server, &name)).await.good();
+    server.execute("postgres", "SELECT pg_logical_emit_message(true, 'test', repeat('y', 20000))").await.unwrap();
+    let current = value(&server, "SELECT pg_walfile_name(pg_current_wal_lsn())").await;
+    std::fs::create_dir(world.path("tail")).unwrap();
+    let tail = world.path("tail").join(format!("{current}.partial"));
+    std::fs::copy(wal_file(&server, &current), &tail).unwrap();
+    world.push(&tail).await.good();
+    server.execute("postgres", "SELECT pg_logical_emit_message(true, 'test', repeat('z', 50000))").await.unwrap();
+    let longer = std::fs::read(wal_file(&server, &current)).unwrap();
+
+    world.fetch(&current, "without").await.good();
+    let given = world.fetched("without");
+    assert_ne!(given, longer);
+    std::fs::create_dir(world.path("with")).unwrap();
+    let local = world.path("with").join(&current);
+    for (what, bytes) in [("the same", &given), ("longer, on within the last page that was stored", &longer)] {
+        std::fs::write(&local, bytes).unwrap();
+        assert_eq!(world.fetch(&current, "with").await.code(), Some(1), "{what}");
+    }
+    assert!(!world.path("with/RECOVERYXLOG").exists());
+    let mut other = longer.clone();
+    other[9000] ^= 1;
+    std::fs::write(&local, &other).unwrap();
+    world.fetch(&current, "with").await.good();
+    assert!(world.fetched("with") == given, "another one is no reason to hold back");
     server.stop().await.unwrap();
 }

@@ -108,6 +108,18 @@ async fn a_directory_fills_what_is_missing() {
         world.fetch(name, "restored").await.good();
         assert!(world.fetched("restored") == std::fs::read(wal_file(&server, name)).unwrap(), "{name}");
     }
+    // Other content under a name that is stored is told, not taken for the same.
+    let bent = world.path("bent");
+    std::fs::create_dir(&bent).unwrap();
+    for name in &names[..2] {
+        std::fs::copy(wal_file(&server, name), bent.join(name)).unwrap();
+    }
+    let mut bytes = std::fs::read(bent.join(&names[0])).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(bent.join(&names[0]), bytes).unwrap();
+    let told = world.run(&format!("wal push --from {}", bent.display()), Role::Writer, Some("writer"), &[]).await;
+    assert_eq!(told.code(), Some(1), "{}", told.stderr);
+    assert!(told.stderr.contains("other content"), "{}", told.stderr);
     let again = world.run(&line, Role::Writer, Some("writer"), &[]).await.good().json();
     assert_eq!(again["stored"].as_array().unwrap().len(), 0);
     server.stop().await.unwrap();
