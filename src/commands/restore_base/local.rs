@@ -15,8 +15,9 @@ use crate::catalog::{self, Repository, WalObject};
 use crate::commands::{Error, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange, piece_bytes};
-use crate::format::{ClusterName, SegmentName, Timeline, WalFileName};
+use crate::format::{self, ClusterName, Lsn, SegmentName, Timeline, WalFileName};
 use crate::pipeline::open_wal_whole;
+use crate::store;
 
 /// Fetches every segment that the plan replays, and the histories of its timelines, into the data directory.
 pub(super) async fn fetch(
@@ -33,65 +34,108 @@ pub(super) async fn fetch(
             history(repository, cluster, leg.timeline, (&dir, owner)).await?;
         }
     }
-    let fetches = stream::iter(pieces(plan)).map(|(timeline, range)| {
-        let (dir, at_end) = (&dir, plan.wal.last().is_some_and(|leg| leg.end <= range.end));
+    let fetches = stream::iter(pieces(plan)).map(|wanted| {
+        let dir = &dir;
         async move {
-            let body = piece(repository, cluster, timeline, (range, plan)).await?;
-            // The copy in the base, or the next timeline's, stands for what is not stored at the edges.
-            if body.is_empty() && !at_end {
+            let body = wanted.body(repository, cluster, plan).await?;
+            if body.is_empty() {
                 return Ok(());
             }
-            write(dir, timeline, (range, plan), &body, owner)
+            write(dir, wanted.timeline, (wanted.range, plan), &body, owner)
         }
     });
     fetches.buffer_unordered(downloads).try_collect::<Vec<()>>().await?;
     fs::File::open(&dir).and_then(|dir| dir.sync_all()).map_err(failed(&dir))
 }
 
-/// The pieces that hold the WAL of the plan, each under the timelines that have a part of it.
-fn pieces(plan: &Plan) -> Vec<(Timeline, WalRange)> {
+/// A piece that is part of the plan.
+struct Wanted {
+    timeline: Timeline,
+    range: WalRange,
+    /// Where it may be stored: on its own timeline, or, wholly before that began, on one before it. Newest first.
+    timelines: Vec<Timeline>,
+    /// How far it must reach: less would be zeros, which PostgreSQL takes for the end of the WAL.
+    needed: Lsn,
+}
+
+/// The pieces that hold the WAL of the plan behind its base, each under the timelines that have a part of it. Segments that
+/// end before the base does are in the base.
+fn pieces(plan: &Plan) -> Vec<Wanted> {
     let bytes = piece_bytes(plan.segment_bytes);
     let segment = plan.segment_bytes.bytes();
     let mut all = Vec::new();
-    for leg in &plan.wal {
+    for (number, leg) in plan.wal.iter().enumerate().filter(|(_, leg)| leg.end > plan.base_stop) {
         // PostgreSQL reads whole segments, the copied beginning of a new timeline's first one included.
-        let mut at = leg.start.floor(segment);
+        let mut at = leg.start.max(plan.base_stop).floor(segment);
         while at < leg.end {
-            all.push((leg.timeline, WalRange { start: at, end: at.plus(bytes) }));
-            at = at.plus(bytes);
+            let range = WalRange { start: at, end: at.plus(bytes) };
+            // Where a timeline ends within a piece, the next one's copy stands for it.
+            let copied = range.end > leg.end && number + 1 < plan.wal.len();
+            let needed = if copied { range.start } else { leg.end.min(range.end) };
+            let older = if range.end <= leg.start { &plan.wal[..number] } else { &[] };
+            let timelines = std::iter::once(leg).chain(older.iter().rev()).map(|leg| leg.timeline).collect();
+            all.push(Wanted { timeline: leg.timeline, range, timelines, needed });
+            at = range.end;
         }
     }
     all
 }
 
-/// The content of one piece: whole, or as much of it as is stored from its beginning.
-async fn piece(
-    repository: &Repository,
-    cluster: &ClusterName,
-    timeline: Timeline,
-    (range, plan): (WalRange, &Plan),
-) -> Result<Vec<u8>> {
-    if let Some(whole) = repository.wal_object(cluster, &WalName::Piece { timeline, range, tag: None }).await? {
-        return Ok(opened(repository, whole).await?.to_vec());
-    }
-    let mut partials = repository.partials(cluster, timeline, range).await?;
-    partials.sort_by_key(|partial| (partial.range.start, std::cmp::Reverse(partial.range.end)));
-    let mut body: Vec<u8> = Vec::new();
-    for partial in partials {
-        let end = range.start.plus(body.len() as u64);
-        if partial.range.start > end || partial.range.end <= end {
-            continue;
+impl Wanted {
+    /// Its content: whole, or as much of it as is stored from its beginning, which is all that is needed.
+    async fn body(&self, repository: &Repository, cluster: &ClusterName, plan: &Plan) -> Result<Vec<u8>> {
+        for timeline in &self.timelines {
+            let name = WalName::Piece { timeline: *timeline, range: self.range, tag: None };
+            if let Some(whole) = repository.wal_object(cluster, &name).await? {
+                return Ok(opened(repository, whole).await?.to_vec());
+            }
         }
-        let Some(found) = genuine(repository.wal_version(cluster, &partial.entry).await)? else { continue };
-        let WalContent::Range(content) = found.head.header().content.clone() else { continue };
-        if content.range() != partial.range || content.segment_bytes != plan.segment_bytes {
-            continue;
+        let (body, doubt) = self.partials(repository, cluster, plan).await?;
+        let reached = self.range.start.plus(body.len() as u64);
+        if reached >= self.needed {
+            return Ok(body);
         }
-        let bytes = opened(repository, found).await?;
-        let known = usize::try_from(end.since(partial.range.start)).unwrap_or(usize::MAX);
-        body.extend_from_slice(bytes.get(known..).unwrap_or_default());
+        let missing = WalRange { start: reached, end: self.needed }.to_string();
+        Err(doubt.map_or(Error::Gap { timeline: self.timeline.get(), missing }, Error::from))
     }
-    Ok(body)
+
+    /// What partials have without a hole from the beginning, and what was wrong with one that may be ours.
+    async fn partials(
+        &self,
+        repository: &Repository,
+        cluster: &ClusterName,
+        plan: &Plan,
+    ) -> Result<(Vec<u8>, Option<catalog::Error>)> {
+        let mut partials = repository.partials(cluster, self.timeline, self.range).await?;
+        partials.sort_by_key(|partial| (partial.range.start, std::cmp::Reverse(partial.range.end)));
+        let (mut body, mut doubt) = (Vec::new(), None);
+        for partial in partials {
+            let end = self.range.start.plus(body.len() as u64);
+            if partial.range.start > end || partial.range.end <= end {
+                continue;
+            }
+            let found = match repository.wal_version(cluster, &partial.entry).await {
+                Ok(found) => found,
+                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+                Err(
+                    catalog::Error::Format(format::Error::NotOurs(_))
+                    | catalog::Error::Store(store::Error::NotFound { .. }),
+                ) => continue,
+                Err(error) => {
+                    doubt = Some(error);
+                    continue;
+                }
+            };
+            let WalContent::Range(content) = found.head.header().content.clone() else { continue };
+            if content.range() != partial.range || content.segment_bytes != plan.segment_bytes {
+                continue;
+            }
+            let bytes = opened(repository, found).await?;
+            let known = usize::try_from(end.since(partial.range.start)).unwrap_or(usize::MAX);
+            body.extend_from_slice(bytes.get(known..).unwrap_or_default());
+        }
+        Ok((body, doubt))
+    }
 }
 
 async fn opened(repository: &Repository, found: WalObject) -> Result<Bytes> {
@@ -99,17 +143,7 @@ async fn opened(repository: &Repository, found: WalObject) -> Result<Bytes> {
     Ok(open_wal_whole(&found.head, found.object, &key).await?)
 }
 
-/// What was planted among the partials is passed over.
-fn genuine(found: catalog::Result<WalObject>) -> Result<Option<WalObject>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(catalog::Error::Format(_)) => Ok(None),
-        Err(catalog::Error::Store(error)) if error.is_about_the_object() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Writes a piece into its segment, which has its full length from the beginning: what is not stored stays zero, where
+/// Writes a piece into its segment, which has its full length from the beginning: what lies behind the plan stays zero, where
 /// PostgreSQL stops.
 fn write(dir: &Path, timeline: Timeline, (range, plan): (WalRange, &Plan), body: &[u8], owner: Owner) -> Result<()> {
     let size = plan.segment_bytes;

@@ -17,7 +17,7 @@ async fn world_with_wal(test: &str) -> Option<World> {
 
 /// The server ends by itself, unpromoted, and its signal file waits for the next start.
 async fn stops(world: &World, data: &Path, name: &str) {
-    if let Ok(mut server) = world.open(data, name).await {
+    if let Ok(mut server) = world.open_with(data, name, |_| {}).await {
         let ended = server.wait_ended(PATIENCE).await;
         assert!(ended.is_err() || !server.log().contains("selected new timeline"), "{}", server.log());
     }
@@ -59,4 +59,28 @@ async fn local_wal_that_cannot_be_copied_stops_recovery() {
     mode(0o600);
     let server = world.recover(&data, "s3").await;
     assert_eq!(super::world::value(&server, "SELECT count(*) FROM steps").await, "2");
+}
+
+/// What the plan counts on and cannot be read is an error of the restore, not zeros in its WAL.
+#[tokio::test]
+async fn local_wal_that_is_damaged_in_the_store_ends_the_restore() {
+    let Some(world) = world_with_wal("local_wal_that_is_damaged").await else { return };
+    let bucket = world.path("store/buckets/backups");
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(bucket.join("meta")).unwrap() {
+        let meta = entry.unwrap().path();
+        if !std::fs::read_to_string(&meta).unwrap().contains("/wal/") {
+            continue;
+        }
+        let body = bucket.join("data").join(meta.file_stem().unwrap());
+        let mut bytes = std::fs::read(&body).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&body, bytes).unwrap();
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+    let data = world.path("r");
+    let ended = world.restore_words(&data, &["--wal", "local"]).await;
+    assert!(ended.code != 0 && ended.code != 3, "{ended:?}");
+    assert!(!data.exists(), "nothing is published");
 }
