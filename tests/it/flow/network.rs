@@ -104,7 +104,7 @@ async fn assert_nothing_left(stage: &Stage) {
     assert!(entries.iter().any(|entry| entry.key.as_str().contains("/dump/")), "it was in the middle");
     assert!(entries.iter().all(|entry| !entry.key.as_str().contains("/manifest-")), "no manifest");
     let (_, ended) = stage.restored(Which::Latest, |_| ()).await;
-    assert!(ended.unwrap_err().to_string().contains("has no backup"));
+    assert!(ended.unwrap_err().to_string().contains("has no dump"));
 }
 
 /// PAINS C4, C5.
