@@ -163,7 +163,7 @@ async fn i05_what_an_administrator_deleted_is_missing_and_named() {
     let listed = patient.stage.list(Role::Reader, Stage::passphrase()).await;
     assert!(listed.backups.len() == 4 && listed.backups.iter().all(|row| row.backup != hurt.backup));
     let (_, ended) = patient.stage.restored(id(&hurt.backup), |_| ()).await;
-    assert!(ended.unwrap_err().to_string().contains("has no dump"), "without a manifest it does not exist");
+    assert!(ended.unwrap_err().to_string().contains("has no backup"), "without a manifest it does not exist");
 }
 
 /// PAINS A11.
