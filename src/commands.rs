@@ -3,6 +3,7 @@
 
 pub mod backup_base;
 pub mod backup_dump;
+mod begun;
 pub mod demo;
 pub mod doctor;
 mod error;

@@ -147,6 +147,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a version that was listed turned out to be nothing of ours: other bytes, or gone. Everything else may be ours
+    /// and damaged, or be withheld.
+    pub fn is_nothing_of_ours(&self) -> bool {
+        matches!(self, Self::Format(format::Error::NotOurs(_)) | Self::Store(store::Error::NotFound { .. }))
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

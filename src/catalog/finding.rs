@@ -88,6 +88,12 @@ impl FindingKind {
     }
 }
 
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.detail)
+    }
+}
+
 impl Finding {
     /// A finding about `key`.
     pub fn new(kind: FindingKind, key: impl Into<String>, version: Option<&str>, detail: impl Into<String>) -> Self {

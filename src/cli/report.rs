@@ -53,7 +53,7 @@ fn warnings_of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<Strin
 /// One finding on one line.
 fn finding_line(finding: &Finding) -> String {
     let tampering = if finding.kind.is_tampering() { "tampering: " } else { "" };
-    format!("{tampering}{}: {}", finding.key, finding.detail)
+    format!("{tampering}{finding}")
 }
 
 /// Whether there is anything beyond the harmless leftovers of interrupted backups.

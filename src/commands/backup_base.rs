@@ -14,24 +14,22 @@ use tokio_util::sync::CancellationToken;
 
 use archives::{Archives, Stored};
 
+use super::begun::{self, Begun};
 use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result};
 use crate::catalog::{
-    Access, BackupKeys, ClusterIdentity, Committed, Draft, Finding, FinishedStream, Repository, cluster_record, commit,
-    outlive,
+    Access, ClusterIdentity, Committed, Draft, Finding, FinishedStream, Repository, cluster_record, commit,
 };
 use crate::format::manifest::{
     BaseFacts, BaseRange, CollationFact, IndexedStream, Kind, ParameterFact, SealedPart, TablespaceFact,
     tablespace_stream,
 };
-use crate::format::{BackupId, ClusterName, LockRecord, Lsn, Place, SegmentSize, StreamName, Timeline};
-use crate::keys;
+use crate::format::{BackupId, ClusterName, LockRecord, Lsn, SegmentSize, StreamName, Timeline};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::{Encoding, StreamWriter, Target};
 use crate::postgres::control::{Control, ServerFacts};
 use crate::postgres::replication::{BaseBackup, BaseBackupOptions, BaseEnd, Client, System, Tablespace};
 use crate::postgres::{self, ConnInfo};
-use crate::store::{Lock, Read as _};
 
 /// Name that both connections bear in `pg_stat_activity` and `pg_stat_replication`.
 const APPLICATION_NAME: &str = "stonewal base";
@@ -166,11 +164,7 @@ struct Job<'a> {
 
 /// Everything that the server sent, and its word that this was all.
 struct Copied {
-    place: Place,
-    lock: Option<Lock>,
-    started_at: Timestamp,
-    gone: Vec<Finding>,
-    keys: BackupKeys,
+    begun: Begun,
     label: String,
     start: (Lsn, Timeline),
     tablespaces: Vec<Tablespace>,
@@ -180,29 +174,17 @@ struct Copied {
 
 impl Job<'_> {
     async fn copy(&self, client: Client, command: BaseBackupOptions) -> Result<Copied> {
-        let store = &self.connected.store;
-        let started_at = store.clock().now();
         let lock = self.connected.lock()?;
         let identity = ClusterIdentity {
             system_identifier: self.server.system.system_identifier,
             segment_bytes: self.server.segment,
         };
-        cluster_record(&**store, self.repository, &self.cluster, identity, || lock).await?;
-        let gone = match lock {
-            Some(lock) => outlive(&**store, self.repository, lock).await?,
-            None => Vec::new(),
-        };
-        let keys = BackupKeys::store(&**store, self.repository, lock).await?;
-        let place = Place {
-            names: self.connected.names.clone(),
-            repository: self.repository.id(),
-            cluster: self.cluster.clone(),
-            backup: BackupId::new(started_at, keys::backup_suffix()?),
-        };
-        let label = self.label.clone().unwrap_or_else(|| format!("stonewal {}", place.backup));
+        cluster_record(&*self.connected.store, self.repository, &self.cluster, identity, || lock).await?;
+        let begun = Begun::now(self.connected, self.repository, &self.cluster, lock).await?;
+        let label = self.label.clone().unwrap_or_else(|| format!("stonewal {}", begun.place.backup));
         let command = BaseBackupOptions { label: label.clone(), ..command };
-        let begin = async { Ok(client.base_backup(&command).await.map_err(postgres::Error::from)?) };
-        let mut backup = interruptible(self.cancel, Box::pin(begin)).await?;
+        let asking = async { Ok(client.base_backup(&command).await.map_err(postgres::Error::from)?) };
+        let mut backup = interruptible(self.cancel, Box::pin(asking)).await?;
         let (start, tablespaces) = ((backup.start_lsn(), backup.timeline()?), backup.tablespaces().to_vec());
         if let Some(space) = tablespaces.iter().find(|space| space.oid.is_some() && !space.location.starts_with('/')) {
             let what = format!(
@@ -213,35 +195,29 @@ impl Job<'_> {
         }
         self.progress.expect_plain_bytes(tablespaces.iter().filter_map(|space| space.size_bytes).sum());
         self.progress.set_phase(Phase::Streaming);
-        let streams = self.store(&mut backup, &place, lock, &keys).await?;
+        let streams = self.store(&mut backup, &begun).await?;
         let end = backup.finish()?;
-        Ok(Copied { place, lock, started_at, gone, keys, label, start, tablespaces, streams, end })
+        Ok(Copied { begun, label, start, tablespaces, streams, end })
     }
 
-    async fn store(
-        &self,
-        backup: &mut BaseBackup,
-        place: &Place,
-        lock: Option<Lock>,
-        keys: &BackupKeys,
-    ) -> Result<Vec<Stored>> {
+    async fn store(&self, backup: &mut BaseBackup, begun: &Begun) -> Result<Vec<Stored>> {
         let target = Arc::new(Target {
             store: self.connected.store.clone(),
-            place: place.clone(),
-            lock,
+            place: begun.place.clone(),
+            lock: begun.lock,
             chunk_bytes: self.target.0,
             uploads: self.target.1,
             progress: self.progress.clone(),
         });
         let open = |name: &StreamName, is_manifest: bool| -> Result<StreamWriter> {
-            let key = if is_manifest { keys.metadata() } else { keys.payload() };
+            let key = if is_manifest { begun.keys.metadata() } else { begun.keys.payload() };
             Ok(StreamWriter::new(target.clone(), name.clone(), self.encoding, key)?)
         };
         Archives { backup, open, cancel: self.cancel }.store().await
     }
 
     async fn publish(&self, copied: Copied, ended_at: Timestamp, source: String) -> Result<Outcome> {
-        let server = self.server;
+        let (server, begun) = (self.server, copied.begun);
         let (start, timeline) = copied.start;
         if copied.end.timeline != timeline {
             let what = format!("the server went from timeline {timeline} to {} during the copy", copied.end.timeline);
@@ -258,21 +234,21 @@ impl Job<'_> {
         let (streams, index) = finish(copied.streams, copied.end, &copied.tablespaces)?;
         let files = index.iter().map(|stream| stream.index.files.len() as u64).sum();
         let facts = self.facts(copied.label, &copied.tablespaces, index)?;
-        let warnings = self.warnings(&facts, &copied.gone);
+        let warnings = self.warnings(&facts, &begun.gone);
         let tablespaces = facts.tablespaces.len() as u64;
         let draft = Draft {
-            place: copied.place,
+            place: begun.place,
             kind: Kind::Base,
             system_identifier: Some(server.system.system_identifier),
-            started_at: copied.started_at,
+            started_at: begun.started_at,
             server_version: server.facts.server_version.clone(),
             timeline: Some(timeline.get()),
             lsn: Some(range.stop.to_string()),
             base: Some(range.clone()),
-            lock: copied.lock,
+            lock: begun.lock,
             sealed: SealedPart { dump: None, base: Some(facts) },
         };
-        let committing = commit(&*self.connected.store, self.repository, copied.keys, draft, streams);
+        let committing = commit(&*self.connected.store, self.repository, begun.keys, draft, streams);
         let Committed { clear, key, .. } = committing.await?;
         self.progress.set_phase(Phase::Done);
         Ok(Outcome {
@@ -319,9 +295,7 @@ impl Job<'_> {
     }
 
     fn warnings(&self, facts: &BaseFacts, gone: &[Finding]) -> Vec<String> {
-        let mut warnings: Vec<String> = super::repository::clock_warning(self.connected).into_iter().collect();
-        let findings = self.repository.findings().iter().chain(gone);
-        warnings.extend(findings.map(|finding| format!("{}: {}", finding.key, finding.detail)));
+        let mut warnings = begun::warnings(self.connected, self.repository, gone);
         let setting = |name: &str| facts.settings.iter().find(|setting| setting.name == name).map(|s| s.value.as_str());
         if setting("data_checksums") == Some("off") {
             warnings.push(

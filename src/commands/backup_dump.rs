@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::repository::{clock_warning, interruptible, prepare_to_write};
+use super::begun::{Begun, warnings};
+use super::repository::{interruptible, prepare_to_write};
 use super::{Connected, RepositoryOptions, Result, facts};
-use crate::catalog::{Access, BackupKeys, Committed, Draft, Finding, FinishedStream, Repository, commit, outlive};
+use crate::catalog::{Access, Committed, Draft, Finding, FinishedStream, Repository, commit};
 use crate::format::manifest::{Kind, SealedPart};
-use crate::format::{BackupId, ClusterName, LockRecord, Place, StreamName};
-use crate::keys;
+use crate::format::{BackupId, ClusterName, LockRecord, StreamName};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::stage::SourceReceipt;
 use crate::pipeline::{Encoding, StreamWriter, Target, pump};
@@ -18,7 +18,6 @@ use crate::postgres::ConnInfo;
 use crate::postgres::dump::{Dump, DumpOptions, DumpReceipt};
 use crate::postgres::globals::{Globals, GlobalsMode};
 use crate::postgres::programs::Search;
-use crate::store::{Lock, Read as _};
 
 /// Name of the stream that holds pg_dump's output.
 pub const DUMP_STREAM: &str = "dump";
@@ -160,42 +159,25 @@ struct Job<'a> {
 
 /// Streams read to their end; the sources have yet to say that it was the end.
 struct Moved {
-    place: Place,
-    lock: Option<Lock>,
-    started_at: jiff::Timestamp,
-    gone: Vec<Finding>,
-    keys: BackupKeys,
+    begun: Begun,
     dump: StreamWriter,
     globals: Option<StreamWriter>,
 }
 
 impl Job<'_> {
     async fn move_streams(&self, dump: &mut Dump, globals: Option<&mut Globals>) -> Result<Moved> {
-        let store = &self.connected.store;
-        let started_at = store.clock().now();
-        let lock = self.connected.lock()?;
-        let gone = match lock {
-            Some(lock) => outlive(&**store, self.repository, lock).await?,
-            None => Vec::new(),
-        };
-        let keys = BackupKeys::store(&**store, self.repository, lock).await?;
-        let place = Place {
-            names: self.connected.names.clone(),
-            repository: self.repository.id(),
-            cluster: self.cluster.clone(),
-            backup: BackupId::new(started_at, keys::backup_suffix()?),
-        };
+        let begun = Begun::now(self.connected, self.repository, &self.cluster, self.connected.lock()?).await?;
         let target = Arc::new(Target {
-            store: store.clone(),
-            place: place.clone(),
-            lock,
+            store: self.connected.store.clone(),
+            place: begun.place.clone(),
+            lock: begun.lock,
             chunk_bytes: self.chunk_bytes,
             uploads: self.uploads,
             progress: self.progress.clone(),
         });
         let writer = |name: &str| -> Result<StreamWriter> {
             let name: StreamName = name.parse()?;
-            Ok(StreamWriter::new(target.clone(), name, self.encoding, keys.payload())?)
+            Ok(StreamWriter::new(target.clone(), name, self.encoding, begun.keys.payload())?)
         };
         self.progress.set_phase(Phase::Streaming);
         let globals = match globals {
@@ -203,7 +185,7 @@ impl Job<'_> {
             None => None,
         };
         let dump = pump(dump, writer(DUMP_STREAM)?, self.cancel).await?;
-        Ok(Moved { place, lock, started_at, gone, keys, dump, globals })
+        Ok(Moved { begun, dump, globals })
     }
 
     async fn publish(
@@ -220,24 +202,24 @@ impl Job<'_> {
             streams.push(self.finish(writer, receipt).await?);
         }
         streams.push(self.finish(moved.dump, receipt.source).await?);
-        let facts = receipt.facts;
+        let (facts, begun) = (receipt.facts, moved.begun);
         let draft = Draft {
-            place: moved.place,
+            place: begun.place,
             kind: Kind::Dump,
             system_identifier: facts.system_identifier,
-            started_at: moved.started_at,
+            started_at: begun.started_at,
             server_version: facts.server_version,
             timeline: facts.timeline,
             lsn: facts.lsn,
             base: None,
-            lock: moved.lock,
+            lock: begun.lock,
             sealed,
         };
         let store = &*self.connected.store;
-        let committed = commit(store, self.repository, moved.keys, draft, streams).await?;
+        let committed = commit(store, self.repository, begun.keys, draft, streams).await?;
         self.progress.set_phase(Phase::Done);
         let counted = receipt.counts.map(|counts| (counts.len() as u64, counts.iter().map(|count| count.rows).sum()));
-        Ok(self.outcome(committed, source, counted, &moved.gone))
+        Ok(self.outcome(committed, source, counted, &begun.gone))
     }
 
     /// Waits for the last acknowledgements. This is the last moment at which an interruption still prevents the backup.
@@ -248,9 +230,6 @@ impl Job<'_> {
 
     fn outcome(&self, committed: Committed, source: String, counted: Option<(u64, u64)>, gone: &[Finding]) -> Outcome {
         let clear = committed.clear;
-        let mut warnings: Vec<String> = clock_warning(self.connected).into_iter().collect();
-        let findings = self.repository.findings().iter().chain(gone);
-        warnings.extend(findings.map(|finding| format!("{}: {}", finding.key, finding.detail)));
         Outcome {
             plain_bytes: clear.plain_bytes(),
             stored_bytes: clear.stored_bytes(),
@@ -261,7 +240,7 @@ impl Job<'_> {
             counted,
             lock: clear.lock,
             manifest: committed.key.to_string(),
-            warnings,
+            warnings: warnings(self.connected, self.repository, gone),
         }
     }
 }

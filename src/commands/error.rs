@@ -147,6 +147,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether this is an outage of the store, which ends by itself.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
+            _ => false,
+        }
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -223,5 +231,24 @@ impl<E: Into<Error>> From<pipeline::PumpError<E>> for Error {
             pipeline::PumpError::Stream(error) => Self::Pipeline(error),
             pipeline::PumpError::Interrupted => Self::Interrupted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_of_the_store_pass() {
+        let target = || "prod/main/wal".to_owned();
+        let deadline =
+            || store::Error::Deadline { action: "s3:PutObject", target: target(), seconds: 20, last: String::new() };
+        assert!(Error::from(deadline()).is_passing());
+        assert!(Error::from(catalog::Error::Store(deadline())).is_passing());
+        let busy = store::Error::Busy { action: "s3:ListBucket", target: target(), code: "503".into() };
+        assert!(Error::from(busy).is_passing());
+        let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
+        assert!(!Error::from(catalog::Error::Store(denied)).is_passing());
+        assert!(!Error::Interrupted.is_passing());
     }
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{Connected, Error, RepositoryOptions, Result};
-use crate::catalog::{self, Access, Repository};
+use crate::catalog::{Access, Repository};
 use crate::format::names::WalName;
 use crate::format::wal::{ClusterRecord, finished_bytes};
 use crate::format::{ClusterName, Lsn, SegmentName, WalFileName};
@@ -96,20 +96,13 @@ async fn fetch(options: Options, name: WalFileName, spool: Spool, started: Insta
         };
         tries += 1;
         let pause = Duration::from_secs((1 << tries.min(10)).min(WAL_FETCH_PAUSE_SECONDS_MAX));
-        let hopeless = is_permanent(&error) && tries >= WAL_FETCH_TRIES;
+        // Even a hole may be one for a moment only: uploads overtake each other.
+        let hopeless = !error.is_passing() && tries >= WAL_FETCH_TRIES;
         if hopeless || started.elapsed() + pause >= deadline {
             return Err(error);
         }
         tracing::warn!(file = %name, error = crate::observe::chain(&error), ?pause, "trying again");
         sleep(pause).await;
-    }
-}
-
-/// Whether it will hardly be better in a while. A hole may be one for a moment only: uploads overtake each other.
-fn is_permanent(error: &Error) -> bool {
-    match error {
-        Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => error.is_permanent(),
-        _ => true,
     }
 }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::repository::interruptible;
+use super::repository::{interruptible, prepare_to_write};
 use super::wal::begin_run;
-use super::{Connected, RepositoryOptions, Result};
-use crate::catalog::{Access, ClusterIdentity, cluster_record, outlive};
+use super::{RepositoryOptions, Result};
+use crate::catalog::{Access, ClusterIdentity, Finding, cluster_record, outlive};
 use crate::format::{ClusterName, Lsn, Timeline};
 use crate::pipeline::Encoding;
 use crate::postgres::ConnInfo;
@@ -126,17 +126,14 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         let system = client.identify_system().await?;
         let segment_bytes = client.segment_size().await?;
         ready::check(&mut client, &how).await?;
-        let connected = Connected::to(&repository).await?;
-        connected.check_immutable().await?;
-        let repository = connected.open(access).await?;
-        repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+        let (connected, repository) = prepare_to_write(&repository, access).await?;
         let identity = ClusterIdentity { system_identifier: system.system_identifier, segment_bytes };
         let lock = connected.lock()?;
         cluster_record(&*connected.store, &repository, &cluster, identity, || lock).await?;
         let mut warnings = Vec::new();
         if let Some(lock) = connected.lock_for(connected.retain().saturating_add(RENEWAL * 2))? {
             let gone = outlive(&*connected.store, &repository, lock).await?;
-            warnings.extend(gone.into_iter().map(|finding| format!("{}: {}", finding.key, finding.detail)));
+            warnings.extend(gone.iter().map(Finding::to_string));
         }
         let now = connected.store.clock().now();
         let run = begin_run(&repository, &cluster, identity.system_identifier, options.encoding, now)?;

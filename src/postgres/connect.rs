@@ -35,6 +35,14 @@ impl Session {
         attempt::connect(info, application_name).await
     }
 
+    /// The same for what concerns the whole cluster: any database does, `postgres` if the one named does not exist.
+    pub async fn to_server(info: &ConnInfo, application_name: &str) -> Result<Self> {
+        match Self::connect(info, application_name).await {
+            Err(Error::NoDatabase { .. }) => Self::connect(&info.with_dbname("postgres"), application_name).await,
+            other => other,
+        }
+    }
+
     /// Takes over a fresh connection and prepares it for a long job.
     async fn prepare(
         client: Client,
@@ -134,11 +142,8 @@ impl Opening for Session {
 /// A backend that waits for a lock or is sorting does not look at its socket; killing the client leaves it, its
 /// snapshot and its locks behind (PAINS C5). The role may always terminate its own sessions.
 pub async fn terminate_backends(info: &ConnInfo, application_name: &str) -> Result<bool> {
-    let session = match Session::connect(info, "stonewal cleanup").await {
-        // The database was dropped under us; sessions are listed for the whole cluster.
-        Err(Error::NoDatabase { .. }) => Session::connect(&info.with_dbname("postgres"), "stonewal cleanup").await?,
-        other => other?,
-    };
+    // The database may have been dropped under us; sessions are listed for the whole cluster.
+    let session = Session::to_server(info, "stonewal cleanup").await?;
     let sql = "SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
                WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid() AND usename = current_user";
     for _ in 0..crate::limits::BACKEND_GONE_SECONDS_MAX * 10 {

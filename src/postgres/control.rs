@@ -73,11 +73,7 @@ const SETTINGS: [&str; 23] = [
 impl Control {
     /// Connects to any database of the server: the one that the settings name, else `postgres`.
     pub async fn connect(info: &ConnInfo, application_name: &str) -> Result<Self> {
-        let session = match Session::connect(info, application_name).await {
-            Err(Error::NoDatabase { .. }) => Session::connect(&info.with_dbname("postgres"), application_name).await?,
-            other => other?,
-        };
-        Ok(Self { session })
+        Ok(Self { session: Session::to_server(info, application_name).await? })
     }
 
     /// Settings narrowed down to this very server, for the replication connection.

@@ -12,7 +12,7 @@ use crate::format::names::WalName;
 use crate::format::wal::{GapRecord, History, WalContent, WalHead, WalRange, piece_bytes};
 use crate::format::{self, ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
 use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX, WAL_WINDOWS_MAX};
-use crate::store::{self, Entry, ListQuery};
+use crate::store::{Entry, ListQuery};
 
 /// A listed partial, or a piece under an alternate name: what its name says, nothing more.
 #[derive(Clone, Debug)]
@@ -281,7 +281,7 @@ impl Repository {
     async fn is_genuine(&self, cluster: &ClusterName, entry: &Entry) -> Result<bool> {
         match self.wal_version_head(cluster, entry).await {
             Ok(_) => Ok(true),
-            Err(Error::Format(format::Error::NotOurs(_)) | Error::Store(store::Error::NotFound { .. })) => Ok(false),
+            Err(error) if error.is_nothing_of_ours() => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -107,9 +107,7 @@ impl Repository {
                     Ok(found) => return Ok(Some(found)),
                     Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
                     // Junk of any kind may lie here; what begins like ours may have been ours.
-                    Err(
-                        Error::Format(format::Error::NotOurs(_)) | Error::Store(crate::store::Error::NotFound { .. }),
-                    ) => {}
+                    Err(error) if error.is_nothing_of_ours() => {}
                     Err(error) => doubt = doubt.or(Some(error)),
                 }
             }

@@ -11,13 +11,13 @@ use super::owner::Owner;
 use super::plan::Plan;
 use super::recovery::LOCAL_WAL_DIR;
 use super::roots::failed;
-use crate::catalog::{self, Repository, WalObject};
+use crate::catalog::{Repository, WalObject};
+use crate::commands::wal::each_partial;
 use crate::commands::{Error, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange, piece_bytes};
-use crate::format::{self, ClusterName, Lsn, SegmentName, Timeline, WalFileName};
+use crate::format::{ClusterName, Lsn, SegmentName, Timeline, WalFileName};
 use crate::pipeline::open_wal_whole;
-use crate::store;
 
 /// Fetches every segment that the plan replays, and the histories of its timelines, into the data directory.
 pub(super) async fn fetch(
@@ -90,51 +90,22 @@ impl Wanted {
                 return Ok(opened(repository, whole).await?.to_vec());
             }
         }
-        let (body, doubt) = self.partials(repository, cluster, plan).await?;
-        let reached = self.range.start.plus(body.len() as u64);
-        if reached >= self.needed {
+        let same = |found: &WalObject| {
+            Ok(
+                matches!(&found.head.header().content, WalContent::Range(range) if range.segment_bytes == plan.segment_bytes),
+            )
+        };
+        let mut body = Vec::new();
+        let take = |_, bytes: &[u8]| {
+            body.extend_from_slice(bytes);
+            Ok(())
+        };
+        let reached = each_partial(repository, (cluster, self.timeline, self.range), same, take).await?;
+        if reached.end >= self.needed {
             return Ok(body);
         }
-        let missing = WalRange { start: reached, end: self.needed }.to_string();
-        Err(doubt.map_or(Error::Gap { timeline: self.timeline.get(), missing }, Error::from))
-    }
-
-    /// What partials have without a hole from the beginning, and what was wrong with one that may be ours.
-    async fn partials(
-        &self,
-        repository: &Repository,
-        cluster: &ClusterName,
-        plan: &Plan,
-    ) -> Result<(Vec<u8>, Option<catalog::Error>)> {
-        let mut partials = repository.partials(cluster, self.timeline, self.range).await?;
-        partials.sort_by_key(|partial| (partial.range.start, std::cmp::Reverse(partial.range.end)));
-        let (mut body, mut doubt) = (Vec::new(), None);
-        for partial in partials {
-            let end = self.range.start.plus(body.len() as u64);
-            if partial.range.start > end || partial.range.end <= end {
-                continue;
-            }
-            let found = match repository.wal_version(cluster, &partial.entry).await {
-                Ok(found) => found,
-                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                Err(
-                    catalog::Error::Format(format::Error::NotOurs(_))
-                    | catalog::Error::Store(store::Error::NotFound { .. }),
-                ) => continue,
-                Err(error) => {
-                    doubt = Some(error);
-                    continue;
-                }
-            };
-            let WalContent::Range(content) = found.head.header().content.clone() else { continue };
-            if content.range() != partial.range || content.segment_bytes != plan.segment_bytes {
-                continue;
-            }
-            let bytes = opened(repository, found).await?;
-            let known = usize::try_from(end.since(partial.range.start)).unwrap_or(usize::MAX);
-            body.extend_from_slice(bytes.get(known..).unwrap_or_default());
-        }
-        Ok((body, doubt))
+        let missing = WalRange { start: reached.end, end: self.needed }.to_string();
+        Err(reached.doubt.map_or(Error::Gap { timeline: self.timeline.get(), missing }, Error::from))
     }
 }
 

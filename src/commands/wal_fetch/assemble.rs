@@ -2,12 +2,11 @@
 
 use super::output::Output;
 use super::{Error, Result, Stamp};
-use crate::catalog::{self, Partial, Repository, WalObject};
+use crate::catalog::{Repository, WalObject};
+use crate::commands::wal::each_partial;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{self, ClusterName, Lsn, Timeline};
-use crate::pipeline::open_wal_whole;
-use crate::store;
 
 /// How much of the segment there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,36 +111,15 @@ impl Search<'_> {
         Ok(ancestors.iter().find(|ancestor| piece.end <= ancestor.switch).map(|ancestor| ancestor.timeline))
     }
 
-    /// Writes what partials have of `piece` without a hole from its start, and returns how far that is. The longest first;
-    /// what is not ours is passed over, what may be ours and damaged is an error if it would be needed.
+    /// Writes what partials have of `piece` without a hole from its start, and returns how far that is. What may be ours and
+    /// is damaged is an error if it would be needed.
     async fn partials(&self, piece: WalRange, start: Lsn, output: &Output) -> Result<Lsn> {
-        let mut left = self.repository.partials(self.cluster, self.timeline, piece).await?;
-        let (mut at, mut doubt) = (piece.start, None);
-        loop {
-            let usable = |partial: &Partial| partial.range.start <= at && at < partial.range.end;
-            let longest = (0..left.len()).filter(|i| usable(&left[*i])).max_by_key(|i| left[*i].range.end);
-            let Some(longest) = longest else { break };
-            let partial = left.swap_remove(longest);
-            match self.repository.wal_version(self.cluster, &partial.entry).await {
-                Ok(found) => {
-                    self.check(&found)?;
-                    let key = self.repository.wal_key(&found.head).await?;
-                    let plain = open_wal_whole(&found.head, found.object, &key).await?;
-                    let known = usize::try_from(at.since(partial.range.start)).unwrap_or(usize::MAX);
-                    output.write_bytes(plain.get(known..).unwrap_or_default(), at.since(start))?;
-                    at = partial.range.end;
-                }
-                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                Err(
-                    catalog::Error::Format(format::Error::NotOurs(_))
-                    | catalog::Error::Store(store::Error::NotFound { .. }),
-                ) => {}
-                Err(error) => doubt = Some(error),
-            }
-        }
-        match doubt {
-            Some(error) if at < piece.end => Err(error.into()),
-            _ => Ok(at),
+        let whose = |found: &WalObject| self.check(found).map(|()| true);
+        let write = |at: Lsn, bytes: &[u8]| output.write_bytes(bytes, at.since(start));
+        let reached = each_partial(self.repository, (self.cluster, self.timeline, piece), whose, write).await?;
+        match reached.doubt {
+            Some(error) if reached.end < piece.end => Err(error.into()),
+            _ => Ok(reached.end),
         }
     }
 }

@@ -81,7 +81,7 @@ impl<'a> Life<'a> {
                 Ok(End::ServerStopped) => "the server ended the stream".to_owned(),
                 Ok(End::Lost(error)) | Err(Error::Postgres(error)) => self.trouble(error, began)?,
                 // The server was reached and the store was not: what was received waits, as it does for an upload.
-                Err(error) if self.settled_in && is_passing(&error) => chain(&error),
+                Err(error) if self.settled_in && error.is_passing() => chain(&error),
                 // Nothing that was received is left behind: an error that stays or one of the order ends us, and the
                 // server keeps what was not reported.
                 Err(error) => return Err(error),
@@ -354,33 +354,5 @@ impl<'a> Life<'a> {
     fn warn(&self, text: String) {
         tracing::warn!("{text}");
         (self.tell)(Event::Warning(text));
-    }
-}
-
-/// Whether this is an outage of the store, which ends by itself.
-fn is_passing(error: &Error) -> bool {
-    match error {
-        Error::Store(error) | Error::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store;
-
-    #[test]
-    fn outages_of_the_store_pass() {
-        let target = || "prod/main/wal".to_owned();
-        let deadline =
-            || store::Error::Deadline { action: "s3:PutObject", target: target(), seconds: 20, last: String::new() };
-        assert!(is_passing(&deadline().into()));
-        assert!(is_passing(&catalog::Error::Store(deadline()).into()));
-        let busy = store::Error::Busy { action: "s3:ListBucket", target: target(), code: "503".into() };
-        assert!(is_passing(&busy.into()));
-        let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
-        assert!(!is_passing(&catalog::Error::Store(denied).into()));
-        assert!(!is_passing(&Error::Interrupted));
     }
 }

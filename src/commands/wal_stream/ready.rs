@@ -49,11 +49,7 @@ pub(super) async fn check(client: &mut Client, how: &How) -> Result<()> {
 
 /// A session for what a replication connection cannot be asked; `None` where there is no way in for SQL.
 pub(super) async fn session(client: &Client) -> Option<Session> {
-    let info = client.info();
-    match Session::connect(info, "stonewal watch").await {
-        Err(postgres::Error::NoDatabase { .. }) => {
-            Session::connect(&info.with_dbname("postgres"), "stonewal watch").await.ok()
-        }
+    match Session::to_server(client.info(), "stonewal watch").await {
         Err(error) => {
             tracing::warn!("no SQL session beside the stream: {}", chain(&error));
             None

@@ -49,11 +49,6 @@ impl ServerMessage {
         Ok(message)
     }
 
-    /// Whether the server ends the session after saying so.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self.severity.as_str(), "FATAL" | "PANIC")
-    }
-
     /// Whether it warns.
     pub fn is_warning(&self) -> bool {
         self.severity == "WARNING"
