@@ -186,6 +186,8 @@ async fn servers_and_roles_that_tell_nothing_or_something_else() {
     assert!(other.reasons("red").contains(&"other-cluster"), "{:#}", other.document);
     assert_eq!(other.code, 1);
 
+    // What the statements above wrote is on its way.
+    stage.flushed(stage.write(1).await, SOON).await;
     let output = stage.command("status", Role::Reader).output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for word in ["green", "missing ", "nothing: all WAL", "restores ", "stored", "slot ", "primary"] {
