@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{catalog, format, keys, pipeline, postgres, store, verify};
+use crate::{catalog, format, keys, pipeline, postgres, retention, store, verify};
 
 /// Result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -138,6 +138,9 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// A retention policy that must not be followed.
+    #[error(transparent)]
+    Retention(#[from] retention::Error),
     /// An option contradicts another or the repository.
     #[error("{0}")]
     Usage(String),
@@ -176,6 +179,7 @@ impl Error {
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::Target { way_out, .. } => way_out.clone(),
             Self::Unreachable(refusal) => refusal.hint(),
+            Self::Retention(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;
@@ -194,6 +198,7 @@ impl Error {
             Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)
+            | Self::Retention(_)
             | Self::NotConfirmed { .. }
             | Self::NotReady { .. }
             | Self::Store(store::Error::Setup(_))
