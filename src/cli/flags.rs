@@ -70,6 +70,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         ),
         Command::Wal(_)
         | Command::Retention(_)
+        | Command::Hold(_)
         | Command::Store(_)
         | Command::List(_)
         | Command::Show(_)

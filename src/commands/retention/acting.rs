@@ -1,6 +1,6 @@
 //! Two credentials in one run: one reads and plans, the other changes locks or deletes and reads no object.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -167,7 +167,7 @@ impl<'a> Firsts<'a> {
 
 /// Findings that are worth a warning.
 pub(super) fn noteworthy(findings: Findings) -> Vec<Finding> {
-    let mut seen: HashMap<String, ()> = HashMap::new();
+    let mut seen = HashSet::new();
     let details = findings.details.into_iter().filter(|finding| !finding.kind.is_stray());
-    details.filter(|finding| seen.insert(finding.to_string(), ()).is_none()).collect()
+    details.filter(|finding| seen.insert(finding.to_string())).collect()
 }

@@ -216,9 +216,10 @@ impl Work<'_> {
     async fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         let doomed: Vec<VersionOf> = batch.iter().map(|doomed| doomed.target.at.clone()).collect();
-        let answers = match self.outcome.dry_run || doomed.is_empty() {
-            true => batch.iter().map(|_| Ok(())).collect(),
-            false => self.scene.store.delete_versions(&doomed).await?,
+        let answers = if self.outcome.dry_run || doomed.is_empty() {
+            batch.iter().map(|_| Ok(())).collect()
+        } else {
+            self.scene.store.delete_versions(&doomed).await?
         };
         let mut denied = HashMap::new();
         let mut failed = None;

@@ -16,7 +16,7 @@ use crate::retention::Item;
 use crate::store::{self, Lock, LockMode, Read as _, Retain as _};
 
 const MONTH_SECONDS: f64 = 365.25 / 12.0 * 24.0 * 3600.0;
-const GIB: f64 = (1_u64 << 30) as f64;
+const GIB: f64 = 1_073_741_824.0;
 
 /// What to extend.
 #[derive(Debug)]
@@ -183,7 +183,9 @@ impl Work<'_> {
         let this = &*self;
         let steps = stream::iter(targets).map(|(target, until)| async move { this.one(target, until).await });
         let steps: Vec<Step> = steps.buffer_unordered(RETENTION_IN_FLIGHT).try_collect().await?;
-        steps.into_iter().for_each(|step| self.take(step));
+        for step in steps {
+            self.take(step);
+        }
         Ok(())
     }
 
