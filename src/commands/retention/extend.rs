@@ -1,6 +1,8 @@
 //! `stonewal retention extend`: locks that follow the plan. It only ever lengthens, asks before it writes, and may be
 //! interrupted and run again at any point.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -13,7 +15,7 @@ use crate::commands::{Error, Result};
 use crate::format::ClusterName;
 use crate::limits::{FINDINGS_MAX, RETENTION_IN_FLIGHT};
 use crate::retention::Item;
-use crate::store::{self, Lock, LockMode, Read as _, Retain as _};
+use crate::store::{self, Lock, LockMode, Read as _, Retain as _, VersionOf};
 
 const MONTH_SECONDS: f64 = 365.25 / 12.0 * 24.0 * 3600.0;
 const GIB: f64 = 1_073_741_824.0;
@@ -84,6 +86,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         dry_run: options.dry_run,
         price: options.price_per_gib_month,
         limit: limit(&scene, max),
+        wraps: HashSet::new(),
         outcome: Outcome {
             location: scene.location.clone(),
             cluster: scene.cluster.clone(),
@@ -145,6 +148,8 @@ struct Work<'a> {
     dry_run: bool,
     price: f64,
     limit: Timestamp,
+    /// Wraps that the listing of all keys had, two of each backup.
+    wraps: HashSet<VersionOf>,
     outcome: Outcome,
 }
 
@@ -154,11 +159,16 @@ impl Work<'_> {
         let scene = self.scene;
         let mut firsts = Firsts::of(&**scene.repository.store(), prefix);
         while let Some(entries) = firsts.next().await? {
-            let kept = entries.iter().filter_map(|entry| {
+            let mut kept = Vec::new();
+            for entry in &entries {
                 let item = Item::of(scene.repository.names(), &scene.cluster, entry.key.as_str());
-                Some((Target::of(entry), scene.plan.verdict(&item).until()?))
-            });
-            self.all(kept.collect()).await?;
+                let Some(until) = scene.plan.verdict(&item).until() else { continue };
+                if matches!(item, Item::Wrap(_)) {
+                    self.wraps.insert(Target::of(entry).at);
+                }
+                kept.push((Target::of(entry), until));
+            }
+            self.all(kept).await?;
         }
         Ok(())
     }
@@ -172,8 +182,9 @@ impl Work<'_> {
                 self.take(Step::Missing(scene.repository.names().manifests(&scene.cluster, &decision.backup)));
                 continue;
             };
-            let objects = pinned(&scene.repository, &backup).into_iter().map(|target| (target, until)).collect();
-            self.all(objects).await?;
+            let objects = pinned(&scene.repository, &backup).into_iter();
+            let objects = objects.filter(|target| !self.wraps.contains(&target.at)).map(|target| (target, until));
+            self.all(objects.collect()).await?;
             self.all(vec![(Target::of(&backup.entry), until)]).await?;
         }
         Ok(())

@@ -134,9 +134,9 @@ async fn extending_may_be_interrupted_at_any_moment() {
     let Some(stage) = Stage::new("extend_interrupted", |options| options.page_size = 7).await else { return };
     stage.backup().await;
     let (mut cuts, mut last) = (0, stage.locks().await);
-    for patience in 1.. {
+    for patience in 0.. {
         let run = extend::run(stage.extension(policy()));
-        let ended = tokio::time::timeout(Duration::from_millis(40 * patience), run).await;
+        let ended = tokio::time::timeout(Duration::from_millis(150 << patience), run).await;
         let now = stage.locks().await;
         for (version, (lock, _)) in &last {
             assert!(now[version].0.unwrap().retain_until >= lock.unwrap().retain_until, "{version:?}");
@@ -144,7 +144,10 @@ async fn extending_may_be_interrupted_at_any_moment() {
         last = now;
         match ended {
             Err(_) => cuts += 1,
-            Ok(done) => break assert!(done.unwrap().missing.is_empty()),
+            Ok(done) => {
+                assert!(done.unwrap().missing.is_empty());
+                break;
+            }
         }
     }
     assert!(cuts > 0, "it was never cut short");
@@ -274,6 +277,7 @@ async fn a08_exactly_what_the_plan_expires_goes_once_its_locks_have_ended() {
     let wanted = stage.bytes(id(&kept)).await;
     let before = stage.versions().await;
     // Facts settle: what arrived in the last minutes is not judged.
+    stage.server().advance_clock(Duration::from_mins(2));
     let early = stage.applied(newest_only(), true).await;
     assert!(early.removed.versions == 0 && early.too_new > 0, "{early:?}");
     stage.server().advance_clock(DAY);
@@ -332,7 +336,7 @@ async fn d08_thousands_of_objects_go_page_by_page() {
     let Some(stage) = Stage::new("d08_thousands", |options| options.page_size = 7).await else { return };
     stage.backup().await;
     let before = stage.versions().await;
-    let count: usize = crate::support::variable("STONEWAL_TEST_ROUNDS").map_or(1_500, |text| text.parse().unwrap());
+    let count: usize = crate::support::variable("STONEWAL_TEST_ROUNDS").map_or(1_100, |text| text.parse().unwrap());
     let store = stage.connected(Role::Admin).await.store;
     let until = stage.now().await + days(3);
     let puts = (0..count).map(|n| {
