@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def physical(ground, given, codecs):
 def main():
     given = arguments()
     results = {}
+    # Servers are stopped and the folder is removed in that case too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: stopped"))
     with Ground(given.stonewal, given.aws, given.work) as ground:
         print(f"{machine(ground)}\n")
         ground.found_repository()
