@@ -79,7 +79,9 @@ impl Repository {
                 break;
             }
             let proved = self.prove(cluster, coverage.timeline, bytes, &wanted).await?;
-            edges.iter_mut().for_each(|edges| edges.learn(bytes, step, &proved));
+            for edges in &mut edges {
+                edges.learn(bytes, step, &proved);
+            }
             edges.retain(|edges| edges.range.start < edges.range.end);
             coverage.newest_at = coverage.newest_at.max(proved.values().map(|head| head.header().written_at).max());
             step = (step * 16).min(WAL_PROBE_STEP_MAX);

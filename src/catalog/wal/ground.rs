@@ -44,12 +44,12 @@ async fn renew<S: Read + Append>(
     store: &S,
     repository: &Repository,
     cluster: &ClusterName,
-    stone: Stone,
+    needed: Stone,
     lock: Lock,
 ) -> Result<bool> {
     let names = repository.names();
     let history = |timeline, tag| WalName::File { timeline, name: WalFileName::History(timeline), tag };
-    let prefix = match stone {
+    let prefix = match needed {
         Stone::Record => names.cluster_record(cluster),
         Stone::History(timeline) => names.wal(cluster, &history(timeline, None)),
     };
@@ -57,7 +57,7 @@ async fn renew<S: Read + Append>(
     while let Some((entries, _)) = oldest.next().await? {
         // The newest copy is the one that is locked longest, and spares us the others.
         for entry in entries.iter().rev() {
-            let Some(body) = repository.stone(cluster, stone, entry).await? else { continue };
+            let Some(body) = repository.stone(cluster, needed, entry).await? else { continue };
             let held = store.head(&entry.key, &entry.version).await?.lock;
             if held.is_some_and(|held| held.outlasts(lock)) {
                 return Ok(true);
@@ -66,7 +66,7 @@ async fn renew<S: Read + Append>(
         }
     }
     let Some(body) = found else { return Ok(false) };
-    let key = match stone {
+    let key = match needed {
         Stone::Record => names.cluster_record_alternate(cluster, tag()?),
         Stone::History(timeline) => names.wal(cluster, &history(timeline, Some(tag()?))),
     };
@@ -78,8 +78,8 @@ async fn renew<S: Read + Append>(
 
 impl Repository {
     /// The bytes of a listed version, if it is genuine.
-    async fn stone(&self, cluster: &ClusterName, stone: Stone, entry: &Entry) -> Result<Option<Bytes>> {
-        let genuine = match stone {
+    async fn stone(&self, cluster: &ClusterName, needed: Stone, entry: &Entry) -> Result<Option<Bytes>> {
+        let genuine = match needed {
             Stone::Record => {
                 let name = self.names().cluster_record(cluster);
                 let key = entry.key.as_str();

@@ -70,7 +70,9 @@ async fn renew_for_ever(place: Arc<Place>, timelines: Arc<Mutex<BTreeSet<Timelin
         let timelines = timelines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match renew(&place, &timelines).await {
             Ok(gone) => {
-                gone.iter().for_each(|finding| tracing::warn!("{finding}"));
+                for finding in &gone {
+                    tracing::warn!("{finding}");
+                }
                 last = clock.now();
             }
             Err(error) => tracing::warn!("the locks of what WAL needs are not renewed yet: {error}"),

@@ -111,7 +111,7 @@ async fn read(client: &Client, timeline: Timeline, range: WalRange) -> Result<Op
             match stream.next().await? {
                 WalEvent::Data { bytes: more, .. } => bytes.extend_from_slice(&more),
                 WalEvent::Keepalive { .. } => {
-                    stream.status(Lsn::default(), Lsn::default(), Lsn::default(), false).await?
+                    stream.status(Lsn::default(), Lsn::default(), Lsn::default(), false).await?;
                 }
                 WalEvent::TimelineEnded { .. } | WalEvent::Ended => return Ok(None),
             }
