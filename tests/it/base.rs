@@ -8,4 +8,5 @@ mod refusals;
 mod roundtrip;
 mod sources;
 mod stops;
+mod tails;
 mod world;
