@@ -22,8 +22,8 @@ pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RepositoryUrl, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode,
-    WalSettings,
+    PostgresSettings, RepositoryUrl, RestoreSettings, RetentionSettings, S3Settings, Settings, StatusSettings,
+    StreamSettings, WalMode, WalSettings,
 };
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.

@@ -18,6 +18,8 @@ use super::settings::{
 };
 use super::values::{self, Parsed};
 
+mod retention;
+
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const RETAIN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
@@ -48,6 +50,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         },
         restore: restore(&environment)?,
         status: status(&read)?,
+        retention: retention::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,
