@@ -48,6 +48,8 @@ pub struct Options {
     pub request: Request,
     /// Where to; `None` = only plan.
     pub target: Option<Target>,
+    /// Where a plan looks whether there is room.
+    pub room_at: Option<PathBuf>,
     /// Where recovery gets its WAL from.
     pub wal: WalSource,
     /// What PostgreSQL does at the target.
@@ -121,7 +123,10 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         warnings: Vec::new(),
         findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
     };
-    let Some(target) = options.target else { return Ok(outcome) };
+    let Some(target) = options.target else {
+        outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
+        return Ok(outcome);
+    };
     let job = work::Job {
         repository: &repository,
         options: &options.repository,

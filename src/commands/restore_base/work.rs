@@ -80,7 +80,10 @@ impl Job<'_> {
                 if !ground.delta {
                     roots.iter().for_each(Root::discard);
                 }
-                return Err(error);
+                return Err(match error {
+                    Error::NoRoom { path, .. } => Error::NoRoom { path, needed_bytes: ground.layout.all_bytes() },
+                    error => error,
+                });
             }
         };
         let restored = Restored {
