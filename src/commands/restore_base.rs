@@ -54,6 +54,8 @@ pub struct Options {
     pub wal: WalSource,
     /// What PostgreSQL does at the target.
     pub action: Action,
+    /// Whether the cluster may archive once it is promoted: a rehearsal that does becomes the newest timeline.
+    pub archives: bool,
     /// Chunks fetched at once.
     pub downloads: usize,
 }
@@ -138,6 +140,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
             action: options.action,
             wal: options.wal,
             narrow: outcome.plan.gap.is_some(),
+            archives: options.archives,
         },
         plan: &outcome.plan,
         downloads: options.downloads,

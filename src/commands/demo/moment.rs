@@ -112,6 +112,7 @@ impl Stage {
             wal: WalSource::Local,
             action: Action::Promote,
             room_at: None,
+            archives: true,
             downloads: DOWNLOADS_DEFAULT,
         };
         Box::pin(restore_base::run(options, &Progress::new(), &self.cancel)).await?;

@@ -68,7 +68,7 @@ impl Job<'_> {
         let ground = self.survey(&mut facts, &target)?;
         let readers = interruptible(self.cancel, self.readers(&ground.layout)).await?;
         let manifest = interruptible(self.cancel, self.backup_manifest()).await?;
-        let warnings = warnings::of(&facts, &target, self.ending.wal, ground.owner).await;
+        let warnings = warnings::of(&facts, &target, (self.ending.wal, self.ending.archives), ground.owner).await;
         confirm(target.confirm, &ground.layout.targets[0])?;
 
         let prepared = prepare_all(&ground);
