@@ -215,7 +215,9 @@ fn finish(
         if end <= lsn {
             return Err(match route.beyond_gap {
                 Some(next) if next <= lsn => Refusal::Gap { from: end, to: next, timeline: reached },
-                _ => Refusal::LsnTooLate { lsn, from: all.first().map_or(base.range.stop, |base| base.range.stop), end },
+                _ => {
+                    Refusal::LsnTooLate { lsn, from: all.first().map_or(base.range.stop, |base| base.range.stop), end }
+                }
             });
         }
         route.cut(lsn);
