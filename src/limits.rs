@@ -100,8 +100,8 @@ pub const WAL_ANCESTORS_MAX: usize = 64;
 /// Pieces of WAL compressed and sent at once by a push: each holds its content, its frames and its object.
 pub const WAL_PUSHES: usize = 4;
 
-/// Segments fetched ahead at once: each holds one object as stored and a few frames.
-pub const WAL_FETCHES: usize = 8;
+/// Bytes of WAL fetched ahead at once: each worker holds one object as stored and a few frames.
+pub const WAL_AHEAD_BYTES_MAX: usize = 128 << 20;
 
 /// Tries of a `wal fetch` that fails for a reason that will hardly pass.
 pub const WAL_FETCH_TRIES: u32 = 3;
@@ -236,6 +236,7 @@ pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
+const _: () = assert!(WAL_AHEAD_BYTES_MAX + WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!(WAL_PUSHES * 3 * WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!((DOWNLOADS_DEFAULT + 2) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () =

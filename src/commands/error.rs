@@ -116,6 +116,14 @@ pub enum Error {
     /// A recovery target that cannot be reached.
     #[error(transparent)]
     Unreachable(#[from] catalog::plan::Refusal),
+    /// A file system is full.
+    #[error("no room is left for {}: the restore needs {needed_bytes} bytes", .path.display())]
+    NoRoom {
+        /// What could not be written.
+        path: PathBuf,
+        /// What all of it needs.
+        needed_bytes: u64,
+    },
     /// The reader of our output went away.
     #[error("the reader of the output closed it after {bytes} bytes")]
     OutputClosed {
@@ -185,6 +193,7 @@ impl Error {
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::Target { way_out, .. } => way_out.clone(),
+            Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),

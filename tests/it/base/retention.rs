@@ -56,9 +56,9 @@ async fn a08_what_retention_keeps_can_be_recovered() {
     world.sql("INSERT INTO steps VALUES (3)").await;
     world.archived().await;
 
+    world.store.advance_clock(Duration::from_hours(24 * 34));
     // The wrong profile is told what it lacks.
     world.retain(Role::Pruner, "retention extend").await.ends(1).says(&["s3:PutObjectRetention", "denied"]);
-    world.store.advance_clock(Duration::from_hours(24 * 34));
     let told = world.retain(Role::Retainer, "retention extend --dry-run --json").await.good().json();
     let done = world.retain(Role::Retainer, "retention extend --json").await.good().json();
     assert!(done["extended"].as_u64().unwrap() > 5 && done["extended"] == told["extended"], "{done} {told}");
