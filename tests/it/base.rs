@@ -5,6 +5,7 @@ mod broken;
 mod delta;
 mod pitr;
 mod refusals;
+mod retention;
 mod roundtrip;
 mod sources;
 mod stops;

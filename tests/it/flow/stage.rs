@@ -252,7 +252,15 @@ impl Stage {
     pub(super) fn doctor_options(&self, role: Role, access: Option<Access>) -> doctor::Options {
         let programs = self.source.search();
         let slot = "stonewal".into();
-        doctor::Options { repository: self.repository(role), access, source: None, programs, slot, probe: true }
+        doctor::Options {
+            repository: self.repository(role),
+            access,
+            source: None,
+            programs,
+            slot,
+            kept: 35 * DAY,
+            probe: true,
+        }
     }
 
     pub(super) async fn connected(&self, role: Role) -> Connected {
