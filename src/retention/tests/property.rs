@@ -165,28 +165,39 @@ impl World {
         commits.chain(ends).chain([from, self.now]).filter(|at| (from..=self.now).contains(at)).collect()
     }
 
-    /// Which of these moments can be recovered, by timeline.
-    fn recoverable(&self, moments: &BTreeSet<Timestamp>) -> BTreeSet<(Timeline, Timestamp)> {
+    /// Which of these moments can be recovered, and where in the WAL each of them ends: that counts, whatever timeline
+    /// has to be named to get there.
+    fn recoverable(&self, moments: &BTreeSet<Timestamp>) -> BTreeSet<(Timestamp, Timeline, u64)> {
         let state = self.facts().wal_state();
         let whole = self.backups.iter().filter(|fact| fact.verified == Verified::Yes);
         let bases: Vec<PlanBase> =
             whole.filter_map(|fact| Some(PlanBase { id: fact.id.clone(), range: fact.base.clone()? })).collect();
         let timelines: BTreeSet<Timeline> = state.timelines.keys().copied().collect();
         let pairs = timelines.iter().flat_map(|timeline| moments.iter().map(move |moment| (*timeline, *moment)));
-        pairs.filter(|(timeline, at)| self.reaches(&bases, &state, *timeline, *at)).collect()
+        pairs.filter_map(|(timeline, at)| self.end_of(&bases, &state, timeline, at)).collect()
     }
 
-    fn reaches(&self, bases: &[PlanBase], state: &WalState, timeline: Timeline, at: Timestamp) -> bool {
+    /// Where a recovery to a moment ends.
+    fn end_of(
+        &self,
+        bases: &[PlanBase],
+        state: &WalState,
+        timeline: Timeline,
+        at: Timestamp,
+    ) -> Option<(Timestamp, Timeline, u64)> {
         let timeline = TimelineChoice::Number(timeline);
         let request = Request { goal: Goal::Time(at), inclusive: true, timeline, base: None };
-        let Ok(route) = route(bases, state, &request) else { return false };
+        let route = route(bases, state, &request).ok()?;
         let on_route = |segment: &&Segment| {
             let start = Lsn::new(segment.number * SEGMENT);
             let touched = |leg: &&crate::catalog::plan::Leg| leg.start < start.plus(SEGMENT) && start < leg.end;
             route.legs.iter().filter(touched).any(|leg| leg.timeline == segment.timeline)
         };
-        let last = self.wal.iter().filter(on_route).max_by_key(|segment| (segment.timeline, segment.number));
-        route.settle(&request, last.map(|segment| segment.commit)).is_ok()
+        let mut replayed: Vec<&Segment> = self.wal.iter().filter(on_route).collect();
+        replayed.sort_by_key(|segment| (segment.timeline, segment.number));
+        route.settle(&request, replayed.last().map(|segment| segment.commit)).ok()?;
+        let end = replayed.into_iter().find(|segment| segment.commit > at)?;
+        Some((at, end.timeline, end.number))
     }
 
     fn follow_plan(&mut self, policy: &Policy) {

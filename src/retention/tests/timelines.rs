@@ -90,9 +90,25 @@ fn a_cluster_that_is_gone_keeps_its_newest_base_and_the_wal_behind_it() {
     let facts = facts(vec![base(0, 1, 10), base(7, 1, 20)], vec![wal(1, &[(5, 50)], 9, &[])]);
     let made = plan(&facts, &policy(), day(300)).unwrap();
     let open = Some(day(317));
-    assert_eq!(verdicts(&made), [("-", None), ("min-redundancy", open)]);
-    assert_eq!(wal_verdicts(&made), [(1, 5, 20, "-", None), (1, 20, 50, "newest-base", open)]);
+    assert_eq!(verdicts(&made), [("-", None), ("window", open)]);
+    assert_eq!(wal_verdicts(&made), [(1, 5, 20, "-", None), (1, 20, 50, "window", open)]);
     assert!(!made.backups[1].own_end_only);
+}
+
+/// The newest base lies on the branch that was lost; the cluster has been silent for longer than the window.
+#[test]
+fn a_silent_cluster_keeps_the_base_of_the_timeline_that_it_lives_on() {
+    let bases = vec![base(0, 1, 10), base(7, 1, 20), base(9, 1, 38)];
+    let facts = facts(bases, vec![wal(1, &[(5, 40)], 9, &[]), wal(2, &[(35, 60)], 12, &[(1, 35)])]);
+    let made = plan(&facts, &policy(), day(300)).unwrap();
+    let open = Some(day(317));
+    assert_eq!(verdicts(&made), [("-", None), ("window", open), ("min-redundancy", open)]);
+    let told: Vec<_> =
+        wal_verdicts(&made).into_iter().map(|(tl, start, end, rule, _)| (tl, start, end, rule)).collect();
+    assert_eq!(
+        told,
+        [(1, 5, 20, "-"), (1, 20, 35, "window"), (1, 35, 38, "-"), (1, 38, 40, "newest-base"), (2, 35, 60, "window")]
+    );
 }
 
 #[test]
