@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use stonewal::commands::retention::hold::WalUntil;
 use stonewal::commands::retention::{Scope, apply, extend, hold};
-use stonewal::commands::{Error, Immutability, Which};
+use stonewal::commands::{Error, Immutability, Result, Which};
 use stonewal::format::BackupId;
 use stonewal::retention::Policy;
 use stonewal::store::roles::Role;
@@ -36,6 +37,18 @@ fn policy() -> Policy {
     }
 }
 
+fn extend(options: extend::Options) -> BoxFuture<'static, Result<extend::Outcome>> {
+    Box::pin(extend::run(options))
+}
+
+fn apply(options: apply::Options) -> BoxFuture<'static, Result<apply::Outcome>> {
+    Box::pin(apply::run(options))
+}
+
+fn hold(options: hold::Options) -> BoxFuture<'static, Result<hold::Outcome>> {
+    Box::pin(hold::run(options))
+}
+
 /// Keeps the newest one and nothing else.
 fn newest_only() -> Policy {
     Policy { window: SignedDuration::from_mins(1), keep_last_dumps: 1, ..policy() }
@@ -59,11 +72,11 @@ impl Stage {
     }
 
     async fn extended(&self, policy: Policy) -> extend::Outcome {
-        extend::run(self.extension(policy)).await.unwrap()
+        extend(self.extension(policy)).await.unwrap()
     }
 
     async fn applied(&self, policy: Policy, delete: bool) -> apply::Outcome {
-        apply::run(apply::Options { scope: self.scope(Role::Pruner, policy), delete }).await.unwrap()
+        apply(apply::Options { scope: self.scope(Role::Pruner, policy), delete }).await.unwrap()
     }
 
     fn holding(&self, backup: &BackupId, on: bool) -> hold::Options {
@@ -103,7 +116,7 @@ async fn a16_everything_a_kept_backup_needs_is_locked_as_long_as_the_plan_keeps_
     let second = stage.backup().await;
     let before = stage.locks().await;
 
-    let told = extend::run(extend::Options { dry_run: true, ..stage.extension(policy()) }).await.unwrap();
+    let told = extend(extend::Options { dry_run: true, ..stage.extension(policy()) }).await.unwrap();
     assert_eq!(stage.locks().await, before, "a dry run changes nothing");
     let due = stage.now().await + days(42);
     let mark = stage.log().len();
@@ -135,7 +148,7 @@ async fn extending_may_be_interrupted_at_any_moment() {
     stage.backup().await;
     let (mut cuts, mut last) = (0, stage.locks().await);
     for patience in 0.. {
-        let run = extend::run(stage.extension(policy()));
+        let run = extend(stage.extension(policy()));
         let ended = tokio::time::timeout(Duration::from_millis(150 << patience), run).await;
         let now = stage.locks().await;
         for (version, (lock, _)) in &last {
@@ -166,16 +179,15 @@ async fn d09_the_wrong_role_is_told_what_it_lacks() {
 
     let mut options = stage.extension(policy());
     options.scope.acting = stage.repository(Role::Reader).s3;
-    let error = extend::run(options).await.unwrap_err();
+    let error = extend(options).await.unwrap_err();
     assert!(denied(&error, "s3:PutObjectRetention"), "{error:?}");
     let mut options = stage.holding(&first.backup, true);
     options.scope.acting = stage.repository(Role::Pruner).s3;
-    let error = hold::run(options).await.unwrap_err();
+    let error = hold(options).await.unwrap_err();
     assert!(denied(&error, "s3:PutObjectLegalHold"), "{error:?}");
     stage.server().advance_clock(31 * DAY);
     for role in [Role::Retainer, Role::Writer, Role::Reader] {
-        let error =
-            apply::run(apply::Options { scope: stage.scope(role, newest_only()), delete: true }).await.unwrap_err();
+        let error = apply(apply::Options { scope: stage.scope(role, newest_only()), delete: true }).await.unwrap_err();
         assert!(denied(&error, "s3:DeleteObjectVersion"), "{role}: {error:?}");
     }
     assert_eq!(stage.locks().await, before);
@@ -199,25 +211,24 @@ async fn e04_compliance_needs_the_date_and_a_century_is_refused() {
             Immutability::ObjectLock { mode: LockMode::Compliance, retain: 20 * DAY };
         options
     };
-    let error = extend::run(compliance(stage.extension(policy()))).await.unwrap_err();
+    let error = extend(compliance(stage.extension(policy()))).await.unwrap_err();
     let due = stage.now().await + days(42);
     let day = due.strftime("%Y-%m-%d").to_string();
     assert!(error.to_string().contains(&format!("--acknowledge-compliance {day}")), "{error}");
     let early = (due - days(2)).strftime("%Y-%m-%d").to_string().parse().unwrap();
-    let error =
-        extend::run(extend::Options { acknowledged: Some(early), ..stage.extension(policy()) }).await.unwrap_err();
+    let error = extend(extend::Options { acknowledged: Some(early), ..stage.extension(policy()) }).await.unwrap_err();
     assert!(error.to_string().contains("falls short"), "{error}");
     for ((key, version), (lock, _)) in stage.locks().await {
         let (lock, was) = (lock.unwrap(), before[&(key.clone(), version)].0.unwrap());
         assert!(lock == was || was.mode == LockMode::Governance, "{key}: {lock:?}");
     }
     let acknowledged = Some(day.parse().unwrap());
-    let done = extend::run(compliance(extend::Options { acknowledged, ..stage.extension(policy()) })).await.unwrap();
+    let done = extend(compliance(extend::Options { acknowledged, ..stage.extension(policy()) })).await.unwrap();
     assert!(done.unacknowledged == 0 && done.extended > 5, "{done:?}");
     assert!(done.weaker_mode > 0, "the foundations of `init` stay in governance mode, and that is told: {done:?}");
 
     for policy in [Policy { window: days(36_500), ..policy() }, Policy { yearly: 100, ..policy() }] {
-        let error = extend::run(stage.extension(policy)).await.unwrap_err();
+        let error = extend(stage.extension(policy)).await.unwrap_err();
         assert!(error.to_string().contains("retention.max is 400 days"), "{error}");
     }
 }
@@ -231,8 +242,8 @@ async fn f02_a_hold_lies_on_every_object_a_backup_needs() {
     let ground = |key: &str| key.ends_with("/repository") || key.contains("/identities/") || key.contains("/writers/");
 
     // Cut short, then whole.
-    let _ = tokio::time::timeout(Duration::from_millis(150), hold::run(stage.holding(&first.backup, true))).await;
-    let done = hold::run(stage.holding(&first.backup, true)).await.unwrap();
+    let _ = tokio::time::timeout(Duration::from_millis(150), hold(stage.holding(&first.backup, true))).await;
+    let done = hold(stage.holding(&first.backup, true)).await.unwrap();
     assert!(done.held && done.missing.is_empty(), "{done:?}");
     let locks = stage.locks().await;
     for ((key, _), (_, held)) in &locks {
@@ -240,7 +251,7 @@ async fn f02_a_hold_lies_on_every_object_a_backup_needs() {
     }
     let wraps = locks.iter().filter(|((key, _), (_, held))| key.contains("/keys/") && *held).count();
     assert_eq!(wraps, 2, "the wraps of this backup, and of no other");
-    let listed = hold::list(stage.scope(Role::Reader, policy())).await.unwrap();
+    let listed = Box::pin(hold::list(stage.scope(Role::Reader, policy()))).await.unwrap();
     assert!(listed.held.len() == 1 && listed.held[0].backup == first.backup, "{listed:?}");
 
     // Whatever the locks, the policy and the rights.
@@ -254,14 +265,14 @@ async fn f02_a_hold_lies_on_every_object_a_backup_needs() {
     }
     assert!(!stage.bytes(id(&first.backup)).await.is_empty());
 
-    hold::run(stage.holding(&second.backup, true)).await.unwrap();
-    let done = hold::run(stage.holding(&first.backup, false)).await.unwrap();
+    hold(stage.holding(&second.backup, true)).await.unwrap();
+    let done = hold(stage.holding(&first.backup, false)).await.unwrap();
     assert!(done.kept_for_others > 0, "the ground is needed by the other: {done:?}");
     for ((key, _), (_, held)) in stage.locks().await {
         let expected = mine(&key, &second.backup) || ground(&key) || (key.contains("/keys/") && held);
         assert_eq!(held, expected, "{key}");
     }
-    hold::run(stage.holding(&second.backup, false)).await.unwrap();
+    hold(stage.holding(&second.backup, false)).await.unwrap();
     assert!(stage.locks().await.values().all(|(_, held)| !held));
 }
 
@@ -324,7 +335,7 @@ async fn a08_a_policy_that_expires_everything_is_refused() {
     let before = stage.versions().await;
     let nothing = Policy { keep_last_dumps: 0, min_redundancy: 0, ..newest_only() };
     let scope = stage.scope(Role::Pruner, nothing);
-    let error = apply::run(apply::Options { scope, delete: true }).await.unwrap_err();
+    let error = apply(apply::Options { scope, delete: true }).await.unwrap_err();
     assert!(matches!(error, Error::Retention(_)), "{error:?}");
     assert_eq!(stage.versions().await, before);
 }
