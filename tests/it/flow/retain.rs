@@ -1,111 +1,21 @@
 //! Locks that follow the plan, legal holds, and what expires: each under the role that may do it and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
-use stonewal::commands::retention::hold::WalUntil;
-use stonewal::commands::retention::{Scope, apply, extend, hold};
-use stonewal::commands::{Error, Immutability, Result, Which};
+use jiff::SignedDuration;
+use stonewal::commands::retention::{apply, extend, hold};
+use stonewal::commands::{Error, Immutability, Which};
 use stonewal::format::BackupId;
 use stonewal::retention::Policy;
 use stonewal::store::roles::Role;
-use stonewal::store::{self, Append as _, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _, Retain as _};
+use stonewal::store::{self, Append as _, Lock, LockMode, ObjectKey, Prune as _, Put};
 use stonewal::verify::Level;
 
-use super::stage::{DAY, Stage, cluster, id, run_backup};
+use super::stage::{DAY, Stage, id, run_backup};
+use setting::{apply, days, extend, hold, newest_only, policy};
 
-fn days(days: i64) -> SignedDuration {
-    SignedDuration::from_hours(24 * days)
-}
-
-fn policy() -> Policy {
-    Policy {
-        window: days(35),
-        keep_last_dumps: 7,
-        keep_last_bases: 2,
-        daily: 0,
-        weekly: 0,
-        monthly: 0,
-        yearly: 0,
-        min_redundancy: 1,
-        keep: BTreeSet::new(),
-        unfinished: days(7),
-        max: days(400),
-        margin: days(7),
-    }
-}
-
-fn extend(options: extend::Options) -> BoxFuture<'static, Result<extend::Outcome>> {
-    Box::pin(extend::run(options))
-}
-
-fn apply(options: apply::Options) -> BoxFuture<'static, Result<apply::Outcome>> {
-    Box::pin(apply::run(options))
-}
-
-fn hold(options: hold::Options) -> BoxFuture<'static, Result<hold::Outcome>> {
-    Box::pin(hold::run(options))
-}
-
-/// Keeps the newest one and nothing else.
-fn newest_only() -> Policy {
-    Policy { window: SignedDuration::from_mins(1), keep_last_dumps: 1, ..policy() }
-}
-
-impl Stage {
-    /// The usual credentials read, another role acts.
-    fn scope(&self, acting: Role, policy: Policy) -> Scope {
-        Scope {
-            repository: self.repository(Role::Reader),
-            acting: self.repository(acting).s3,
-            access: Self::passphrase(),
-            cluster: cluster(),
-            policy,
-        }
-    }
-
-    fn extension(&self, policy: Policy) -> extend::Options {
-        let scope = self.scope(Role::Retainer, policy);
-        extend::Options { scope, acknowledged: None, dry_run: false, price_per_gib_month: 0.023 }
-    }
-
-    async fn extended(&self, policy: Policy) -> extend::Outcome {
-        extend(self.extension(policy)).await.unwrap()
-    }
-
-    async fn applied(&self, policy: Policy, delete: bool) -> apply::Outcome {
-        apply(apply::Options { scope: self.scope(Role::Pruner, policy), delete }).await.unwrap()
-    }
-
-    fn holding(&self, backup: &BackupId, on: bool) -> hold::Options {
-        let scope = self.scope(Role::Retainer, policy());
-        hold::Options { scope, backup: backup.clone(), on, wal_until: WalUntil::NextBase }
-    }
-
-    /// Lock and hold of every version, by key and version.
-    async fn locks(&self) -> BTreeMap<(String, String), (Option<Lock>, bool)> {
-        let store = self.connected(Role::Admin).await.store;
-        let mut locks = BTreeMap::new();
-        for entry in self.entries().await.into_iter().filter(|entry| !entry.delete_marker) {
-            let lock = store.lock_of(&entry.key, &entry.version).await.unwrap();
-            let held = store.hold_of(&entry.key, &entry.version).await.unwrap();
-            locks.insert((entry.key.to_string(), entry.version.to_string()), (lock, held));
-        }
-        locks
-    }
-
-    async fn versions(&self) -> BTreeSet<(String, String)> {
-        self.entries().await.into_iter().map(|entry| (entry.key.to_string(), entry.version.to_string())).collect()
-    }
-
-    async fn now(&self) -> Timestamp {
-        let store = self.connected(Role::Admin).await.store;
-        store.bucket_state().await.unwrap();
-        store.clock().now()
-    }
-}
+mod setting;
 
 /// PAINS A16, B6, D8, D9: everything a backup stands on is locked as long as the plan keeps it, by a role that reads no
 /// object and deletes nothing, page by page of seven.
