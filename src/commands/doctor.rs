@@ -36,6 +36,8 @@ pub struct Options {
     pub slot: String,
     /// For how long at least the retention policy keeps backups.
     pub kept: Duration,
+    /// By this name `synchronous_standby_names` knows the streamer.
+    pub application_name: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
     pub probe: bool,
 }
@@ -126,7 +128,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         capabilities::check(&connected, immutability, &mut outcome).await;
     }
     if let Some(info) = options.source {
-        source::check(&info, &options.programs, &options.slot, &mut outcome).await;
+        source::check(&info, &options.programs, (&options.slot, &options.application_name), &mut outcome).await;
     }
     Ok(outcome)
 }
