@@ -34,10 +34,10 @@ pub struct Options {
     pub programs: Search,
     /// The slot that WAL is streamed from.
     pub slot: String,
-    /// By this name `synchronous_standby_names` knows the streamer.
-    pub application_name: String,
     /// For how long at least the retention policy keeps backups.
     pub kept: Duration,
+    /// By this name `synchronous_standby_names` knows the streamer.
+    pub application_name: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
     pub probe: bool,
 }

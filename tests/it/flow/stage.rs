@@ -252,8 +252,9 @@ impl Stage {
     pub(super) fn doctor_options(&self, role: Role, access: Option<Access>) -> doctor::Options {
         let programs = self.source.search();
         let (slot, application_name) = ("stonewal".into(), "stonewal".into());
+        let repository = self.repository(role);
         doctor::Options {
-            repository: self.repository(role),
+            repository,
             access,
             source: None,
             programs,
