@@ -154,13 +154,14 @@ impl Work<'_> {
             let Verdict::Expire { why } = &decision.verdict else { continue };
             let prefix = scene.repository.names().manifests(&scene.cluster, &decision.backup);
             let mut gone = true;
+            // A full batch is flushed on the way.
+            let before = self.outcome.locked_count;
             let mut pages = Pages::of(&**scene.repository.store(), &prefix);
             while let Some(entries) = pages.next().await? {
                 for entry in entries {
                     gone &= self.doom(&entry).await?;
                 }
             }
-            let before = self.outcome.locked_count;
             self.flush().await?;
             gone &= self.outcome.locked_count == before;
             if gone {

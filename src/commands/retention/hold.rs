@@ -121,7 +121,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         others.extend(scene.backup(&decision.backup).await?);
     }
     let wal = Wal::of(&scene, &backup, if options.on { options.wal_until } else { WalUntil::Latest }).await?;
-    let mut work = Work { scene: &scene, on: options.on, outcome };
+    let mut work = Work { scene: &scene, on: options.on, shared: !options.on && is_shared(&scene).await?, outcome };
     if options.on {
         // The manifest first: from then on plans keep all of it.
         work.all(vec![Target::of(&backup.entry)]).await?;
@@ -131,6 +131,20 @@ pub async fn run(options: Options) -> Result<Outcome> {
         work.all(vec![Target::of(&backup.entry)]).await?;
     }
     Ok(work.outcome)
+}
+
+/// Whether somebody else may need what every backup stands on: another cluster, whose holds are not looked at here, or a
+/// backup whose manifest cannot be read now and so does not say whether it is held.
+async fn is_shared(scene: &Scene) -> Result<bool> {
+    if !scene.plan.unfinished.is_empty() {
+        return Ok(true);
+    }
+    for cluster in scene.repository.clusters().await? {
+        if cluster != scene.cluster && !scene.repository.candidates(&cluster).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Scene {
@@ -188,6 +202,8 @@ async fn next_base(scene: &Scene, base: &BaseRange) -> Result<Option<Lsn>> {
 struct Work<'a> {
     scene: &'a Scene,
     on: bool,
+    /// Ground and WAL may be held for others that are not known here.
+    shared: bool,
     outcome: Outcome,
 }
 
@@ -198,8 +214,13 @@ impl Work<'_> {
         let keys: HashSet<KeyId> = [clear.payload_key.id, clear.metadata_key.id].into();
         let is_ground =
             |item: &Item| matches!(item, Item::Foundation | Item::ClusterRecord | Item::History(_) | Item::Gap(_));
-        let spared =
-            |item: &Item| is_ground(item) && !others.is_empty() || others.iter().any(|other| needs(other, item));
+        let shared = self.shared;
+        let is_wal = |item: &Item| matches!(item, Item::Piece { .. } | Item::Partial { .. } | Item::Notes(_));
+        let spared = |item: &Item| {
+            is_ground(item) && (shared || !others.is_empty())
+                || shared && is_wal(item) && !scene.plan.unfinished.is_empty()
+                || others.iter().any(|other| needs(other, item))
+        };
         for prefix in scene.ground() {
             self.listed(&prefix, is_ground, spared).await?;
         }
