@@ -5,6 +5,7 @@
 //! whose objects are listed count, and what arrived "in the future" counts for nothing (PAINS A8, A17).
 
 mod backups;
+mod doubt;
 mod error;
 mod facts;
 mod item;

@@ -20,7 +20,7 @@ pub use list::Partial;
 pub use partials::Link;
 pub use path::{Leg, Stretch};
 
-use super::Finding;
+use super::{Error, Finding};
 use crate::format::wal::{ClusterRecord, GapRecord, History, WalRange};
 use crate::format::{Lsn, SegmentSize, Timeline};
 
@@ -50,12 +50,21 @@ pub struct TimelineCoverage {
     pub history: Option<History>,
     /// When its newest WAL was sealed (store time).
     pub newest_at: Option<Timestamp>,
+    /// What the store said of something that bears a name of ours at an edge and cannot be read now. It counts as missing;
+    /// whoever would conclude from this that there is no WAL must not.
+    pub unread: Option<String>,
 }
 
 impl TimelineCoverage {
     fn new(timeline: Timeline) -> Self {
         let (windows, pieces, gaps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { timeline, windows, pieces, gaps, history: None, newest_at: None }
+        Self { timeline, windows, pieces, gaps, history: None, newest_at: None, unread: None }
+    }
+
+    fn note_unread(&mut self, doubt: Option<&Error>) {
+        if let (None, Some(Error::Store(error))) = (&self.unread, doubt) {
+            self.unread = Some(error.to_string());
+        }
     }
 
     /// Where its WAL ends.

@@ -40,8 +40,8 @@ pub(super) async fn each_partial(
     wanted: impl Fn(&WalObject) -> Result<bool>,
     mut take: impl FnMut(Lsn, &[u8]) -> Result<()>,
 ) -> Result<Reached> {
-    let mut left = repository.partials(cluster, timeline, piece).await?;
-    let mut reached = Reached { end: piece.start, doubt: None };
+    let (mut left, doubt) = repository.partials(cluster, timeline, piece).await?;
+    let mut reached = Reached { end: piece.start, doubt };
     loop {
         let at = reached.end;
         let usable = |partial: &Partial| partial.range.start <= at && at < partial.range.end;

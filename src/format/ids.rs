@@ -193,6 +193,11 @@ impl BackupId {
     pub fn began_at(&self, at: Timestamp) -> bool {
         self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
     }
+
+    /// When the backup started, to the second, as the id says; `None` where that is no time.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
+    }
 }
 
 fn stamp(at: Timestamp) -> String {
@@ -253,6 +258,8 @@ mod tests {
         let id = BackupId::new(at, [0x5b, 0x0c, 0x6f, 0x2e]);
         assert_eq!(id.as_str(), "20261124T031500Z-5b0c6f2e");
         assert_eq!(id.as_str().parse::<BackupId>().unwrap(), id);
+        assert_eq!(id.time(), Some(at));
+        assert_eq!("20261324T031500Z-5b0c6f2e".parse::<BackupId>().unwrap().time(), None);
         for bad in
             ["20261124T031500Z", "20261124T031500Z-5B0C6F2E", "20261124 031500Z-5b0c6f2e", "x", "../../etc-00000000"]
         {

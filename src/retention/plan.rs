@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::backups::{decide, is_future};
+use super::doubt::{Doubt, doubtful};
 use super::lines::Lines;
 use super::needs::Need;
 use super::policy::{Policy, after};
@@ -154,6 +155,8 @@ pub struct Plan {
     #[serde(skip)]
     proven: BTreeMap<Timeline, Vec<WalRange>>,
     #[serde(skip)]
+    doubtful: BTreeMap<Timeline, Doubt>,
+    #[serde(skip)]
     segment: Option<SegmentSize>,
 }
 
@@ -186,6 +189,7 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
         by_key: by_key(facts, &backups),
         wal: Vec::new(),
         planned: stored.map(|fact| fact.timeline).collect(),
+        doubtful: doubtful(facts, policy, now),
         proven: facts.wal.iter().map(|fact| (fact.timeline, fact.proven.clone())).collect(),
         segment: facts.segment,
         backups,
@@ -283,7 +287,10 @@ impl Plan {
         let touched = needed[from..].iter().take_while(|need| need.range.start < range.end);
         match touched.max_by_key(|need| need.ground.until) {
             Some(Need { ground: Ground { until, why }, .. }) => Verdict::Keep { until: *until, why: why.clone() },
-            None => Verdict::Expire { why: Reason::UnneededWal },
+            None => match self.doubtful.get(&timeline).filter(|doubt| doubt.from < range.end) {
+                Some(doubt) => leave(Reason::UnreadBackup(doubt.backup.clone())),
+                None => Verdict::Expire { why: Reason::UnneededWal },
+            },
         }
     }
 
@@ -296,7 +303,7 @@ impl Plan {
     fn ranges(&self, timeline: Timeline, windows: &[WalRange]) -> Vec<WalDecision> {
         let needed = self.needed.get(&timeline).map(Vec::as_slice).unwrap_or_default();
         let edges = needed.iter().flat_map(|need| [need.range.start, need.range.end]);
-        let edges: BTreeSet<Lsn> = edges.collect();
+        let edges: BTreeSet<Lsn> = edges.chain(self.doubtful.get(&timeline).map(|doubt| doubt.from)).collect();
         let mut decisions: Vec<WalDecision> = Vec::new();
         for window in windows {
             let inside = edges.range(window.start..window.end).copied().filter(|edge| *edge > window.start);

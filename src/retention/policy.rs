@@ -31,7 +31,7 @@ pub struct Policy {
     pub keep: BTreeSet<BackupId>,
     /// Age at which the leftovers of a backup that never finished count as abandoned.
     pub unfinished: SignedDuration,
-    /// Nothing is ever locked further ahead than this.
+    /// No backup and no WAL is ever locked further ahead than this; copies of the small objects that they need may be.
     pub max: SignedDuration,
     /// What has no end yet is locked so much longer than it is needed today.
     pub margin: SignedDuration,

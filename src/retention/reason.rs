@@ -94,6 +94,8 @@ pub enum Reason {
     },
     /// Leave: what bears the name of its manifest could not be read or believed.
     Unread(String),
+    /// Leave, WAL: a backup of that time cannot be read now, and may need it.
+    UnreadBackup(BackupId),
     /// Leave: nothing tells how long it is needed.
     NoneKept,
     /// Leave: no backup known here uses this key.
@@ -133,7 +135,7 @@ impl Reason {
             Self::UnneededWal => "unneeded",
             Self::Superseded => "superseded",
             Self::Canary => "canary",
-            Self::Unread(_) => "unread",
+            Self::Unread(_) | Self::UnreadBackup(_) => "unread",
             Self::NoneKept => "none-kept",
             Self::UnknownKey => "unknown-key",
             Self::Unplanned => "unplanned",
@@ -176,6 +178,7 @@ impl fmt::Display for Reason {
                 write!(f, "not whole ({why}), and there is no whole {kind} to stand in for it")
             }
             Self::Unread(why) => write!(f, "its manifest cannot be read or believed: {why}"),
+            Self::UnreadBackup(backup) => write!(f, "backup {backup} cannot be read or believed, and may need it"),
             Self::NoneKept => f.write_str("nothing that is kept tells how long it is needed"),
             Self::UnknownKey => f.write_str("no backup known here uses this key"),
             Self::Unplanned => {

@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use futures::{StreamExt as _, stream};
+
 use super::{TimelineCoverage, WalCatalog};
 use crate::catalog::listing::{entries_after, folders};
-use crate::catalog::{Finding, FindingKind, Repository, Result};
+use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{History, WalContent, WalRange};
-use crate::format::{self, ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
-use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
+use crate::format::{ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
+use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX, WAL_PROBES};
 use crate::store::{Entry, ListQuery};
 
 /// A listed partial, or a piece under an alternate name: what its name says, nothing more.
@@ -76,15 +78,20 @@ impl Repository {
         }))
     }
 
-    /// The listed partials that begin within `range`, by position; an error if there are more than are looked at.
-    pub async fn partials(&self, cluster: &ClusterName, timeline: Timeline, range: WalRange) -> Result<Vec<Partial>> {
-        match self.list_partials(cluster, timeline, range).await? {
-            (found, true) => Ok(found),
-            (found, false) => {
-                let (claimed, max) = (found.len() as u64 + 1, WAL_PARTIALS_MAX as u64);
-                Err(format::Error::Absurd { what: "number of partials in one place", claimed, max }.into())
-            }
+    /// The listed partials that begin within `range`, by position; if there are more than are looked at, the genuine ones
+    /// that hold all that genuine ones hold, and what was wrong with one that may be ours.
+    pub async fn partials(
+        &self,
+        cluster: &ClusterName,
+        timeline: Timeline,
+        range: WalRange,
+    ) -> Result<(Vec<Partial>, Option<Error>)> {
+        let (found, all) = self.list_partials(cluster, timeline, range).await?;
+        if all {
+            return Ok((found, None));
         }
+        let (links, doubt) = self.partial_links_and_doubt(cluster, timeline, range).await?;
+        Ok((links.into_iter().map(|link| Partial { range: link.range, entry: link.entry }).collect(), doubt))
     }
 
     /// The same, and whether these are all.
@@ -131,13 +138,7 @@ impl Repository {
         }
         let folder = self.names.wal_timeline(cluster, timeline);
         let from = at.floor(WAL_PIECE_BYTES_MAX as u64);
-        let mut nearest: Option<Lsn> = None;
-        for partial in self.partials(cluster, timeline, WalRange { start: from, end: Lsn::new(u64::MAX) }).await? {
-            if partial.range.end > at && self.is_genuine(cluster, &partial.entry).await? {
-                nearest = Some(partial.range.start.max(at));
-                break;
-            }
-        }
+        let nearest = self.partial_beyond(cluster, timeline, at).await?;
         let (query, mut after) =
             (ListQuery { prefix: folder.clone(), by_folder: true }, format!("{folder}{}", from.name()));
         // The first genuine piece; in batches, since what was planted before it may be much.
@@ -162,6 +163,45 @@ impl Repository {
                     let start = range.start.max(at);
                     return Ok(Some(nearest.map_or(start, |nearest| nearest.min(start))));
                 }
+            }
+        }
+    }
+
+    /// Where the first genuine partial that reaches beyond `at` begins; in batches, as above.
+    async fn partial_beyond(&self, cluster: &ClusterName, timeline: Timeline, at: Lsn) -> Result<Option<Lsn>> {
+        let folder = self.names.wal_partials(cluster, timeline);
+        let mut after = format!("{folder}{}", at.floor(WAL_PIECE_BYTES_MAX as u64).name());
+        let query = ListQuery { prefix: folder, by_folder: false };
+        loop {
+            let mut batch = Vec::<Partial>::new();
+            entries_after(&*self.store, &query, Some(after.clone()), |entry| {
+                let Some(WalName::Partial { range, .. }) = self.names.wal_of(cluster, entry.key.as_str()) else {
+                    return ControlFlow::Continue(());
+                };
+                // Newest version first: the last one seen of a key is its first.
+                let room = batch.len() < WAL_PROBES;
+                match batch.last_mut().filter(|last| last.entry.key == entry.key) {
+                    _ if entry.delete_marker || range.end <= at => {}
+                    Some(last) => last.entry = entry,
+                    None if room => batch.push(Partial { range, entry }),
+                    None => return ControlFlow::Break(()),
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
+            let is_last = batch.len() < WAL_PROBES;
+            after = batch.last().map_or(after, |last| last.entry.key.to_string());
+            let ask = |Partial { range, entry }: Partial| async move {
+                self.is_genuine(cluster, &entry).await.map(|genuine| genuine.then_some(range.start.max(at)))
+            };
+            let mut asked = stream::iter(batch).map(ask).buffered(WAL_PROBES);
+            while let Some(found) = asked.next().await {
+                if let Some(start) = found? {
+                    return Ok(Some(start));
+                }
+            }
+            if is_last {
+                return Ok(None);
             }
         }
     }

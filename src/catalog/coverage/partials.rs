@@ -8,7 +8,7 @@ use futures::{StreamExt as _, stream};
 use super::times::told;
 use super::{Partial, TimelineCoverage, merge_ranges};
 use crate::catalog::listing::entries_after;
-use crate::catalog::{Repository, Result};
+use crate::catalog::{Error, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalHead, WalRange, piece_bytes};
 use crate::format::{ClusterName, Lsn, SegmentSize, Timeline};
@@ -61,7 +61,9 @@ impl Repository {
         }
         for hole in holes {
             let floor = WalRange { start: hole.start.floor(bytes), end: hole.end };
-            for link in self.partial_links(cluster, coverage.timeline, floor).await? {
+            let (links, doubt) = self.partial_links_and_doubt(cluster, coverage.timeline, floor).await?;
+            coverage.note_unread(doubt.as_ref());
+            for link in links {
                 coverage.newest_at = coverage.newest_at.max(Some(link.head.header().written_at));
                 merge_ranges(&mut coverage.windows, link.range);
             }
@@ -82,10 +84,20 @@ impl Repository {
 
     /// Few genuine partials that begin within `range` and hold all that genuine ones hold, by position.
     pub async fn partial_links(&self, cluster: &ClusterName, timeline: Timeline, range: WalRange) -> Result<Vec<Link>> {
+        Ok(self.partial_links_and_doubt(cluster, timeline, range).await?.0)
+    }
+
+    /// The same, and what was wrong with one that may be ours and would have been needed.
+    pub(super) async fn partial_links_and_doubt(
+        &self,
+        cluster: &ClusterName,
+        timeline: Timeline,
+        range: WalRange,
+    ) -> Result<(Vec<Link>, Option<Error>)> {
         let folder = self.names.wal_partials(cluster, timeline);
         let query = ListQuery { prefix: folder.clone(), by_folder: false };
         let mut after = format!("{folder}{}", range.start.name());
-        let mut links = Vec::new();
+        let (mut links, mut doubt) = (Vec::new(), None);
         loop {
             let mut found: Vec<Partial> = Vec::new();
             entries_after(&*self.store, &query, Some(after.clone()), |entry| {
@@ -108,14 +120,19 @@ impl Repository {
             .await?;
             let is_last = found.len() < WAL_PARTIALS_MAX;
             after = found.last().map_or(after, |last| last.entry.key.to_string());
-            links.extend(self.links(cluster, found).await?);
+            links.extend(self.links(cluster, found, &mut doubt).await?);
             if is_last {
-                return Ok(links);
+                return Ok((links, doubt));
             }
         }
     }
 
-    async fn links(&self, cluster: &ClusterName, partials: Vec<Partial>) -> Result<Vec<Link>> {
+    async fn links(
+        &self,
+        cluster: &ClusterName,
+        partials: Vec<Partial>,
+        doubt: &mut Option<Error>,
+    ) -> Result<Vec<Link>> {
         let fresh = |Partial { range, entry }| Candidate { range, entry, known: Known::Nothing };
         let mut all: Vec<Candidate> = partials.into_iter().map(fresh).collect();
         let mut width = 1;
@@ -132,12 +149,12 @@ impl Repository {
             }
             let entries: Vec<_> = doubtful.into_iter().map(|index| (index, all[index].entry.clone())).collect();
             let read = |(index, entry): (usize, Entry)| async move {
-                (index, told(self.wal_version_head(cluster, &entry).await.map(Some)))
+                (index, self.wal_version_head(cluster, &entry).await.map(Some))
             };
             let mut heads = stream::iter(entries).map(read).buffer_unordered(WAL_PROBES);
             let mut junk = false;
             while let Some((index, head)) = heads.next().await {
-                all[index].known = head?.map_or(Known::Junk, |head| Known::Genuine(Box::new(head)));
+                all[index].known = told(head, doubt)?.map_or(Known::Junk, |head| Known::Genuine(Box::new(head)));
                 junk |= matches!(all[index].known, Known::Junk);
             }
             width = if junk { (width * WIDER).min(WIDTH_MAX) } else { 1 };

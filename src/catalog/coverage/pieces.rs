@@ -8,11 +8,11 @@ use futures::{StreamExt as _, stream};
 use super::times::told;
 use super::{TimelineCoverage, merge_ranges};
 use crate::catalog::listing::entries_after;
-use crate::catalog::{Finding, FindingKind, Repository, Result};
+use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalHead, WalRange, piece_bytes};
 use crate::format::{ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
-use crate::limits::{FINDINGS_MAX, WAL_HEADS, WAL_PROBE_STEP_MAX, WAL_PROBES, WAL_WINDOWS_MAX};
+use crate::limits::{FINDINGS_MAX, FIRST_VERSIONS_MAX, WAL_HEADS, WAL_PROBE_STEP_MAX, WAL_PROBES, WAL_WINDOWS_MAX};
 use crate::store::{Entry, ListQuery};
 
 /// Heads of pieces that are genuine, by their start.
@@ -78,7 +78,9 @@ impl Repository {
             if wanted.is_empty() {
                 break;
             }
-            let proved = self.prove(cluster, coverage.timeline, bytes, &wanted).await?;
+            let mut doubt = None;
+            let proved = self.prove(cluster, coverage.timeline, bytes, &wanted, &mut doubt).await?;
+            coverage.note_unread(doubt.as_ref());
             for edges in &mut edges {
                 edges.learn(bytes, step, &proved);
             }
@@ -98,18 +100,19 @@ impl Repository {
         timeline: Timeline,
         bytes: u64,
         wanted: &BTreeSet<Lsn>,
+        doubt: &mut Option<Error>,
     ) -> Result<Proved> {
         if wanted.len() > WAL_HEADS {
-            return self.prove_listed(cluster, timeline, bytes, wanted).await;
+            return self.prove_listed(cluster, timeline, bytes, wanted, doubt).await;
         }
         let ask = |start: Lsn| async move {
             let name = WalName::Piece { timeline, range: WalRange { start, end: start.plus(bytes) }, tag: None };
-            told(self.wal_head_of(cluster, &name).await).map(|head| Some((start, head?)))
+            (start, self.wal_head_of(cluster, &name).await)
         };
         let mut heads = stream::iter(wanted.iter().copied()).map(ask).buffer_unordered(WAL_HEADS);
         let mut proved = Proved::new();
-        while let Some(head) = heads.next().await {
-            proved.extend(head?);
+        while let Some((start, head)) = heads.next().await {
+            proved.extend(told(head, doubt)?.map(|head| (start, head)));
         }
         Ok(proved)
     }
@@ -120,6 +123,7 @@ impl Repository {
         timeline: Timeline,
         bytes: u64,
         wanted: &BTreeSet<Lsn>,
+        doubt: &mut Option<Error>,
     ) -> Result<Proved> {
         let folder = self.names.wal_timeline(cluster, timeline);
         let query = ListQuery { prefix: folder.clone(), by_folder: true };
@@ -133,37 +137,57 @@ impl Repository {
                 };
                 let next = wanted.range(range.start..).next().copied();
                 let enough = versions.len() > WAL_PROBES * 16 && !versions.contains_key(&range.start);
-                if next.is_none() || enough || passed > 1000 {
+                // What lies at a wanted position is passed in this very listing: the next one would begin with it again.
+                let wanted = next == Some(range.start);
+                if next.is_none() || enough || (passed > 1000 && !wanted) {
                     from = next;
                     return ControlFlow::Break(());
                 }
-                if next == Some(range.start) && range.end == range.start.plus(bytes) {
+                if wanted && range.end == range.start.plus(bytes) {
                     passed = 0;
-                    if !entry.delete_marker {
-                        versions.entry(range.start).or_default().push(entry);
+                    let there = versions.entry(range.start).or_default();
+                    if !entry.delete_marker && there.len() <= FIRST_VERSIONS_MAX {
+                        there.push(entry);
                     }
-                } else {
+                } else if !wanted {
                     passed += 1;
                 }
                 ControlFlow::Continue(())
             })
             .await?;
             let ask = |(start, entries): (Lsn, Vec<Entry>)| async move {
-                self.oldest_head(cluster, entries).await.map(|head| Some((start, head?)))
+                let mut doubt = None;
+                let head = if entries.len() > FIRST_VERSIONS_MAX {
+                    // Not all of them: only the search by name finds the oldest.
+                    let name =
+                        WalName::Piece { timeline, range: WalRange { start, end: start.plus(bytes) }, tag: None };
+                    told(self.wal_head_of(cluster, &name).await, &mut doubt)
+                } else {
+                    self.oldest_head(cluster, entries, &mut doubt).await
+                };
+                (start, head, doubt)
             };
             let mut heads = stream::iter(versions).map(ask).buffer_unordered(WAL_PROBES);
-            while let Some(head) = heads.next().await {
-                proved.extend(head?);
+            while let Some((start, head, why)) = heads.next().await {
+                proved.extend(head?.map(|head| (start, head)));
+                if let Some(why) = why {
+                    told(Err(why), doubt)?;
+                }
             }
         }
         Ok(proved)
     }
 
     /// The head of the oldest version that is genuine (invariant I4).
-    async fn oldest_head(&self, cluster: &ClusterName, mut entries: Vec<Entry>) -> Result<Option<WalHead>> {
+    async fn oldest_head(
+        &self,
+        cluster: &ClusterName,
+        mut entries: Vec<Entry>,
+        doubt: &mut Option<Error>,
+    ) -> Result<Option<WalHead>> {
         entries.sort_by_cached_key(|entry| (entry.last_modified, entry.key.clone()));
         for entry in &entries {
-            if let Some(head) = told(self.wal_version_head(cluster, entry).await.map(Some))? {
+            if let Some(head) = told(self.wal_version_head(cluster, entry).await.map(Some), doubt)? {
                 return Ok(Some(head));
             }
         }

@@ -73,7 +73,7 @@ impl Repository {
     async fn commits(&self, cluster: &ClusterName, segment: SegmentSize, spot: Spot) -> Result<Option<Commits>> {
         let (timeline, whole) = (spot.timeline, WalRange::piece(spot.range.start, segment));
         let name = WalName::Piece { timeline, range: whole, tag: None };
-        if let Some(head) = told(self.wal_head_of(cluster, &name).await)? {
+        if let Some(head) = told(self.wal_head_of(cluster, &name).await, &mut None)? {
             return Ok(head.header().commits);
         }
         let links = self.partial_links(cluster, timeline, whole).await?;
@@ -81,11 +81,18 @@ impl Repository {
     }
 }
 
-/// What cannot be believed tells nothing.
-pub(super) fn told(head: Result<Option<WalHead>>) -> Result<Option<WalHead>> {
+/// What cannot be believed tells nothing; what was wrong with it, if it may be ours, is left in `doubt`: there, that it could
+/// not be read outweighs that it was read and not believed.
+pub(super) fn told(head: Result<Option<WalHead>>, doubt: &mut Option<Error>) -> Result<Option<WalHead>> {
     match head {
-        Err(Error::Format(_)) => Ok(None),
-        Err(Error::Store(error)) if error.is_about_the_object() => Ok(None),
+        Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+        Err(error @ (Error::Format(_) | Error::Store(_))) => {
+            let outweighs = matches!((&*doubt, &error), (None, _) | (Some(Error::Format(_)), Error::Store(_)));
+            if outweighs && !error.is_nothing_of_ours() {
+                *doubt = Some(error);
+            }
+            Ok(None)
+        }
         head => head,
     }
 }

@@ -123,7 +123,7 @@ async fn i04_a_genuine_manifest_is_found_behind_any_number_of_planted_ones() {
 }
 
 /// Hands out everything but objects that a key of someone else's seals: as SSE-C and archives answer.
-struct Opaque(Arc<Memory>);
+pub(super) struct Opaque(pub(super) Arc<Memory>);
 
 #[async_trait::async_trait]
 impl Read for Opaque {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ground::Opaque;
 use super::world::{bucket, cluster, host, lock, names, open, plain, recovery};
 use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, keep_wal};
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange};
-use crate::format::{self, Codec, Lsn, SegmentSize, Timeline};
+use crate::format::{self, Codec, Lsn, SegmentSize, Tag, Timeline};
+use crate::limits::FIRST_VERSIONS_MAX;
 use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal_whole};
 use crate::store::memory::Memory;
-use crate::store::{Append as _, ObjectKey, Prune as _, Put};
+use crate::store::{self, Append as _, ObjectKey, Prune as _, Put};
 
 const SEGMENT: u32 = 1 << 20;
 
@@ -185,21 +187,93 @@ async fn one_name_is_one_cluster() {
     assert!(reader.cluster_record(&cluster()).await.unwrap().is_some());
 }
 
-/// Of more partials than are looked at, none is silently left out.
+fn partial(start: u64, end: u64) -> WalName {
+    let (timeline, range) = (Timeline::new(1).unwrap(), WalRange { start: Lsn::new(start), end: Lsn::new(end) });
+    WalName::Partial { timeline, range, tag: Tag::new([1; 8]) }
+}
+
+/// A genuine partial.
+async fn keep_partial(store: &Memory, run: &WalRun, start: u64, end: u64) {
+    let (timeline, segment) = (Timeline::new(1).unwrap(), SegmentSize::new(SEGMENT).unwrap());
+    let content = WalContent::range(timeline, WalRange { start: Lsn::new(start), end: Lsn::new(end) }, segment);
+    let wal = plain(start, usize::try_from(end - start).unwrap()).into();
+    let sealed = run.seal(content, wal, None, lock().retain_until).await.unwrap();
+    plant(store, &ObjectKey::new(names().wal(&cluster(), &partial(start, end))), sealed.object).await;
+}
+
+/// Of more partials than are looked at one by one, none that is genuine is left out, and none is an error.
 #[tokio::test]
-async fn i10_too_many_partials_are_an_error() {
+async fn i10_too_many_partials_hide_none() {
     let store = Arc::new(bucket(200_000));
-    let reader = open(store.clone(), recovery()).await.unwrap();
-    let timeline = Timeline::new(1).unwrap();
-    let all = WalRange { start: Lsn::new(0), end: Lsn::new(1 << 20) };
-    for number in 0..=crate::limits::WAL_PARTIALS_MAX as u64 {
-        let range = WalRange { start: Lsn::new(number), end: Lsn::new(number + 1) };
-        let name = WalName::Partial { timeline, range, tag: crate::format::Tag::new([1; 8]) };
-        plant(&store, &ObjectKey::new(names().wal(&cluster(), &name)), &b""[..]).await;
-        if number + 1 == crate::limits::WAL_PARTIALS_MAX as u64 {
-            assert!(reader.partials(&cluster(), timeline, all).await.is_ok());
-        }
+    let host = open(store.clone(), host()).await.unwrap();
+    let (run, timeline) = (run_of(&host, 7), Timeline::new(1).unwrap());
+    keep_partial(&store, &run, 0, 200_000).await;
+    keep_partial(&store, &run, 200_000, 300_000).await;
+    for number in 1..=crate::limits::WAL_PARTIALS_MAX as u64 {
+        let key = ObjectKey::new(names().wal(&cluster(), &partial(number, number + 1)));
+        plant(&store, &key, &b""[..]).await;
     }
-    let refused = reader.partials(&cluster(), timeline, all).await;
-    assert!(matches!(refused, Err(Error::Format(format::Error::Absurd { .. }))));
+    let reader = open(store.clone(), recovery()).await.unwrap();
+    let all = WalRange { start: Lsn::new(0), end: Lsn::new(1 << 20) };
+    let (found, doubt) = reader.partials(&cluster(), timeline, all).await.unwrap();
+    let ranges: Vec<_> = found.iter().map(|partial| (partial.range.start.get(), partial.range.end.get())).collect();
+    assert_eq!(ranges, [(0, 200_000), (200_000, 300_000)]);
+    assert!(doubt.is_none(), "{doubt:?}");
+    for (at, beyond) in [(0, Some(0)), (150_000, Some(150_000)), (200_000, Some(200_000)), (300_000, None)] {
+        let found = reader.wal_beyond(&cluster(), timeline, Lsn::new(at)).await.unwrap();
+        assert_eq!(found, beyond.map(Lsn::new), "{at}");
+    }
+    // What may be ours and cannot be read is told where it would be needed.
+    let key = ObjectKey::new(names().wal(&cluster(), &partial(300_000, 400_000)));
+    plant(&store, &key, &b"opaque"[..]).await;
+    let reader = open(Arc::new(Opaque(store)), recovery()).await.unwrap();
+    let (found, doubt) = reader.partials(&cluster(), timeline, all).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(matches!(doubt, Some(Error::Store(store::Error::Refused { .. }))), "{doubt:?}");
+}
+
+/// Names planted at a position that is asked for, in any number, cost one listing.
+#[tokio::test]
+async fn names_planted_at_one_position_keep_no_listing_busy() {
+    let store = Arc::new(bucket(1000));
+    let host = open(store.clone(), host()).await.unwrap();
+    let run = run_of(&host, 7);
+    let (ours, segment) = (piece(1), SegmentSize::new(SEGMENT).unwrap());
+    for number in [0, 4] {
+        keep(&store, &host, &sealed(&run, number, &ours).await, &ours).await.unwrap();
+    }
+    let windows = 2 * crate::limits::WAL_HEADS as u64;
+    for number in (2..).step_by(2).take(usize::try_from(windows).unwrap()).filter(|number| *number != 4) {
+        plant(&store, &key_of(number), &b"junk"[..]).await;
+    }
+    // Others that start with it, and versions of its very name.
+    for number in 1..1200 {
+        let range = WalRange { start: Lsn::new(2 << 20), end: Lsn::new((2 << 20) + number) };
+        let name = WalName::Piece { timeline: Timeline::new(1).unwrap(), range, tag: None };
+        plant(&store, &ObjectKey::new(names().wal(&cluster(), &name)), &b"junk"[..]).await;
+    }
+    for _ in 0..=FIRST_VERSIONS_MAX {
+        plant(&store, &key_of(4), &b"junk"[..]).await;
+    }
+    let reader = open(store, recovery()).await.unwrap();
+    let timeline = Timeline::new(1).unwrap();
+    let coverage = reader.timeline_coverage(&cluster(), timeline, Some(segment), &mut Vec::new()).await.unwrap();
+    let windows: Vec<_> = coverage.windows.iter().map(|window| window.start.get() >> 20).collect();
+    assert_eq!(windows, [0, 4]);
+    assert_eq!(coverage.unread, None, "junk that could be read is junk");
+}
+
+/// WAL that cannot be read now is missing, and known not to be known.
+#[tokio::test]
+async fn i09_what_cannot_be_read_is_not_taken_for_nothing() {
+    let segment = Some(SegmentSize::new(SEGMENT).unwrap());
+    for name in [name(3), partial(3 << 20, (3 << 20) + 9)] {
+        let store = Arc::new(bucket(1000));
+        plant(&store, &ObjectKey::new(names().wal(&cluster(), &name)), &b"opaque"[..]).await;
+        let reader = open(Arc::new(Opaque(store)), recovery()).await.unwrap();
+        let timeline = Timeline::new(1).unwrap();
+        let coverage = reader.timeline_coverage(&cluster(), timeline, segment, &mut Vec::new()).await.unwrap();
+        assert_eq!(coverage.windows, []);
+        assert!(coverage.unread.is_some(), "{name:?}");
+    }
 }

@@ -34,6 +34,11 @@ impl Owner {
         self.0.is_some()
     }
 
+    /// Whether a directory of `user` keeps its owner and group: PostgreSQL reads what is its own.
+    pub(super) fn keeps(self, user: u32) -> bool {
+        self.0.is_none_or(|(own, _)| own == user)
+    }
+
     /// Gives it a path, not what a link there points to.
     pub(super) fn give(self, path: &Path) -> std::io::Result<()> {
         match self.0 {

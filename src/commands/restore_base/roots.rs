@@ -229,8 +229,9 @@ impl Root {
         let at = failed(&self.work);
         let permissions = fs::Permissions::from_mode(self.mode);
         fs::set_permissions(&self.work, permissions).and_then(|()| owner.give(&self.work)).map_err(at)?;
-        // As whoever made it meant it: its group may be the one that reads backups. Root's own is for the server's user.
-        if let Some(was) = self.was.filter(|was| !self.is_in_place() && was.user != 0) {
+        // As whoever made it meant it: its group may be the one that reads backups. Root's own, and that of a tablespace that
+        // is not the server's, is for the server's user.
+        if let Some(was) = self.was.filter(|was| !self.is_in_place() && was.user != 0 && owner.keeps(was.user)) {
             Was { mode: self.mode, ..was }.give(&self.work).map_err(failed(&self.work))?;
         }
         if !self.is_in_place() {
@@ -290,4 +291,39 @@ fn staging(target: &Path, was: Option<Was>) -> Result<Option<PathBuf>> {
     }
     fs::DirBuilder::new().mode(0o700).create(&beside).map_err(failed(&beside))?;
     Ok(Some(beside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PostgreSQL refuses a tablespace that is not its own, whoever made the directory.
+    #[test]
+    fn a_directory_keeps_its_owner_only_if_it_is_the_servers() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root gives directories to others");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        std::os::unix::fs::chown(&data, Some(4001), Some(4001)).unwrap();
+        let owner = Owner::of(&data).unwrap();
+        let marker = Marker {
+            backup: crate::format::BackupId::new(jiff::Timestamp::UNIX_EPOCH, [0; 4]),
+            system_identifier: "7".into(),
+        };
+        for (user, group, expected) in [(4001, 4002, (4001, 4002)), (4003, 4003, (4001, 4001)), (0, 0, (4001, 4001))] {
+            let target = dir.path().join(format!("space{user}"));
+            fs::create_dir(&target).unwrap();
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o750)).unwrap();
+            std::os::unix::fs::chown(&target, Some(user), Some(group)).unwrap();
+            let root = Root::prepare(&target, 0o700, &marker, owner).unwrap();
+            assert!(!root.is_in_place());
+            root.publish(owner).unwrap();
+            let found = fs::metadata(&target).unwrap();
+            assert_eq!((found.uid(), found.gid()), expected, "made by {user}");
+            assert_eq!(found.mode() & 0o7777, 0o750);
+        }
+    }
 }

@@ -109,16 +109,9 @@ async fn written(look: &Look<'_>, timeline: Timeline, at: Lsn) -> Result<Option<
     if let Some(head) = look.head(timeline, piece).await? {
         return Ok(Some(head));
     }
-    let mut newest = None;
-    let holding = |range: WalRange| range.start <= at && at < range.end;
-    for partial in look.repository.partials(look.cluster, timeline, piece).await? {
-        if holding(partial.range)
-            && let Ok(head) = look.repository.wal_version_head(look.cluster, &partial.entry).await
-        {
-            newest = newest.max(Some(head.header().written_at));
-        }
-    }
-    Ok(newest)
+    let links = look.repository.partial_links(look.cluster, timeline, piece).await?;
+    let holding = links.iter().filter(|link| link.range.start <= at && at < link.range.end);
+    Ok(holding.map(|link| link.head.header().written_at).max())
 }
 
 /// How far WAL of `timeline` is durable. A base backup brings its own WAL along.

@@ -165,16 +165,13 @@ impl WalFile {
     }
 }
 
-/// A partial has no name of its own and cannot be compared; one of the same positions stands for it.
+/// A partial has no name of its own and cannot be compared; a genuine one of the same positions stands for it. Where longer
+/// ones hold all of it, it counts as not stored, and is stored once more with a lock of its own.
 async fn partial_is_stored(repository: &Repository, cluster: &ClusterName, part: &Part) -> Result<bool> {
     let Part::Range { timeline, range, segment } = part else { return Ok(false) };
     let piece = WalRange::piece(range.start, *segment);
-    for partial in repository.partials(cluster, *timeline, piece).await? {
-        if partial.range == *range && repository.wal_version_head(cluster, &partial.entry).await.is_ok() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let links = repository.partial_links(cluster, *timeline, piece).await?;
+    Ok(links.iter().any(|link| link.range == *range))
 }
 
 fn start_of(segment: SegmentName, size: SegmentSize) -> Result<Lsn> {

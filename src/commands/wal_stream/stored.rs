@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::sender::Place;
-use crate::catalog::{TimelineCoverage, merge_ranges};
+use crate::catalog::{self, TimelineCoverage, merge_ranges};
 use crate::commands::{Error, Result};
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
@@ -24,6 +24,13 @@ impl Known {
     pub(super) fn of(&self, timeline: Timeline) -> Option<&TimelineCoverage> {
         self.coverages.iter().find(|coverage| coverage.timeline == timeline)
     }
+
+    /// Why it is not known whether there is anything to go on from. If there were nothing, the server's position would be the
+    /// place to begin, without a recorded gap (invariant I9).
+    fn unread(&self) -> Option<String> {
+        let mut unread = self.coverages.iter().filter_map(|coverage| coverage.unread.as_ref());
+        unread.next().filter(|_| self.done.is_empty()).cloned()
+    }
 }
 
 /// Looks at every timeline of the way. What is counted is what coverage counts, so whoever can add names to the bucket cannot
@@ -41,7 +48,10 @@ pub(super) async fn stored(place: &Place, way: &[Leg]) -> Result<Known> {
         }
         known.coverages.push(coverage);
     }
-    Ok(known)
+    match known.unread() {
+        Some(why) => Err(catalog::Error::Unread { key: repository.names().wal_timelines(cluster), why }.into()),
+        None => Ok(known),
+    }
 }
 
 /// Whole pieces and recorded gaps. Partials are streamed again: of a timeline that has nothing else, the start of the first is
@@ -74,4 +84,29 @@ pub(super) async fn keep_partials(place: &Place, timeline: Timeline, at: Lsn) ->
         stream::iter(entries).map(set).buffer_unordered(WAL_HEADS).try_for_each(|()| async { Ok(()) }).await?;
     }
     Ok(reach)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i09_nothing_is_not_what_cannot_be_read() {
+        let timeline = Timeline::new(1).unwrap();
+        let line = |unread: Option<&str>| TimelineCoverage {
+            timeline,
+            windows: Vec::new(),
+            pieces: Vec::new(),
+            gaps: Vec::new(),
+            history: None,
+            newest_at: None,
+            unread: unread.map(str::to_owned),
+        };
+        let known = |done: &[Stored], unread| Known { done: done.to_vec(), coverages: vec![line(None), line(unread)] };
+        assert_eq!(known(&[], None).unread(), None, "a cluster that is new");
+        assert_eq!(known(&[], Some("denied")).unread().as_deref(), Some("denied"));
+        // With something to go on from, what is streamed again or missing is noticed.
+        let there = Stored { timeline, ranges: vec![(Lsn::new(0), Lsn::new(1 << 20))] };
+        assert_eq!(known(&[there], Some("denied")).unread(), None);
+    }
 }

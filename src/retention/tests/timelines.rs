@@ -248,6 +248,32 @@ fn no_wal_is_given_up_while_the_only_backups_cannot_be_read() {
     assert_eq!(wal_verdicts(&made), [(1, 5, 50, "?", None)], "nor while the size of segments is not known");
 }
 
+/// A base that cannot be read now may be read tomorrow: what was written since it began is not given up, on any timeline.
+#[test]
+fn wal_since_a_backup_that_cannot_be_read_is_left() {
+    // A lost branch, timeline 2, ended before; timeline 3 went on from 1 and its base needs nothing of the end of 1.
+    let bases = vec![base(2, 1, 10), base(29, 3, 60)];
+    let lines =
+        vec![wal(1, &[(5, 50)], 25, &[]), wal(2, &[(30, 40)], 15, &[(1, 30)]), wal(3, &[(45, 70)], 30, &[(1, 45)])];
+    let mut facts = facts(bases, lines);
+    let policy = Policy { window: days(1), ..policy() };
+    let rules = |facts: &crate::retention::Facts| {
+        let made = plan(facts, &policy, day(31)).unwrap();
+        wal_verdicts(&made).into_iter().map(|(tl, from, to, rule, _)| (tl, from, to, rule)).collect::<Vec<_>>()
+    };
+    let given_up = [(1, 5, 50, "-"), (2, 30, 40, "-"), (3, 45, 60, "-"), (3, 60, 70, "newest-base")];
+    let all = rules(&facts);
+    assert_eq!(all[..3], given_up[..3]);
+    let unread = |on| vec![UnreadFact { id: id(day(on), 1), why: "the store does not hand it out".into() }];
+    // Begun on day 24, the last on which the policy still may need it: window and margin are eight days.
+    facts.unread = unread(24);
+    let left = rules(&facts);
+    assert_eq!(left[..4], [(1, 5, 10, "-"), (1, 10, 50, "?"), (2, 30, 40, "-"), (3, 45, 60, "?")]);
+    assert_eq!(left[4..], all[3..], "what is kept stays kept");
+    facts.unread = unread(22);
+    assert_eq!(rules(&facts), all, "a name of any age can be planted: what is older counts for nothing");
+}
+
 #[test]
 fn ends_of_the_log_do_not_overflow() {
     let mut last = base(21, 1, 40);

@@ -171,7 +171,7 @@ impl Stage {
             }
         }
         let all = WalRange { start: Lsn::new(0), end: Lsn::new(u64::MAX) };
-        let mut partials = repository.partials(&cluster, timeline, all).await.unwrap();
+        let (mut partials, _) = repository.partials(&cluster, timeline, all).await.unwrap();
         partials.sort_by_key(|partial| (partial.range.start, std::cmp::Reverse(partial.range.end)));
         for partial in partials {
             let start = partial.range.start.floor(piece);
