@@ -226,6 +226,8 @@ pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
 /// Connections the embedded store serves at once; more wait in the listen queue.
 pub const EMBEDDED_CONNECTIONS_MAX: usize = 256;
+/// Connections of the embedded store that wait to be accepted.
+pub const EMBEDDED_BACKLOG: u32 = 1024;
 /// Largest body of one PUT or part that S3 takes, in bytes.
 pub const EMBEDDED_BODY_BYTES_MAX: u64 = 5 << 30;
 /// Pieces of one upload between the network and the disk; a piece is one read of the connection (below 512 KiB).

@@ -54,6 +54,10 @@ pub trait Append: Send + Sync {
     /// Returns only after the store has acknowledged the whole object.
     async fn put(&self, put: Put) -> Result<Stored>;
 
+    /// The same for a body whose SHA-256 is known: what signs requests need not hash it again, and an object is kept only if
+    /// the store finds that very digest.
+    async fn put_hashed(&self, put: Put, sha256: [u8; 32]) -> Result<Stored>;
+
     /// One PUT that leaves alone a key which has an object (`If-None-Match: *`, S3 API PutObject); a delete marker on top is
     /// no object. A try whose answer was lost may have stored it: then the next one meets our own object, so whoever is told
     /// [`Creation::Exists`] compares. A store that does not know the condition is asked first whether there is one.

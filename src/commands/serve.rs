@@ -1,12 +1,13 @@
 //! `stonewal store serve`: the embedded store as a server of its own, for development.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::init::{file_error, write_secret};
+use super::init::file_error;
 use super::{Error, Result};
 use crate::store::embedded::{self, Server};
 use crate::store::roles::Role;
@@ -33,22 +34,23 @@ pub struct Outcome {
     pub environments: Vec<PathBuf>,
 }
 
-/// Starts; the server runs until it is stopped or dropped.
+/// Starts; the server runs until it is stopped or dropped. Whoever can connect finds the files of the roles complete.
 pub async fn start(options: Options) -> Result<(Server, Outcome)> {
     let mut how = embedded::Options::new(&options.root);
     how.listen = options.listen;
     how.request_log = options.request_log;
-    let server = Server::start(how).await?;
+    let bound = Server::bind(how).await?;
+    let server = bound.server();
     let folder = options.root.join("env");
     std::fs::create_dir_all(&folder).map_err(|error| file_error(&folder, &error))?;
     let mut environments = Vec::new();
     for role in Role::ALL {
         let path = folder.join(role.name());
-        write_environment(&server, role, &path)?;
+        write_environment(server, role, &path)?;
         environments.push(path);
     }
     let outcome = Outcome { endpoint: server.endpoint(), region: server.region().to_owned(), environments };
-    Ok((server, outcome))
+    Ok((bound.listen()?, outcome))
 }
 
 fn write_environment(server: &Server, role: Role, path: &Path) -> Result<()> {
@@ -60,12 +62,15 @@ fn write_environment(server: &Server, role: Role, path: &Path) -> Result<()> {
         credentials.access_key,
         credentials.secret_key.expose_secret()
     ));
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(file_error(path, &error)),
-    }
-    write_secret(path, &text)
+    replace(path, &text).map_err(|error| file_error(path, &error))
+}
+
+/// A reader of `path` sees the old text or the new one; a temporary file is for its owner alone (`mkstemp`).
+fn replace(path: &Path, text: &SecretString) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(text.expose_secret().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 impl From<embedded::Error> for Error {

@@ -87,7 +87,7 @@ async fn put_chunk(
     let sha256 = spawn_blocking(move || Digest::of(&hashed)).await.map_err(Error::Worker)?;
     let (tag, bytes) = (keys::tag()?, body.len() as u64);
     let key = ObjectKey::new(stream.place.chunk(&stream.name, number, tag));
-    let stored = target.store.put(Put { key, body, lock: target.lock }).await?;
+    let stored = target.store.put_hashed(Put { key, body, lock: target.lock }, sha256.into()).await?;
     target.progress.add_chunk(bytes);
     Ok((number, ChunkRecord { tag, version: stored.version.as_str().to_owned(), bytes, sha256, frames }))
 }

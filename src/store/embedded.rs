@@ -26,6 +26,7 @@
 //! An answer means that body, metadata and directory entries are flushed. A process killed at any moment loses
 //! requests that were not answered and nothing else; half-written bodies vanish at the next start.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,11 +35,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::LIST_PAGE_MAX;
+use crate::limits::{EMBEDDED_BACKLOG, LIST_PAGE_MAX};
 use crate::store::roles::Role;
 
 mod access;
@@ -108,28 +109,67 @@ pub struct Server {
     tasks: JoinSet<()>,
 }
 
+/// A server that has its root and its address and refuses connections until [`Bound::listen`]: the time to write down who
+/// its users are.
+pub struct Bound {
+    server: Server,
+    socket: TcpSocket,
+    front: http::Front,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Bound {
+    /// What will serve: address and users are fixed.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Takes connections from now on.
+    ///
+    /// # Errors
+    /// Another server began to listen there in between.
+    pub fn listen(self) -> Result<Server> {
+        let Self { mut server, socket, front } = self;
+        let refuse = |source| Error::Listen { address: server.address, source };
+        let listener = socket.listen(EMBEDDED_BACKLOG).map_err(refuse)?;
+        server.tasks.spawn(http::accept(listener, Arc::new(front), server.cancel.clone()));
+        Ok(server)
+    }
+}
+
 impl Server {
-    /// Takes hold of the root, rebuilds the index from it and starts to listen.
+    /// [`Server::bind`], and listens at once.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub async fn start(options: Options) -> Result<Self> {
+        Self::bind(options).await?.listen()
+    }
+
+    /// Takes hold of the root, rebuilds the index from it and reserves the address.
     ///
     /// # Errors
     /// The root is in use by another server, unreadable or damaged, or the address cannot be had.
-    pub async fn start(options: Options) -> Result<Self> {
+    pub async fn bind(options: Options) -> Result<Bound> {
         let clock = Arc::new(clock::Clock::new(options.clock_offset));
         let opened = {
             let (options, clock) = (options.clone(), clock.clone());
             tokio::task::spawn_blocking(move || open(&options, clock))
         };
         let (backend, users, log) = opened.await.map_err(|_| Error::Interrupted)??;
-        let refuse = |source| Error::Listen { address: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(refuse)?;
-        let address = listener.local_addr().map_err(refuse)?;
+        let (socket, address) =
+            reserve(options.listen).map_err(|source| Error::Listen { address: options.listen, source })?;
         let users = Arc::new(users);
         let front =
             http::Front { service: service(backend, &users, &clock, &options.region), clock: clock.clone(), log };
-        let cancel = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(http::accept(listener, Arc::new(front), cancel.clone()));
-        Ok(Self { address, region: options.region, users, clock, cancel, tasks })
+        let (cancel, tasks) = (CancellationToken::new(), JoinSet::new());
+        let server = Self { address, region: options.region, users, clock, cancel, tasks };
+        Ok(Bound { server, socket, front })
     }
 
     /// The URL for clients; use path style.
@@ -157,6 +197,16 @@ impl Server {
         self.cancel.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Nobody else can have the address now, and nobody can connect to it yet.
+fn reserve(address: SocketAddr) -> std::io::Result<(TcpSocket, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As every server does: connections of the one before may still linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 type Opened = (backend::Backend, users::Users, Option<request_log::RequestLog>);

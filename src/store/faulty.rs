@@ -202,6 +202,10 @@ impl<S: Append> Append for Faulty<S> {
         self.meet("put", self.inner.put(put)).await.map(|(stored, _)| stored)
     }
 
+    async fn put_hashed(&self, put: Put, sha256: [u8; 32]) -> Result<Stored> {
+        self.meet("put", self.inner.put_hashed(put, sha256)).await.map(|(stored, _)| stored)
+    }
+
     async fn put_new(&self, put: Put) -> Result<Creation> {
         self.meet("put_new", self.inner.put_new(put)).await.map(|(creation, _)| creation)
     }

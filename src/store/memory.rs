@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use ring::digest;
 
 use super::{
     Append, Creation, Entry, Error, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Prune, Put,
@@ -236,6 +237,14 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
 impl Append for Memory {
     async fn put(&self, put: Put) -> Result<Stored> {
         Ok(Stored { version: self.add(&put.key, Some(put.body), put.lock) })
+    }
+
+    async fn put_hashed(&self, put: Put, sha256: [u8; 32]) -> Result<Stored> {
+        if digest::digest(&digest::SHA256, &put.body).as_ref() != sha256 {
+            let what = "it has another SHA-256 than announced".into();
+            return Err(Error::Corrupt { target: put.key.to_string(), what });
+        }
+        self.put(put).await
     }
 
     async fn put_new(&self, put: Put) -> Result<Creation> {

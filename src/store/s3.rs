@@ -115,7 +115,11 @@ impl Read for S3 {
 #[async_trait]
 impl Append for S3 {
     async fn put(&self, put: Put) -> Result<Stored> {
-        self.put_object(&put, self.checksum).await
+        self.put_object(&put, self.checksum, None).await
+    }
+
+    async fn put_hashed(&self, put: Put, sha256: [u8; 32]) -> Result<Stored> {
+        self.put_object(&put, self.checksum, Some(sha256)).await
     }
 
     async fn put_new(&self, put: Put) -> Result<Creation> {

@@ -50,6 +50,10 @@ impl Append for Gated {
         stored
     }
 
+    async fn put_hashed(&self, put: Put, _: [u8; 32]) -> Result<Stored> {
+        self.put(put).await
+    }
+
     async fn put_new(&self, put: Put) -> Result<Creation> {
         self.put(put).await.map(Creation::Stored)
     }

@@ -8,6 +8,7 @@ mod locks;
 mod multipart;
 mod objects;
 mod roles;
+mod serving;
 mod settings;
 mod signatures;
 mod throughput;

@@ -81,6 +81,10 @@ impl Append for Mortal {
         self.live(self.inner.put(put)).await
     }
 
+    async fn put_hashed(&self, put: Put, sha256: [u8; 32]) -> Result<Stored> {
+        self.live(self.inner.put_hashed(put, sha256)).await
+    }
+
     async fn put_new(&self, put: Put) -> Result<Creation> {
         self.live(self.inner.put_new(put)).await
     }

@@ -3,7 +3,11 @@
 //! A body in memory would go to the connection in one piece, and a connection that died under it would look like one that
 //! is merely slow. So the body is handed out in small frames, just before sending and after signing, and whoever waits
 //! for the answer can tell "still moving" from "stalled" whatever the size of the object and the speed of the line.
+//!
+//! The signature covers the SHA-256 of the body (S3 API, "Signature Calculations for the Authorization Header"). Whoever has it
+//! already hands it over, and the signer reads no body.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -27,6 +32,7 @@ use crate::limits::STORE_UPLOAD_FRAME_BYTES;
 pub(super) struct Upload {
     body: Bytes,
     taken: Arc<AtomicU64>,
+    sha256: Option<[u8; 32]>,
 }
 
 /// Nothing moved for this long.
@@ -36,7 +42,12 @@ pub(super) struct Stalled;
 impl Upload {
     /// Shares `body`, without copying it.
     pub(super) fn new(body: Bytes) -> Self {
-        Self { body, taken: Arc::default() }
+        Self { body, taken: Arc::default(), sha256: None }
+    }
+
+    /// To be signed with `sha256`, if that is known.
+    pub(super) fn hashed(self, sha256: Option<[u8; 32]>) -> Self {
+        Self { sha256, ..self }
     }
 
     /// Waits for `request` as long as bytes keep moving, and `patience` (at most twice that) after the last one.
@@ -66,6 +77,18 @@ impl Intercept for Upload {
         "Upload"
     }
 
+    fn modify_before_signing(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(sha256) = &self.sha256 {
+            config.interceptor_state().store_put(PayloadSigningOverride::Precomputed(hex(sha256)));
+        }
+        Ok(())
+    }
+
     fn modify_before_transmit(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -76,6 +99,13 @@ impl Intercept for Upload {
         *context.request_mut().body_mut() = SdkBody::from_body_1_x(framed);
         Ok(())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 struct Framed {

@@ -6,6 +6,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Bytes, BytesMut};
 
 use super::super::{Creation, Error, Newest, ObjectKey, Put, Result, VersionId};
+use super::body::Upload;
 use super::object::PUT;
 use super::retry::{Call, Failure, PATIENCE};
 use super::{Checksum, S3};
@@ -67,7 +68,7 @@ impl S3 {
         match self.call(call, || Box::pin(self.create_object_once(call, put, (checksum, &sum)))).await? {
             Some(creation) => Ok(creation),
             None if self.get_newest(&put.key, 1).await?.is_some() => Ok(Creation::Exists),
-            None => self.put_object(put, checksum).await.map(Creation::Stored),
+            None => self.put_object(put, checksum, None).await.map(Creation::Stored),
         }
     }
 
@@ -78,7 +79,8 @@ impl S3 {
         put: &Put,
         sum: (Checksum, &str),
     ) -> Result<Option<Creation>, Failure> {
-        match self.send(call, put, self.put_request(put).if_none_match("*"), sum).await? {
+        let upload = Upload::new(put.body.clone());
+        match self.send(call, upload, self.put_request(put).if_none_match("*"), sum).await? {
             Ok(output) => self.acknowledged(call, put, sum, &output).map(|stored| Some(Creation::Stored(stored))),
             Err(error) if status(&error) == Some(412) => Ok(Some(Creation::Exists)),
             Err(error) if status(&error) == Some(501) => Ok(None),

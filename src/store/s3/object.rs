@@ -27,11 +27,13 @@ pub(super) const PUT: &str = "s3:PutObject";
 pub(super) type PutAnswer = Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>>;
 
 impl S3 {
-    pub(super) async fn put_object(&self, put: &Put, checksum: Checksum) -> Result<Stored> {
+    /// `sha256` of the body, if it is known.
+    pub(super) async fn put_object(&self, put: &Put, checksum: Checksum, sha256: Option<[u8; 32]>) -> Result<Stored> {
         let call = Call::key(PUT, &put.key);
         let sum = checksum.of(&put.body);
         let attempt = || async {
-            let answer = self.send(call, put, self.put_request(put), (checksum, &sum)).await?;
+            let upload = Upload::new(put.body.clone()).hashed(sha256);
+            let answer = self.send(call, upload, self.put_request(put), (checksum, &sum)).await?;
             let output = answer.map_err(|error| self.failure(call, &error))?;
             self.acknowledged(call, put, (checksum, &sum), &output)
         };
@@ -44,11 +46,10 @@ impl S3 {
     pub(super) async fn send(
         &self,
         call: Call<'_>,
-        put: &Put,
+        upload: Upload,
         request: PutObjectFluentBuilder,
         (checksum, sum): (Checksum, &str),
     ) -> Result<PutAnswer, Failure> {
-        let upload = Upload::new(put.body.clone());
         let sent = with_checksum(request, checksum, sum).customize().interceptor(upload.clone()).send();
         upload.watch(PATIENCE, sent).await.map_err(|_| self.stalled(call))
     }

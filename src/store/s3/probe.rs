@@ -53,7 +53,7 @@ impl S3 {
 
     async fn checksum_kept(&self, key: &ObjectKey, checksum: Checksum) -> Result<bool> {
         let put = Put { key: key.clone(), body: Bytes::from_static(CANARY), lock: None };
-        let stored = match self.put_object(&put, checksum).await {
+        let stored = match self.put_object(&put, checksum, None).await {
             Ok(stored) => stored,
             Err(Error::Refused { .. }) => return Ok(false),
             Err(error) => return Err(error),

@@ -4,9 +4,12 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret as _;
 use stonewal::store::roles::Role;
+use stonewal::store::{Append as _, ObjectKey, Put, S3, S3Options};
 
 use super::{BUCKET, Fixture, PLAIN, crc64, outcome};
+use crate::support::options;
 
 const BODY: &[u8] = b"123456789";
 
@@ -38,6 +41,28 @@ async fn lock_buckets_refuse_puts_without_a_header_checksum() {
     let reader = fixture.client(Role::Reader);
     assert_eq!(outcome(reader.head_object().bucket(BUCKET).key("k").send().await), "404", "nothing was stored");
     assert_eq!(std::fs::read_dir(fixture.store().join("buckets/vault/data")).unwrap().count(), 0, "nor left behind");
+}
+
+/// The client signs with the digest that it is given: of another body it is refused, and nothing is kept.
+#[tokio::test]
+async fn a_digest_handed_over_is_verified() {
+    let fixture = Fixture::new().await;
+    let writer = fixture.server.credentials(Role::Writer).unwrap();
+    let (endpoint, secret) = (fixture.server.endpoint(), writer.secret_key.expose_secret());
+    let options = S3Options { attempts: 2, ..options(&endpoint, BUCKET, &writer.access_key, secret) };
+    let store = S3::connect(options).await.unwrap();
+    let put = || Put { key: ObjectKey::new("k"), body: BODY.into(), lock: None };
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, BODY).as_ref());
+    let wrong = sha256.map(|byte| !byte);
+    let refused = store.put_hashed(put(), wrong).await;
+    let refusal = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(refusal.contains("XAmzContentSHA256Mismatch"), "{refused:?}");
+    let reader = fixture.client(Role::Reader);
+    assert_eq!(outcome(reader.head_object().bucket(BUCKET).key("k").send().await), "404", "nothing was stored");
+    assert_eq!(std::fs::read_dir(fixture.store().join("buckets/vault/data")).unwrap().count(), 0, "nor left behind");
+    store.put_hashed(put(), sha256).await.unwrap();
+    assert_eq!(outcome(reader.head_object().bucket(BUCKET).key("k").send().await), "ok");
 }
 
 #[tokio::test]

@@ -46,6 +46,26 @@ async fn a_put_is_plain_checked_and_locked_in_one_request() {
     }
 }
 
+/// What is handed over is signed as it is, so that a store finds out if it is not the digest of the body.
+#[tokio::test]
+async fn a_known_digest_is_signed_instead_of_computed() {
+    let server = Scripted::start(|_, _| Reply::stored("v1")).await;
+    let store = client(&server).await;
+    store.put_hashed(locked_put("123456789"), [0xab; 32]).await.expect("put");
+    store.put(locked_put("123456789")).await.expect("put");
+    let seen = server.seen();
+    let own = "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225";
+    for (request, sha256) in seen.iter().zip(["ab".repeat(32).as_str(), own]) {
+        assert_plain(request);
+        assert_eq!(request.header("x-amz-content-sha256"), Some(sha256));
+        assert_eq!(request.header("x-amz-checksum-crc64nvme"), Some("rosUhgp5mIg="));
+        let signed = request.header("authorization").expect("a signature");
+        assert!(signed.contains(";x-amz-content-sha256;"), "{signed}");
+        assert_eq!(request.body, b"123456789");
+    }
+    assert_eq!(seen.len(), 2);
+}
+
 #[tokio::test]
 async fn a_large_put_arrives_whole_and_plain() {
     let server = Scripted::start(|_, _| Reply::stored("v1")).await;
