@@ -29,6 +29,14 @@ pub(super) async fn remove_wal(stage: &Stage) {
     }
 }
 
+/// Drops the slot of a streamer that was killed.
+pub(super) async fn drop_slot(stage: &Stage) {
+    let end = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active";
+    stage.session().await.client().batch_execute(end).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.session().await.client().batch_execute("SELECT pg_drop_replication_slot('stonewal')").await.unwrap();
+}
+
 /// What remains is stored, the gap is recorded, and streaming goes on.
 async fn assert_one_gap(stage: &Stage) {
     let lsn = stage.write(100).await;
@@ -59,10 +67,7 @@ async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     let lsn = stage.write(5000).await;
     stage.flushed(lsn, SOON).await;
     streamer.kill().await;
-    let drop = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active";
-    stage.session().await.client().batch_execute(drop).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    stage.session().await.client().batch_execute("SELECT pg_drop_replication_slot('stonewal')").await.unwrap();
+    drop_slot(&stage).await;
     remove_wal(&stage).await;
 
     let mut streamer = stage.stream("");
