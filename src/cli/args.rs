@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 mod backup;
 mod look;
 mod restore;
+mod retention;
 mod serve;
 mod setup;
 mod stream;
@@ -16,6 +17,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
+pub(super) use retention::{Retention, RetentionPlan};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 pub(super) use stream::WalStream;
@@ -120,6 +122,8 @@ pub(super) enum Command {
     Show(Show),
     Verify(Verify),
     Status(Status),
+    #[command(subcommand)]
+    Retention(Retention),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

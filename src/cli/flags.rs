@@ -68,7 +68,12 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
                 (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
             ],
         ),
-        Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Wal(_)
+        | Command::Retention(_)
+        | Command::Store(_)
+        | Command::List(_)
+        | Command::Show(_)
+        | Command::Verify(_) => {}
     }
     flags
 }

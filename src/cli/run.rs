@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Keys, Restore, Store, Wal};
+use super::args::{Backup, Cli, Command, Keys, Restore, Retention, Store, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -23,6 +23,7 @@ use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 mod bases;
 mod databases;
 mod looks;
+mod retention;
 mod servers;
 mod setup;
 mod stream;
@@ -148,6 +149,7 @@ impl Run<'_> {
             Command::Show(args) => self.show(&args).await,
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

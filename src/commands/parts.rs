@@ -12,5 +12,6 @@ pub use crate::postgres::globals::GlobalsMode;
 pub use crate::postgres::programs::Search;
 pub use crate::postgres::slot::WalStatus;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
+pub use crate::retention::{BackupDecision, Policy, UnfinishedDecision, Verdict, Verified, WalDecision};
 pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};
