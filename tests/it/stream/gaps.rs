@@ -60,6 +60,7 @@ fn kept_from(stage: &Stage) -> stonewal::format::Lsn {
     starts.min().unwrap()
 }
 
+/// PAINS A19.
 #[tokio::test(flavor = "multi_thread")]
 async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     let Some(stage) = frugal("dropped slot").await else { return };
@@ -87,6 +88,7 @@ async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     assert_eq!(stage.coverage(timeline(1)).await.gaps.len(), 1);
 }
 
+/// PAINS A19.
 /// The store is away for so long that the server gives up the slot. Everything received is stored afterwards, the rest is a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn i09_a_slot_that_the_server_gave_up_leaves_a_recorded_gap() {
@@ -116,6 +118,7 @@ async fn i09_a_slot_that_the_server_gave_up_leaves_a_recorded_gap() {
     assert_one_gap(&stage).await;
 }
 
+/// PAINS A6.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_is_refused_before_anything_is_written() {
     let Some(stage) = Stage::new("wrong cluster", |_| {}).await else { return };
