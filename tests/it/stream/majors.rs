@@ -49,25 +49,25 @@ async fn killed_and_continued(major: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_killed_streamer_loses_nothing_on_13() {
-    killed_and_continued(13).await;
+    Box::pin(killed_and_continued(13)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_killed_streamer_loses_nothing_on_14() {
-    killed_and_continued(14).await;
+    Box::pin(killed_and_continued(14)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_killed_streamer_loses_nothing_on_16() {
-    killed_and_continued(16).await;
+    Box::pin(killed_and_continued(16)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_killed_streamer_loses_nothing_on_17() {
-    killed_and_continued(17).await;
+    Box::pin(killed_and_continued(17)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_killed_streamer_loses_nothing_on_18() {
-    killed_and_continued(18).await;
+    Box::pin(killed_and_continued(18)).await;
 }
