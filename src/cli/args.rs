@@ -17,7 +17,9 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
-pub(super) use retention::{Retention, RetentionPlan};
+pub(super) use retention::{
+    Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
+};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 pub(super) use stream::WalStream;
@@ -124,6 +126,8 @@ pub(super) enum Command {
     Status(Status),
     #[command(subcommand)]
     Retention(Retention),
+    #[command(subcommand)]
+    Hold(Hold),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

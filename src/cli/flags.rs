@@ -68,12 +68,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
                 (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
             ],
         ),
-        Command::Wal(_)
-        | Command::Retention(_)
-        | Command::Store(_)
-        | Command::List(_)
-        | Command::Show(_)
-        | Command::Verify(_) => {}
+        _ => {}
     }
     flags
 }

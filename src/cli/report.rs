@@ -9,6 +9,7 @@ mod bases;
 mod doctor;
 mod jobs;
 mod list;
+mod locks;
 mod retention;
 mod setup;
 mod show;

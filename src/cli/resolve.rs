@@ -20,7 +20,7 @@ pub(super) use database::{
 };
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
-pub(super) use retention::{moment, policy};
+pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 
 /// The cluster that is meant.

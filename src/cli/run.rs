@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Keys, Restore, Retention, Store, Wal};
+use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -150,6 +150,11 @@ impl Run<'_> {
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
+            Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
+            Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,
+            Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
+            Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
+            Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

@@ -90,6 +90,14 @@ pub struct BackupDecision {
     pub own_end_only: bool,
 }
 
+impl BackupDecision {
+    /// Whether a legal hold lies on it.
+    pub fn is_held(&self) -> bool {
+        let also = self.also.iter().map(|ground| &ground.why);
+        also.chain([self.verdict.why()]).any(|why| *why == Reason::Hold)
+    }
+}
+
 /// What is to become of a folder that is no backup, or not known to be one.
 #[derive(Clone, Debug, Serialize)]
 pub struct UnfinishedDecision {

@@ -10,6 +10,7 @@ mod lifecycle;
 mod memory;
 mod network;
 mod refusing;
+mod retain;
 mod roundtrip;
 mod secrecy;
 mod stage;

@@ -50,3 +50,19 @@ pub(crate) fn options(endpoint: &str, bucket: &str, access_key: &str, secret_key
         ..S3Options::new(bucket)
     }
 }
+
+/// The AWS SDK's own client, for what ours leaves out on purpose.
+pub(crate) fn raw_client(endpoint: &str, user: &stonewal::store::embedded::Credentials) -> aws_sdk_s3::Client {
+    use aws_sdk_s3::config::{Credentials, Region};
+    use secrecy::ExposeSecret as _;
+    let secret = user.secret_key.expose_secret();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version_latest()
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(endpoint)
+        .region(Region::from_static("us-east-1"))
+        .force_path_style(true)
+        .credentials_provider(Credentials::new(&user.access_key, secret, None, None, "test"))
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::failure::{Failure, Result};
-use crate::commands::parts::Policy;
+use crate::commands::RepositoryOptions;
+use crate::commands::parts::{Policy, S3Options};
+use crate::commands::retention::hold::WalUntil;
 use crate::config::Settings;
 
 /// The configured policy.
@@ -33,4 +36,31 @@ pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy> {
 pub(in crate::cli) fn moment(flag: &'static str, text: &str) -> Result<Timestamp> {
     let way_out = "give a time with its offset, such as 2027-01-01T00:00:00Z";
     text.parse().map_err(|_| Failure::usage(format!("{flag} {text:?} is not a moment"), way_out))
+}
+
+/// How to reach the store for changing locks and deleting: with the credentials of retention.profile and of nobody else,
+/// if it is set.
+pub(in crate::cli) fn acting(settings: &Settings, repository: &RepositoryOptions) -> S3Options {
+    match &settings.retention.profile {
+        None => repository.s3.clone(),
+        Some(profile) => S3Options { profile: Some(profile.clone()), profile_only: true, ..repository.s3.clone() },
+    }
+}
+
+/// A day given as a flag.
+pub(in crate::cli) fn day(flag: &'static str, text: &str) -> Result<Date> {
+    text.parse().map_err(|_| Failure::usage(format!("{flag} {text:?} is not a day"), "give a day such as 2027-01-05"))
+}
+
+/// How much WAL a hold takes in.
+pub(in crate::cli) fn wal_until(text: &str) -> Result<WalUntil> {
+    Ok(match text {
+        "next-base" => WalUntil::NextBase,
+        "latest" => WalUntil::Latest,
+        "none" => WalUntil::None,
+        _ => {
+            let what = format!("--wal-until {text:?} is none of next-base, latest, none");
+            return Err(Failure::usage(what, "`stonewal hold add --help` explains them"));
+        }
+    })
 }

@@ -1,11 +1,11 @@
-//! `retention plan`.
+//! `retention` and `hold`.
 
 use super::Run;
 use crate::cli::Exit;
-use crate::cli::args::RetentionPlan;
+use crate::cli::args::{HoldAdd, HoldList, HoldRemove, RetentionApply, RetentionExtend, RetentionPlan};
 use crate::cli::failure::Result;
 use crate::cli::resolve::{self, Purpose};
-use crate::commands::retention::plan;
+use crate::commands::retention::{Scope, apply, extend, hold, plan};
 
 impl Run<'_> {
     pub(super) async fn retention_plan(&self, args: &RetentionPlan) -> Result<Exit> {
@@ -18,5 +18,55 @@ impl Run<'_> {
         };
         let outcome = self.until_interrupted(Box::pin(plan::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn retention_extend(&self, args: &RetentionExtend) -> Result<Exit> {
+        let day = args.acknowledge_compliance.as_deref();
+        let options = extend::Options {
+            scope: self.scope()?,
+            acknowledged: day.map(|text| resolve::day("--acknowledge-compliance", text)).transpose()?,
+            dry_run: args.dry_run,
+            price_per_gib_month: self.settings.retention.price_per_gib_month,
+        };
+        let outcome = self.until_interrupted(Box::pin(extend::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn retention_apply(&self, args: &RetentionApply) -> Result<Exit> {
+        let options = apply::Options { scope: self.scope()?, delete: args.delete };
+        let outcome = self.until_interrupted(Box::pin(apply::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    pub(super) async fn hold_add(&self, args: &HoldAdd) -> Result<Exit> {
+        let wal_until = resolve::wal_until(&args.wal_until)?;
+        self.hold(&args.backup, true, wal_until).await
+    }
+
+    pub(super) async fn hold_remove(&self, args: &HoldRemove) -> Result<Exit> {
+        self.hold(&args.backup, false, hold::WalUntil::Latest).await
+    }
+
+    pub(super) async fn hold_list(&self, _: &HoldList) -> Result<Exit> {
+        let outcome = self.until_interrupted(Box::pin(hold::list(self.scope()?))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    async fn hold(&self, backup: &str, on: bool, wal_until: hold::WalUntil) -> Result<Exit> {
+        let backup = backup.parse().map_err(crate::commands::Error::Format)?;
+        let options = hold::Options { scope: self.scope()?, backup, on, wal_until };
+        let outcome = self.until_interrupted(Box::pin(hold::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    fn scope(&self) -> Result<Scope> {
+        let repository = resolve::repository(self.settings)?;
+        Ok(Scope {
+            acting: resolve::acting(self.settings, &repository),
+            repository,
+            access: resolve::access(self.settings, Purpose::Look)?,
+            cluster: resolve::cluster(self.settings)?,
+            policy: resolve::policy(self.settings)?,
+        })
     }
 }

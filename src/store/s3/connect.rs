@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -79,6 +80,7 @@ fn no_region() -> Error {
 /// the SDK's checksum calculation is off because it would come as a trailer or not at all. Its skew correction is off because
 /// the store's time is its time: for signatures, and for when credentials expire.
 async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime) -> SdkConfig {
+    let provider = ProviderConfig::empty().with_http_client(http.clone()).with_time_source(time.clone());
     let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .time_source(time)
@@ -98,6 +100,11 @@ async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime
         loader = loader.region(Region::new(region.clone()));
     } else if options.endpoint.is_some() {
         loader = loader.region(region_without_metadata(options.profile.as_deref()));
+    }
+    if let Some(profile) = options.profile.as_ref().filter(|_| options.profile_only) {
+        let region = options.region.clone().map(Region::new);
+        let of_profile = ProfileFileCredentialsProvider::builder().configure(&provider.with_region(region));
+        loader = loader.credentials_provider(of_profile.profile_name(profile).build());
     }
     if let Some(fixed) = &options.credentials {
         loader = loader.credentials_provider(fixed_credentials(fixed));

@@ -20,6 +20,9 @@ pub struct S3Options {
     pub region: Option<String>,
     /// Profile of the shared config files.
     pub profile: Option<String>,
+    /// Whether credentials come from that profile alone, whatever the variables say: for a second set of credentials
+    /// beside the usual ones.
+    pub profile_only: bool,
     /// Bucket in the path instead of the host name; `None` is yes for a custom endpoint and no for AWS.
     pub path_style: Option<bool>,
     /// PEM certificates trusted besides the system's.
@@ -42,6 +45,7 @@ impl S3Options {
             endpoint: None,
             region: None,
             profile: None,
+            profile_only: false,
             path_style: None,
             ca_file: None,
             checksum: Checksum::default(),

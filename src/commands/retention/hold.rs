@@ -1,0 +1,290 @@
+//! `stonewal hold`: legal holds on every object that a backup needs, WAL included. A hold has no end: it stays until
+//! someone takes it away, whatever locks and plans say.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::acting::{Firsts, Scene, Scope, Target, pinned};
+use crate::catalog::{Backup, TimelineCoverage};
+use crate::commands::{Error, Result};
+use crate::format::manifest::{BaseRange, Kind};
+use crate::format::wal::WalRange;
+use crate::format::{BackupId, ClusterName, KeyId, Lsn, Timeline};
+use crate::limits::{FINDINGS_MAX, RETENTION_IN_FLIGHT};
+use crate::retention::Item;
+use crate::store::{self, Retain as _};
+
+/// How far behind a base its WAL is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalUntil {
+    /// Up to the end of the next base on its timeline, or of the WAL there is.
+    NextBase,
+    /// All that is stored by now, on timelines that branch off it too.
+    Latest,
+    /// What the base itself needs to be consistent.
+    None,
+}
+
+/// Which hold.
+#[derive(Debug)]
+pub struct Options {
+    /// Whose objects.
+    pub scope: Scope,
+    /// The backup.
+    pub backup: BackupId,
+    /// Set it, or take it away.
+    pub on: bool,
+    /// Of a base: how much of its WAL. Taking away always looks at all of it.
+    pub wal_until: WalUntil,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Bucket and prefix.
+    pub location: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The backup.
+    pub backup: BackupId,
+    /// Whether it is held now.
+    pub held: bool,
+    /// Objects whose hold was changed.
+    pub changed: u64,
+    /// Objects that were so already.
+    pub unchanged: u64,
+    /// Objects that stay held because another held backup needs them.
+    pub kept_for_others: u64,
+    /// Objects that the backup needs and that are gone; the first ones.
+    pub missing: Vec<String>,
+}
+
+/// A backup under legal hold.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    /// Its id.
+    pub backup: BackupId,
+    /// What it is.
+    pub kind: Kind,
+    /// When its manifest arrived (store time).
+    pub arrived_at: Timestamp,
+}
+
+/// All backups under legal hold.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// Bucket and prefix.
+    pub location: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// By arrival.
+    pub held: Vec<Held>,
+}
+
+/// A hold must not wait until somebody has mended a policy that cannot be followed.
+fn whatever_the_policy(mut scope: Scope) -> Scope {
+    scope.policy.min_redundancy = scope.policy.min_redundancy.max(1);
+    scope.policy.max = SignedDuration::MAX;
+    scope
+}
+
+/// Tells which backups are held.
+pub async fn list(scope: Scope) -> Result<List> {
+    let scene = Scene::set(whatever_the_policy(scope)).await?;
+    let held = scene.holds().map(|decision| Held {
+        backup: decision.backup.clone(),
+        kind: decision.kind,
+        arrived_at: decision.arrived_at,
+    });
+    Ok(List { location: scene.location.clone(), cluster: scene.cluster.clone(), held: held.collect() })
+}
+
+/// Sets or takes away the hold of one backup. Interrupted, it may be run again.
+pub async fn run(options: Options) -> Result<Outcome> {
+    let scene = Scene::set(whatever_the_policy(options.scope)).await?;
+    let (backup, _) = scene.repository.backup(&scene.cluster, &options.backup).await?;
+    let outcome = Outcome {
+        location: scene.location.clone(),
+        cluster: scene.cluster.clone(),
+        backup: options.backup.clone(),
+        held: options.on,
+        changed: 0,
+        unchanged: 0,
+        kept_for_others: 0,
+        missing: Vec::new(),
+    };
+    let mut others = Vec::new();
+    for decision in scene.holds().filter(|decision| decision.backup != options.backup) {
+        others.extend(scene.backup(&decision.backup).await?);
+    }
+    let wal = Wal::of(&scene, &backup, if options.on { options.wal_until } else { WalUntil::Latest }).await?;
+    let mut work = Work { scene: &scene, on: options.on, outcome };
+    if options.on {
+        // The manifest first: from then on plans keep all of it.
+        work.all(vec![Target::of(&backup.entry)]).await?;
+        work.everything(&backup, &wal, &[]).await?;
+    } else {
+        work.everything(&backup, &wal, &others).await?;
+        work.all(vec![Target::of(&backup.entry)]).await?;
+    }
+    Ok(work.outcome)
+}
+
+impl Scene {
+    fn holds(&self) -> impl Iterator<Item = &crate::retention::BackupDecision> {
+        self.plan.backups.iter().filter(|decision| decision.is_held())
+    }
+}
+
+/// WAL that a base needs.
+#[derive(Debug, Default)]
+struct Wal(Vec<(Timeline, WalRange)>);
+
+impl Wal {
+    async fn of(scene: &Scene, backup: &Backup, until: WalUntil) -> Result<Self> {
+        let Some(base) = &backup.clear().base else { return Ok(Self::default()) };
+        let catalog = scene.repository.wal(&scene.cluster).await?;
+        let end = match until {
+            WalUntil::None => base.stop,
+            WalUntil::Latest => Lsn::new(u64::MAX),
+            WalUntil::NextBase => next_base(scene, base).await?.unwrap_or(Lsn::new(u64::MAX)),
+        };
+        let mut ranges = vec![(base.timeline, WalRange { start: base.start, end: end.max(base.stop) })];
+        if until == WalUntil::Latest {
+            let later = catalog.timelines.values().filter(|timeline| descends(timeline, base));
+            let all = WalRange { start: Lsn::new(0), end: Lsn::new(u64::MAX) };
+            ranges.extend(later.map(|coverage| (coverage.timeline, all)));
+        }
+        Ok(Self(ranges))
+    }
+
+    fn holds(&self, timeline: Timeline, range: WalRange) -> bool {
+        self.0.iter().any(|(of, needed)| *of == timeline && needed.start < range.end && range.start < needed.end)
+    }
+}
+
+/// Whether a timeline branched off behind the base's start.
+fn descends(coverage: &TimelineCoverage, base: &BaseRange) -> bool {
+    let ancestors = coverage.history.iter().flat_map(|history| &history.ancestors);
+    ancestors.into_iter().any(|entry| entry.timeline == base.timeline && entry.switch >= base.start)
+}
+
+/// The end of the base that follows on the same timeline.
+async fn next_base(scene: &Scene, base: &BaseRange) -> Result<Option<Lsn>> {
+    let mut next: Option<(Lsn, Lsn)> = None;
+    let take = |other: Backup| {
+        let follows = other.clear().base.as_ref().filter(|b| b.timeline == base.timeline && b.start > base.start);
+        if let Some(found) = follows {
+            next = Some(next.map_or((found.start, found.stop), |known| known.min((found.start, found.stop))));
+        }
+    };
+    scene.repository.each_backup(&scene.cluster, take).await?;
+    Ok(next.map(|(_, stop)| stop))
+}
+
+struct Work<'a> {
+    scene: &'a Scene,
+    on: bool,
+    outcome: Outcome,
+}
+
+impl Work<'_> {
+    /// Everything but the manifest. What any of `others` needs is left as it is.
+    async fn everything(&mut self, backup: &Backup, wal: &Wal, others: &[Backup]) -> Result<()> {
+        let (scene, clear) = (self.scene, backup.clear());
+        let keys: HashSet<KeyId> = [clear.payload_key.id, clear.metadata_key.id].into();
+        let is_ground =
+            |item: &Item| matches!(item, Item::Foundation | Item::ClusterRecord | Item::History(_) | Item::Gap(_));
+        let spared =
+            |item: &Item| is_ground(item) && !others.is_empty() || others.iter().any(|other| needs(other, item));
+        for prefix in scene.ground() {
+            self.listed(&prefix, is_ground, spared).await?;
+        }
+        self.all(pinned(&scene.repository, backup)).await?;
+        for key in &keys {
+            let own = |item: &Item| *item == Item::Wrap(*key);
+            self.listed(&scene.repository.names().wraps(*key), own, spared).await?;
+        }
+        if clear.base.is_some() {
+            let needed = |item: &Item| match item {
+                Item::Piece { timeline, range } | Item::Partial { timeline, range } => wal.holds(*timeline, *range),
+                Item::Notes(segment) => wal.0.iter().any(|(timeline, _)| *timeline == segment.timeline),
+                other => is_ground(other),
+            };
+            self.listed(&scene.repository.names().wal_timelines(&scene.cluster), needed, spared).await?;
+        }
+        Ok(())
+    }
+
+    async fn listed(
+        &mut self,
+        prefix: &str,
+        needed: impl Fn(&Item) -> bool,
+        spared: impl Fn(&Item) -> bool,
+    ) -> Result<()> {
+        let scene = self.scene;
+        let mut firsts = Firsts::of(&**scene.repository.store(), prefix);
+        while let Some(entries) = firsts.next().await? {
+            let mut targets = Vec::new();
+            for entry in &entries {
+                let item = Item::of(scene.repository.names(), &scene.cluster, entry.key.as_str());
+                match (needed(&item), !self.on && spared(&item)) {
+                    (false, _) => {}
+                    (true, true) => self.outcome.kept_for_others += 1,
+                    (true, false) => targets.push(Target::of(entry)),
+                }
+            }
+            self.all(targets).await?;
+        }
+        Ok(())
+    }
+
+    async fn all(&mut self, targets: Vec<Target>) -> Result<()> {
+        let (store, on) = (&self.scene.store, self.on);
+        let steps = stream::iter(targets).map(|Target { at, .. }| async move {
+            let step = async {
+                if store.hold_of(&at.key, &at.version).await? == on {
+                    return Ok(false);
+                }
+                store.set_hold(&at.key, &at.version, on).await?;
+                Ok(true)
+            };
+            match step.await {
+                Ok(changed) => Ok(Ok(changed)),
+                Err(store::Error::NotFound { .. }) => Ok(Err(at.key.to_string())),
+                Err(error) => Err(Error::Store(error)),
+            }
+        });
+        let steps: Vec<Result<bool, String>> = steps.buffer_unordered(RETENTION_IN_FLIGHT).try_collect().await?;
+        for step in steps {
+            match step {
+                Ok(true) => self.outcome.changed += 1,
+                Ok(false) => self.outcome.unchanged += 1,
+                Err(key) if self.outcome.missing.len() < FINDINGS_MAX => self.outcome.missing.push(key),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a held backup needs an object of the WAL. Nobody wrote down how much of its WAL was asked to be held, so all of
+/// it behind its start is left alone; the last hold to go takes everything with it.
+fn needs(held: &Backup, item: &Item) -> bool {
+    let Some(base) = &held.clear().base else { return false };
+    match item {
+        Item::Piece { timeline, range } | Item::Partial { timeline, range } => {
+            *timeline != base.timeline || range.end > base.start
+        }
+        Item::Notes(segment) => {
+            segment.timeline != base.timeline
+                || segment
+                    .start(base.segment_bytes)
+                    .is_none_or(|start| start.plus(base.segment_bytes.bytes()) > base.start)
+        }
+        _ => false,
+    }
+}
