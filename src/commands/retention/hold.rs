@@ -214,11 +214,11 @@ impl Work<'_> {
         let keys: HashSet<KeyId> = [clear.payload_key.id, clear.metadata_key.id].into();
         let is_ground =
             |item: &Item| matches!(item, Item::Foundation | Item::ClusterRecord | Item::History(_) | Item::Gap(_));
-        let shared = self.shared;
+        let unknown = self.shared;
         let is_wal = |item: &Item| matches!(item, Item::Piece { .. } | Item::Partial { .. } | Item::Notes(_));
         let spared = |item: &Item| {
-            is_ground(item) && (shared || !others.is_empty())
-                || shared && is_wal(item) && !scene.plan.unfinished.is_empty()
+            is_ground(item) && (unknown || !others.is_empty())
+                || unknown && is_wal(item) && !scene.plan.unfinished.is_empty()
                 || others.iter().any(|other| needs(other, item))
         };
         for prefix in scene.ground() {
