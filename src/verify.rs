@@ -1,5 +1,6 @@
 //! Is what was stored still there, unchanged, locked and readable?
 
+pub mod chain;
 mod findings;
 mod listed;
 mod streams;

@@ -23,6 +23,6 @@ mod text;
 mod ties;
 mod value;
 
-pub use check::check;
+pub use check::{Error, check};
 pub use definition::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
 pub use report::{Break, BreakKind, ChainReport, Head, Rules};

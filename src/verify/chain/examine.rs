@@ -177,11 +177,18 @@ impl Examiner {
         let known = self.known.iter().rev().copied().filter(|mask| !matches!(*mask, 0 | u64::MAX)).find(|m| fits(*m));
         let searched = || {
             let combinations = 1_u64 << nulls.len();
-            if nulls.len() > MIXED_NULLS_MAX || self.tries + combinations > MIXED_TRIES_MAX || nulls[nulls.len() - 1] > 63 {
+            if nulls.len() > MIXED_NULLS_MAX
+                || self.tries + combinations > MIXED_TRIES_MAX
+                || nulls[nulls.len() - 1] > 63
+            {
                 return None;
             }
             let mask = |chosen: u64| {
-                nulls.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1).fold(0, |mask, (_, at)| mask | 1 << at)
+                nulls
+                    .iter()
+                    .enumerate()
+                    .filter(|(bit, _)| chosen >> bit & 1 == 1)
+                    .fold(0, |mask, (_, at)| mask | 1 << at)
             };
             let found = (1..combinations - 1).map(mask).find(|mask| fits(*mask));
             Some((found, combinations))

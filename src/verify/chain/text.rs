@@ -24,11 +24,16 @@ pub(super) struct Composer {
 
 impl Composer {
     pub(super) fn new(definition: &Definition) -> Self {
-        let mut parts: Vec<(usize, String)> = definition.fields.iter().enumerate().map(|(at, field)| {
-            let mut key = String::new();
-            json::quote(&field.name, &mut key);
-            (at, key)
-        }).collect();
+        let mut parts: Vec<(usize, String)> = definition
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| {
+                let mut key = String::new();
+                json::quote(&field.name, &mut key);
+                (at, key)
+            })
+            .collect();
         if definition.shape == Shape::Json {
             parts.sort_by(|a, b| json::key_order(&a.1, &b.1));
         }

@@ -1,7 +1,7 @@
 //! Values of the database as JavaScript prints them.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 
 use super::definition::{Form, Shape};
 use super::json;
@@ -51,7 +51,7 @@ fn time(micros: i64) -> Result<Option<String>, Unreadable> {
     }
     let millis = micros.div_euclid(1000);
     let far = |_| Unreadable("a time is after the year 9999".into());
-    let at = Timestamp::from_millisecond(millis).map_err(far)?.to_zoned(TimeZone::UTC);
+    let at = Offset::UTC.to_datetime(Timestamp::from_millisecond(millis).map_err(far)?);
     let year = match at.year() {
         year @ 0.. => format!("{year:04}"),
         year => format!("-{:06}", year.unsigned_abs()),
