@@ -3,6 +3,7 @@
 pub mod chain;
 mod findings;
 mod listed;
+pub mod restored;
 mod streams;
 mod wal;
 
