@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
 mod look;
+mod proof;
 mod restore;
 mod serve;
 mod setup;
@@ -15,6 +16,7 @@ mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
+pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};

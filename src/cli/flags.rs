@@ -1,6 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
-use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal, WalStream};
+use super::args::{
+    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Verify, VerifyWhat, Wal, WalStream,
+};
 use crate::config::Flags;
 use crate::config::key::{self, Key};
 
@@ -68,6 +70,9 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
                 (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
             ],
         ),
+        Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
+            set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
+        }
         Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
     }
     flags

@@ -9,6 +9,7 @@ mod bases;
 mod doctor;
 mod jobs;
 mod list;
+mod proof;
 mod setup;
 mod show;
 mod status;

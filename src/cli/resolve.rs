@@ -5,6 +5,7 @@ mod database;
 mod recovery;
 mod repository;
 mod stream;
+mod verify;
 
 use crate::commands::Which;
 use crate::commands::parts::{ClusterName, Level};
@@ -20,6 +21,7 @@ pub(super) use database::{
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
 pub(super) use stream::{lsn, wal_mode};
+pub(super) use verify::{expected, guard, restored_database};
 
 /// The cluster that is meant.
 pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {
