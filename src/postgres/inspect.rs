@@ -183,8 +183,11 @@ impl Session {
              FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {MINE} ORDER BY 1"
         );
-        self.validity(&sql, ["not validated: rows may break it", "its triggers are switched off: nothing enforces it"])
-            .await
+        self.validity(
+            &sql,
+            ["not validated: rows may break it", "one whose triggers are switched off: nothing enforces it"],
+        )
+        .await
     }
 
     /// Indexes that no query uses, or that were never finished.

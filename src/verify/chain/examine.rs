@@ -6,7 +6,7 @@ use super::value;
 use crate::postgres::rows::Cell;
 
 /// Nulls of one row that are tried in every combination.
-const MIXED_NULLS_MAX: usize = 10;
+const MIXED_NULLS_MAX: usize = 12;
 /// Combinations tried in one chain, beyond those that have fitted a row: a definition that is wrong for every row must not
 /// make the check a thousand times slower.
 const MIXED_TRIES_MAX: u64 = 1 << 18;
