@@ -4,9 +4,11 @@
 use std::process::{Command, Output};
 
 use secrecy::ExposeSecret as _;
-use stonewal::commands::Which;
 use stonewal::commands::restore_dump::{Confirm, DatabaseTarget, RestoreTarget};
+use stonewal::commands::{Which, restore_dump};
+use stonewal::observe::Progress;
 use stonewal::store::roles::Role;
+use tokio_util::sync::CancellationToken;
 
 use super::audit::Node;
 use super::stage::{self, PASSPHRASE, Stage};
@@ -48,7 +50,8 @@ impl Restored {
         let info = stage.source.target("restored").await;
         let target = DatabaseTarget { info, programs: stage.source.search(), confirm: Confirm::Given, globals: true };
         let target = RestoreTarget::Database(Box::new(target));
-        stage::run_restore(stage.restore_options(Which::Latest, target)).await.unwrap();
+        let options = stage.restore_options(Which::Latest, target);
+        restore_dump::run(options, &Progress::new(), &CancellationToken::new()).await.unwrap();
         std::fs::write(stage.dir.path().join("stonewal.toml"), CONFIGURATION).unwrap();
         Some(Self { stage, backup })
     }
