@@ -200,6 +200,31 @@ mod tests {
                 "/etc/s.toml:1: keys.recipients: a section is not allowed here",
                 "allowed: a list of age",
             ),
+            (
+                "[verify.chain.audit]\ntabel = \"a\"\n",
+                "/etc/s.toml:2: unknown key verify.chain.audit.tabel",
+                "did you mean verify.chain.audit.table?",
+            ),
+            (
+                "[verify.chain.Audit]\ntable = \"a\"\n",
+                "/etc/s.toml:1: verify.chain.Audit: \"Audit\" is not a name",
+                "allowed: 1 to 63",
+            ),
+            (
+                "[verify.chain]\naudit = 1\n",
+                "/etc/s.toml:2: verify.chain.audit: such a value is not allowed here",
+                "allowed: a section",
+            ),
+            (
+                "\n[verify.chain.audit]\n",
+                "/etc/s.toml:2: verify.chain.audit: the section is empty",
+                "allowed: a section",
+            ),
+            (
+                "[verify.chain.audit]\norder = 1.5\n",
+                "/etc/s.toml:2: verify.chain.audit.order: a fraction",
+                "allowed: a list of columns",
+            ),
         ] {
             let error = error(text);
             assert!(error.to_string().starts_with(message), "{text:?}: {error}");
