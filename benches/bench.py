@@ -3,11 +3,14 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
+import base
 import jobs
 import measure
+import segments
 import stream
 import wal
 from ground import Ground
@@ -16,6 +19,9 @@ PARTS = {
     "dump": "backup of a real database against pg_dump and the shell pipeline",
     "restore": "restore against psql and the shell pipeline",
     "stream": "memory and disk for a stream far larger than both",
+    "base": "base backup against pg_basebackup",
+    "recovery": "restore of a base backup against tar",
+    "segments": "wal push and wal fetch against cp",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
 
@@ -28,8 +34,10 @@ def arguments():
     parser.add_argument("--rows", type=int, default=500_000, help="of the table documents (default 500000)")
     parser.add_argument("--stream-gib", type=float, default=20, help="half-compressible stream (default 20)")
     parser.add_argument("--noise-gib", type=float, default=4, help="incompressible stream (default 4)")
+    parser.add_argument("--base-gib", type=float, default=2, help="database of the base and recovery parts (default 2)")
+    parser.add_argument("--segments", type=int, default=48, help="WAL segments of the recovery and segments parts (default 48)")
     parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
-    parser.add_argument("--codecs", default="gzip,zstd", help="of the dump and restore parts (default gzip,zstd)")
+    parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal and segments (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
     parser.add_argument("--stonewal", required=True, help=argparse.SUPPRESS)
@@ -58,9 +66,28 @@ def machine(ground):
     )
 
 
+def physical(ground, given, codecs):
+    """The parts that copy a whole cluster."""
+    say("making data")
+    gib = base.make_data(ground, given.base_gib) / 2**30
+    results, codecs = {}, codecs if "none" in codecs else ["none", *codecs]
+    cases = {
+        "base": lambda: base.backups(ground, codecs, say),
+        "recovery": lambda: base.restores(ground, codecs, given.segments, say),
+    }
+    for part in [part for part in cases if part in given.parts]:
+        chosen = cases[part]()
+        results[part] = measure.interleave(chosen, given.rounds, say)
+        print(f"## {part}: {gib:.2f} GiB, medians of {given.rounds} interleaved rounds, ratios within each round (lowest–highest)\n")
+        print(f"{measure.table(results[part], base=next(iter(chosen)), gib=gib)}\n", flush=True)
+    return results
+
+
 def main():
     given = arguments()
     results = {}
+    # Servers are stopped and the folder is removed in that case too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: stopped"))
     with Ground(given.stonewal, given.aws, given.work) as ground:
         print(f"{machine(ground)}\n")
         ground.found_repository()
@@ -79,6 +106,10 @@ def main():
             print(f"{measure.table(results[part], base=next(iter(chosen)))}\n", flush=True)
         if "stream" in given.parts:
             results["stream"] = stream.measure_all(ground, given.stream_gib, given.noise_gib, codecs, say)
+        if {"base", "recovery"} & set(given.parts):
+            results |= physical(ground, given, codecs)
+        if "segments" in given.parts:
+            results["segments"] = segments.measure_all(ground, given.segments, given.rounds, say)
         if "wal" in given.parts:
             results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:

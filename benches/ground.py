@@ -78,10 +78,11 @@ class Ground:
 
     def start_server(self):
         data, as_user = self.folder / "postgres", unprivileged()
+        self.data = data
         data.mkdir(mode=0o700)
         if as_user:
             os.chown(data, as_user["user"], as_user["group"])
-        initdb = [self.bin / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        initdb = [self.bin / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "-k"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **as_user)
         self.port = free_port()
         settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(data)}
@@ -103,9 +104,15 @@ class Ground:
         command = [self.stonewal, "store", "serve", "--root", root, "--listen", f"127.0.0.1:{port}"]
         store = subprocess.Popen(command, stdout=log, stderr=log)
         self.processes.append(store)
-        self.store_pid = store.pid
+        self.store_pid, self.store_port = store.pid, port
         self.wait_for(store, port, log.name)
-        words = (root / "env/admin").read_text().split()
+        # It listens a moment before it writes down how to become somebody.
+        for _ in range(100):
+            if (root / "env/admin").exists() and (words := (root / "env/admin").read_text().split()):
+                break
+            time.sleep(0.1)
+        else:
+            sys.exit(f"error: the store names no credentials:\n{Path(log.name).read_text()}")
         self.credentials = dict(word.split("=", 1) for word in words if "=" in word)
 
     def restart_store(self):
@@ -141,6 +148,10 @@ class Ground:
         if done.returncode != 0:
             sys.exit(f"error: {command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def shell(self, line):
+        """A pipeline; that of a failure is told."""
+        self.call("bash", "-c", f"set -o pipefail; {line}")
 
     def sql(self, text, database="postgres"):
         return self.call("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text).strip()

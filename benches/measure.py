@@ -123,10 +123,13 @@ def interleave(cases, rounds, say):
     return samples
 
 
-def table(samples, base):
-    """A Markdown table: medians, and medians of the ratios to `base` within each round, with their range."""
+def table(samples, base, gib=None):
+    """A Markdown table: medians, and medians of the ratios to `base` within each round, with their range.
+
+    CPU is per GiB where `gib` says how much went through.
+    """
     rows = [
-        "| | wall s | ÷ base | CPU s | ÷ base | peak RSS MiB | server CPU s | store CPU s |",
+        f"| | wall s | ÷ base | CPU {'s/GiB' if gib else 's'} | ÷ base | peak RSS MiB | server CPU s | store CPU s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, mine in samples.items():
@@ -138,7 +141,7 @@ def table(samples, base):
             return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
 
         rows.append(
-            f"| {name} | {median('wall'):.2f} | {ratio('wall')} | {median('cpu'):.2f} | {ratio('cpu')} "
+            f"| {name} | {median('wall'):.2f} | {ratio('wall')} | {median('cpu') / (gib or 1):.2f} | {ratio('cpu')} "
             f"| {median('rss') / 2**20:.0f} | {median('server_cpu'):.2f} | {median('store_cpu'):.2f} |"
         )
     return "\n".join(rows)
@@ -146,5 +149,4 @@ def table(samples, base):
 
 def save(path, results):
     """Keeps the samples themselves, for whoever doubts the medians."""
-    plain = {part: {name: [vars(s) for s in runs] for name, runs in group.items()} for part, group in results.items()}
-    path.write_text(json.dumps(plain, indent=1) + "\n")
+    path.write_text(json.dumps(results, indent=1, default=vars) + "\n")

@@ -10,6 +10,7 @@
 //! - [`pipeline`]: stages and receipts; uploading and downloading streams.
 //! - [`postgres`]: connection settings, child processes, SQL, a disposable server.
 //! - [`catalog`]: opening a repository, discovering backups, committing manifests.
+//! - [`retention`]: how long what is stored must stay, as a plan.
 //! - [`verify`]: the levels of verification and what they find.
 //! - [`commands`]: one use case per file, without printing.
 //! - [`config`]: file, environment and flags resolved into options.
@@ -26,5 +27,6 @@ pub mod limits;
 pub mod observe;
 pub mod pipeline;
 pub mod postgres;
+pub mod retention;
 pub mod store;
 pub mod verify;

@@ -132,6 +132,9 @@ pub const IDENTITY_BUNDLES_MAX: usize = 8;
 /// Objects and versions asked for in one listing page; S3 allows no more.
 pub const LIST_PAGE_MAX: i32 = 1000;
 
+/// Versions in one `DeleteObjects` request (S3 API DeleteObjects: "up to 1,000 keys").
+pub const DELETE_KEYS_MAX: usize = 1000;
+
 /// How long a connection to the store may take to open, in seconds.
 pub const STORE_CONNECT_SECONDS: u64 = 10;
 /// How long a request may make no progress (no byte taken, no answer, no byte received) before it is sent again.

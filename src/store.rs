@@ -22,7 +22,7 @@ pub use error::{Error, Result};
 pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,
-    Stored, VersionId,
+    Stored, VersionId, VersionOf,
 };
 
 /// Reading objects, their versions and their locks.
@@ -60,11 +60,21 @@ pub trait Append: Send + Sync {
     async fn put_new(&self, put: Put) -> Result<Creation>;
 }
 
-/// Setting retention on versions that exist. The store refuses to shorten it.
+/// Retention and legal holds of versions that exist. The store refuses to shorten retention.
 #[async_trait]
 pub trait Retain: Send + Sync {
+    /// The retention of one version, also one that has ended (`GetObjectRetention`); `None` if none was ever set. Reads
+    /// no object: a retainer or pruner may not.
+    async fn lock_of(&self, key: &ObjectKey, version: &VersionId) -> Result<Option<Lock>>;
+
     /// `PutObjectRetention` without any bypass.
     async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()>;
+
+    /// Whether a legal hold is on one version (`GetObjectLegalHold`).
+    async fn hold_of(&self, key: &ObjectKey, version: &VersionId) -> Result<bool>;
+
+    /// Puts a legal hold on one version or takes it away (`PutObjectLegalHold`); saying it twice is no error.
+    async fn set_hold(&self, key: &ObjectKey, version: &VersionId, on: bool) -> Result<()>;
 }
 
 /// Removing versions: for the pruner role, and for proving that everyone else may not.
@@ -72,4 +82,9 @@ pub trait Retain: Send + Sync {
 pub trait Prune: Send + Sync {
     /// `DeleteObject` of exactly one version; `bypass` asks to override governance retention.
     async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()>;
+
+    /// `DeleteObjects` of exactly these versions, at most [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX), without any
+    /// bypass. A result for each, in their order: the request succeeds although single versions are refused. An error of
+    /// the whole leaves open which are gone; a version that is gone counts as deleted, so ask again.
+    async fn delete_versions(&self, doomed: &[VersionOf]) -> Result<Vec<Result<()>>>;
 }

@@ -80,6 +80,20 @@ keys! {
     VERIFY_ACCEPT = "verify.accept", "STONEWAL_VERIFY_ACCEPT", None, "a list of names as verify restore prints them: sequences, constraints, indexes that are known to be so in the source";
     VERIFY_RELEASE_QUERY = "verify.release_query", "STONEWAL_VERIFY_RELEASE_QUERY", None, "a SELECT of one value";
     VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query must answer";
+    RETENTION_WINDOW = "retention.window", "STONEWAL_RETENTION_WINDOW", Some("35d"), "a duration from 1m to 100y: so far back must recovery be possible";
+    RETENTION_KEEP_LAST_DUMPS = "retention.keep_last_dumps", "STONEWAL_RETENTION_KEEP_LAST_DUMPS", Some("7"), "a number from 0 to 100000";
+    RETENTION_KEEP_LAST_BASES = "retention.keep_last_bases", "STONEWAL_RETENTION_KEEP_LAST_BASES", Some("2"), "a number from 0 to 100000";
+    RETENTION_DAILY = "retention.daily", "STONEWAL_RETENTION_DAILY", Some("0"), "a number from 0 to 36600: so many days keep their first dump and their first base";
+    RETENTION_WEEKLY = "retention.weekly", "STONEWAL_RETENTION_WEEKLY", Some("0"), "a number from 0 to 5200";
+    RETENTION_MONTHLY = "retention.monthly", "STONEWAL_RETENTION_MONTHLY", Some("0"), "a number from 0 to 1200";
+    RETENTION_YEARLY = "retention.yearly", "STONEWAL_RETENTION_YEARLY", Some("0"), "a number from 0 to 100";
+    RETENTION_MIN_REDUNDANCY = "retention.min_redundancy", "STONEWAL_RETENTION_MIN_REDUNDANCY", Some("1"), "a number from 0 to 100000: so many verified backups of each kind never expire";
+    RETENTION_KEEP = "retention.keep", "STONEWAL_RETENTION_KEEP", None, "a list of ids of backups, as `stonewal list` shows them";
+    RETENTION_UNFINISHED = "retention.unfinished", "STONEWAL_RETENTION_UNFINISHED", Some("7d"), "a duration from 1d to 10y: what a backup left that never finished is kept for so long";
+    RETENTION_MAX = "retention.max", "STONEWAL_RETENTION_MAX", Some("400d"), "a duration from 1m to 100y: no lock is ever set further ahead";
+    RETENTION_MARGIN = "retention.margin", "STONEWAL_RETENTION_MARGIN", Some("7d"), "a duration from 0s to 1y: what has no end yet is locked so much longer than it is needed today";
+    RETENTION_PROFILE = "retention.profile", "STONEWAL_RETENTION_PROFILE", None, "a profile of the AWS configuration files, for changing locks and deleting";
+    RETENTION_PRICE_PER_GIB_MONTH = "retention.price_per_gib_month", "STONEWAL_RETENTION_PRICE_PER_GIB_MONTH", Some("0.023"), "a price from 0 to 1000, in the currency of your bill";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }

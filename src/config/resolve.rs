@@ -18,6 +18,7 @@ use super::settings::{
 };
 use super::values::{self, Parsed};
 
+mod retention;
 mod verify;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -51,6 +52,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         restore: restore(&environment)?,
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
+        retention: retention::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,

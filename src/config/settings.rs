@@ -48,6 +48,8 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How long backups are kept.
+    pub retention: RetentionSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).
@@ -321,6 +323,39 @@ pub struct StatusSettings {
     pub max_base_age: Duration,
     /// For so long must locks of what is needed last.
     pub min_lock: Duration,
+}
+
+/// How long backups are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetentionSettings {
+    /// So far back recovery stays possible.
+    pub window: Duration,
+    /// So many newest dumps never expire.
+    pub keep_last_dumps: u32,
+    /// So many newest base backups never expire.
+    pub keep_last_bases: u32,
+    /// So many days keep their first backup of each kind.
+    pub daily: u32,
+    /// The same of ISO weeks.
+    pub weekly: u32,
+    /// The same of months.
+    pub monthly: u32,
+    /// The same of years.
+    pub yearly: u32,
+    /// So many verified backups of each kind never expire.
+    pub min_redundancy: u32,
+    /// Ids of backups that never expire; their shape only, `format` reads them.
+    pub keep: Vec<String>,
+    /// What a backup left that never finished is kept for so long.
+    pub unfinished: Duration,
+    /// No lock is set further ahead.
+    pub max: Duration,
+    /// What has no end yet is locked so much longer than it is needed today.
+    pub margin: Duration,
+    /// Profile of the AWS configuration files for changing locks and deleting; `None` = that of [`S3Settings`].
+    pub profile: Option<String>,
+    /// What a GiB costs in a month.
+    pub price_per_gib_month: f64,
 }
 
 /// Logging.

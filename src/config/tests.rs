@@ -137,6 +137,19 @@ fn bad_values_name_place_key_problem_and_what_is_allowed() {
             "lock.mode = \"Governance\"",
             &["lock.mode: \"Governance\" is not allowed", "\"governance\" or \"compliance\""],
         ),
+        (
+            "lock.retain = \"2y\"",
+            &["lock.retain of 732 days is longer than retention.max, which is 400 days", "retention.max = \"732d\""],
+        ),
+        (
+            "retention.max = \"6d\"\nlock.retain = \"6d\"",
+            &["wal.partial_retain of 7 days is longer than retention.max"],
+        ),
+        ("retention.max = \"1000y\"", &["retention.max: \"1000y\" is too large"]),
+        ("retention.windw = \"1d\"", &["retention.window"]),
+        ("retention.keep = [\"latest\"]", &["retention.keep: \"latest\" is not the id of a backup"]),
+        ("retention.keep_last_dumps = -1", &["retention.keep_last_dumps: \"-1\" is not a whole number"]),
+        ("retention.price_per_gib_month = \"1e9\"", &["\"1e9\" is not a price"]),
         ("immutability = \"off\"", &["immutability: \"off\" is not allowed", "\"none\""]),
         ("immutability = false", &["immutability: \"false\" is not allowed"]),
         ("cluster = \"keys\"", &["cluster: \"keys\" is reserved"]),
@@ -223,6 +236,20 @@ fn the_variables_of_the_old_check_are_honoured() {
     assert_eq!((changed.min_rows, changed.allow_production), (None, true));
     assert_eq!((changed.tables.len(), changed.tables[1].min_rows), (2, Some(7)));
     assert!(World::new().variable("ALLOW_VERIFY_PROD", "1").error().starts_with("ALLOW_VERIFY_PROD: "));
+}
+
+#[test]
+fn retention_resolves_and_nothing_is_locked_beyond_its_bound() {
+    let settings = World::new().load().unwrap().retention;
+    let days = |days: u64| Duration::from_hours(24 * days);
+    assert_eq!((settings.window, settings.max, settings.margin), (days(35), days(400), days(7)));
+    assert_eq!((settings.keep_last_dumps, settings.keep_last_bases, settings.min_redundancy), (7, 2, 1));
+    let long = World::new().system("lock.retain = \"2y\"\nretention.max = \"732d\"");
+    assert!(long.load().is_ok());
+    let unlocked = World::new().system("immutability = \"none\"\nretention.max = \"1d\"");
+    assert!(unlocked.load().is_ok(), "nothing is locked");
+    let kept = World::new().variable("STONEWAL_RETENTION_KEEP", "20261124T031500Z-5b0c6f2e,20261125T031500Z-5b0c6f2e");
+    assert_eq!(kept.load().unwrap().retention.keep.len(), 2);
 }
 
 #[test]

@@ -122,6 +122,21 @@ pub(super) fn endpoint(text: &str) -> Parsed<String> {
     Ok(text.trim_end_matches('/').into())
 }
 
+/// A price: a plain decimal number.
+pub(super) fn price(text: &str) -> Parsed<f64> {
+    let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let price: f64 = text.parse().ok().filter(|_| plain).ok_or_else(|| format!("{text:?} is not a price"))?;
+    within(price, text, 0.0..=1000.0)
+}
+
+/// The shape only; `format` reads it.
+pub(super) fn backup_id(text: &str) -> Parsed<String> {
+    let good = text.split_once('-').is_some_and(|(begun, random)| {
+        begun.len() == 16 && random.len() == 8 && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+    });
+    if good { Ok(text.into()) } else { Err(format!("{text:?} is not the id of a backup")) }
+}
+
 /// The shape only; `format` reads it.
 pub(super) fn fingerprint(text: &str) -> Parsed<String> {
     let good = text.len() == 16 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));

@@ -127,6 +127,19 @@ impl Names {
         folder.strip_prefix(&self.backups(cluster))?.strip_suffix('/')?.parse().ok()
     }
 
+    /// The data key that a wrap stored under `key` is of.
+    pub fn key_of(&self, key: &str) -> Option<KeyId> {
+        let (id, tag) = key.strip_prefix(&self.prefix)?.strip_prefix("keys/")?.strip_suffix(".age")?.split_once('/')?;
+        tag.parse::<Tag>().ok()?;
+        id.parse().ok()
+    }
+
+    /// Whether `key` is named like the certificate of a writer.
+    pub fn is_writer(&self, key: &str) -> bool {
+        let parts = key.strip_prefix(&self.writers()).and_then(|name| name.split_once('-'));
+        parts.is_some_and(|(writer, tag)| writer.parse::<Tag>().is_ok() && tag.parse::<Tag>().is_ok())
+    }
+
     /// Fingerprint of the identity bundle stored under `key`.
     pub fn fingerprint_of(&self, key: &str) -> Option<Tag> {
         let (fingerprint, tag) = key.strip_prefix(&self.identities())?.strip_suffix(".age")?.split_once('-')?;
@@ -163,6 +176,14 @@ mod tests {
         let print = Tag::new([2; 8]);
         assert_eq!(names.fingerprint_of(&names.identity(print, tag)), Some(print));
         assert_eq!(names.fingerprint_of("p/identities/x.age"), None);
+        let id = KeyId::new([3; 16]);
+        assert_eq!(names.key_of(&names.wrap(id, tag)), Some(id));
+        for bad in ["p/keys/03/0101010101010101.age", "keys/x", &format!("{}x.age", names.wraps(id)), &names.wraps(id)]
+        {
+            assert_eq!(names.key_of(bad), None, "{bad}");
+        }
+        let writer = crate::format::WriterPublic::new([4; 32]).id();
+        assert!(names.is_writer(&names.writer(&writer, tag)) && !names.is_writer("p/writers/x-y"));
         let folders = ["p/main/".into(), "p/keys/".into(), "p/Bad/".into(), "p/canary/".into()];
         assert_eq!(names.clusters(&folders), [cluster]);
     }

@@ -27,7 +27,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     Append, Creation, Error, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result,
-    Retain, StoreClock, Stored, VersionId,
+    Retain, StoreClock, Stored, VersionId, VersionOf,
 };
 
 /// What happens to one call.
@@ -209,8 +209,20 @@ impl<S: Append> Append for Faulty<S> {
 
 #[async_trait]
 impl<S: Retain> Retain for Faulty<S> {
+    async fn lock_of(&self, key: &ObjectKey, version: &VersionId) -> Result<Option<Lock>> {
+        self.meet("lock_of", self.inner.lock_of(key, version)).await.map(|(lock, _)| lock)
+    }
+
     async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()> {
         self.meet("set_lock", self.inner.set_lock(key, version, lock)).await.map(drop)
+    }
+
+    async fn hold_of(&self, key: &ObjectKey, version: &VersionId) -> Result<bool> {
+        self.meet("hold_of", self.inner.hold_of(key, version)).await.map(|(held, _)| held)
+    }
+
+    async fn set_hold(&self, key: &ObjectKey, version: &VersionId, on: bool) -> Result<()> {
+        self.meet("set_hold", self.inner.set_hold(key, version, on)).await.map(drop)
     }
 }
 
@@ -218,5 +230,9 @@ impl<S: Retain> Retain for Faulty<S> {
 impl<S: Prune> Prune for Faulty<S> {
     async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()> {
         self.meet("delete_version", self.inner.delete_version(key, version, bypass)).await.map(drop)
+    }
+
+    async fn delete_versions(&self, doomed: &[VersionOf]) -> Result<Vec<Result<()>>> {
+        self.meet("delete_versions", self.inner.delete_versions(doomed)).await.map(|(answers, _)| answers)
     }
 }

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Append, Creation, Entry, Error, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Prune, Put,
-    Read, Result, Retain, StoreClock, Stored, VersionId,
+    Read, Result, Retain, StoreClock, Stored, VersionId, VersionOf,
 };
 
 /// One version, or a delete marker if it has no body.
@@ -25,6 +25,7 @@ struct Version {
     body: Option<Bytes>,
     at: Timestamp,
     lock: Option<Lock>,
+    held: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl State {
         self.last = now.max(self.last.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now));
         // Opaque, as every store's: neither a number nor in an order.
         let id = VersionId::new(format!("{:016x}.v", self.written.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let version = Version { id: id.clone(), body, at: self.last, lock };
+        let version = Version { id: id.clone(), body, at: self.last, lock, held: false };
         self.objects.entry(key.as_str().to_owned()).or_default().push(version);
         id
     }
@@ -251,13 +252,31 @@ impl Append for Memory {
 
 #[async_trait]
 impl Retain for Memory {
+    async fn lock_of(&self, key: &ObjectKey, version: &VersionId) -> Result<Option<Lock>> {
+        self.version(key, version, |found| Ok(found.lock))
+    }
+
     async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()> {
-        self.version(key, version, |found| match found.lock {
-            Some(held) if held.retain_until > lock.retain_until => Err(denied("s3:PutObjectRetention", key)),
+        let now = self.bucket.clock.now();
+        self.version(key, version, |found| match found.lock.filter(|held| held.retain_until > now) {
+            Some(held) if held.retain_until > lock.retain_until || held.mode != lock.mode => {
+                Err(denied("s3:PutObjectRetention", key))
+            }
             _ => {
                 found.lock = Some(lock);
                 Ok(())
             }
+        })
+    }
+
+    async fn hold_of(&self, key: &ObjectKey, version: &VersionId) -> Result<bool> {
+        self.version(key, version, |found| Ok(found.held))
+    }
+
+    async fn set_hold(&self, key: &ObjectKey, version: &VersionId, on: bool) -> Result<()> {
+        self.version(key, version, |found| {
+            found.held = on;
+            Ok(())
         })
     }
 }
@@ -267,6 +286,7 @@ impl Prune for Memory {
     async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()> {
         let now = self.bucket.clock.now();
         self.version(key, version, |found| match found.lock.filter(|lock| lock.retain_until > now) {
+            _ if found.held => Err(denied("s3:DeleteObjectVersion", key)),
             Some(Lock { mode: LockMode::Governance, .. }) if bypass => Ok(()),
             Some(_) => Err(denied("s3:DeleteObjectVersion", key)),
             None => Ok(()),
@@ -278,6 +298,17 @@ impl Prune for Memory {
             state.objects.retain(|_, versions| !versions.is_empty());
         });
         Ok(())
+    }
+
+    async fn delete_versions(&self, doomed: &[VersionOf]) -> Result<Vec<Result<()>>> {
+        let mut answers = Vec::new();
+        for VersionOf { key, version } in doomed {
+            answers.push(match self.delete_version(key, version, false).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                answer => answer,
+            });
+        }
+        Ok(answers)
     }
 }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{
     Append, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain,
-    StoreClock, Stored, VersionId,
+    StoreClock, Stored, VersionId, VersionOf,
 };
 
 mod body;
@@ -25,10 +25,12 @@ mod classify;
 mod connect;
 mod hide;
 mod list;
+mod locks;
 mod newest;
 mod object;
 mod options;
 mod probe;
+mod prune;
 mod retry;
 mod settings;
 mod wire;
@@ -123,8 +125,20 @@ impl Append for S3 {
 
 #[async_trait]
 impl Retain for S3 {
+    async fn lock_of(&self, key: &ObjectKey, version: &VersionId) -> Result<Option<Lock>> {
+        self.get_retention(key, version).await
+    }
+
     async fn set_lock(&self, key: &ObjectKey, version: &VersionId, lock: Lock) -> Result<()> {
         self.put_retention(key, version, lock).await
+    }
+
+    async fn hold_of(&self, key: &ObjectKey, version: &VersionId) -> Result<bool> {
+        self.get_hold(key, version).await
+    }
+
+    async fn set_hold(&self, key: &ObjectKey, version: &VersionId, on: bool) -> Result<()> {
+        self.put_hold(key, version, on).await
     }
 }
 
@@ -132,5 +146,9 @@ impl Retain for S3 {
 impl Prune for S3 {
     async fn delete_version(&self, key: &ObjectKey, version: &VersionId, bypass: bool) -> Result<()> {
         self.delete_one(key, version, bypass).await
+    }
+
+    async fn delete_versions(&self, doomed: &[VersionOf]) -> Result<Vec<Result<()>>> {
+        self.delete_many(doomed).await
     }
 }

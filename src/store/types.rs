@@ -58,6 +58,15 @@ impl fmt::Display for VersionId {
     }
 }
 
+/// One version of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VersionOf {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Which of the key's versions.
+    pub version: VersionId,
+}
+
 /// Object Lock retention mode (S3 User Guide, "Locking objects with Object Lock").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,6 +8,7 @@ mod listing;
 mod locks;
 mod network;
 mod objects;
+mod prune;
 mod rules;
 
 use std::error::Error as StdError;
@@ -163,7 +164,7 @@ impl Target {
 }
 
 fn cases() -> Vec<&'static Case> {
-    [objects::CASES, locks::CASES, rules::CASES, listing::CASES, buckets::CASES, network::CASES]
+    [objects::CASES, locks::CASES, rules::CASES, prune::CASES, listing::CASES, buckets::CASES, network::CASES]
         .into_iter()
         .flatten()
         .collect()

@@ -14,7 +14,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("pipeline", &["format", "keys", "store", "limits", "observe"]),
     ("postgres", &["format::Lsn", "format::SegmentSize", "format::Timeline", "pipeline::stage", "limits", "observe"]), // positions in the WAL
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
-    ("retention", &["catalog", "store", "limits", "observe"]),
+    ("retention", &["format", "catalog", "store", "limits", "observe"]),
     ("verify", &["format", "catalog", "pipeline", "keys", "store", "postgres", "limits", "observe"]),
     (
         "commands",
@@ -43,7 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
 const STORES: &[&str] = &["store::s3", "store::embedded", "store::faulty", "store::memory", "store::roles"];
 
 /// Modules of the table that are not written yet. An entry must go when its module comes.
-const PLANNED: &[&str] = &["retention"];
+const PLANNED: &[&str] = &[];
 
 #[test]
 fn modules_import_only_what_the_table_allows() {
@@ -258,5 +258,5 @@ fn finer_rules_hold_too() {
     }
     let lib = "//! - [`limits`]: x\n//! - [`keys`]: x\npub mod limits;\npub mod retention;\npub mod novel;\n";
     let reasons: Vec<String> = module_list(lib).into_iter().map(|finding| finding.reason).collect();
-    assert_eq!(reasons.len(), 5, "{reasons:#?}");
+    assert_eq!(reasons.len(), 4, "{reasons:#?}");
 }

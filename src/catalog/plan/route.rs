@@ -40,7 +40,7 @@ const END: Lsn = Lsn::new(u64::MAX);
 
 impl WalState {
     /// The stretches that lead to the end of `timeline`, oldest first; only the last one if its history is not known.
-    pub(super) fn path(&self, timeline: Timeline) -> Vec<Leg> {
+    pub fn path(&self, timeline: Timeline) -> Vec<Leg> {
         let (mut legs, mut start) = (Vec::new(), Lsn::default());
         for (ancestor, left_at) in self.ancestors(timeline).unwrap_or_default() {
             legs.push(Leg { timeline: *ancestor, start, end: *left_at });
@@ -48,6 +48,11 @@ impl WalState {
         }
         legs.push(Leg { timeline, start, end: END });
         legs
+    }
+
+    /// The bases that a recovery along `path` can start from, by where they end.
+    pub fn bases_on<'b>(&self, bases: &'b [PlanBase], path: &[Leg]) -> Vec<&'b PlanBase> {
+        super::on_path(bases, path)
     }
 
     /// Where `timeline` came from, if that is known. The first timeline has no history file.

@@ -106,6 +106,15 @@ impl Names {
         format!("{}-{tag}", self.cluster_record(cluster))
     }
 
+    /// Whether `key` is that of a cluster record, under its first name or an alternate.
+    pub fn is_cluster_record(&self, cluster: &ClusterName, key: &str) -> bool {
+        match key.strip_prefix(&self.cluster_record(cluster)) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('-').is_some_and(|tag| tag.parse::<Tag>().is_ok()),
+            None => false,
+        }
+    }
+
     /// Folder of the WAL of one cluster.
     pub fn wal_timelines(&self, cluster: &ClusterName) -> String {
         format!("{}{cluster}/wal/", self.prefix)

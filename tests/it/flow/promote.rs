@@ -11,7 +11,7 @@ use stonewal::store::roles::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::audit::Node;
-use super::stage::{self, PASSPHRASE, Stage};
+use super::stage::{self, Stage};
 
 const SCHEMA: &str = "
     CREATE TABLE companies (id serial PRIMARY KEY, name text NOT NULL);
@@ -78,7 +78,7 @@ impl Restored {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", credentials.access_key)
             .env("AWS_SECRET_ACCESS_KEY", credentials.secret_key.expose_secret())
-            .env("BACKUP_PASSPHRASE", PASSPHRASE)
+            .env("STONEWAL_KEYS_IDENTITY_FILE", self.stage.recovery_path())
             .env("RESTORE_DATABASE_URL", self.url(database))
             .current_dir(self.stage.dir.path());
         command
