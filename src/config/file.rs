@@ -85,13 +85,14 @@ fn walk(prefix: &str, table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> Origin,
             (None, DeValue::Table(inner)) if named::ALL.iter().any(|kind| kind.path == path) => {
                 walk(&path, inner, at, layer)?;
             }
-            (None, value) => match named::ALL.iter().find_map(|kind| Some((*kind, kind.name_in(&path)?))) {
-                Some((kind, name)) => walk_named(kind, name, (value, origin), at, layer)?,
-                None => {
+            (None, value) => {
+                let kind = named::ALL.iter().find_map(|kind| Some((*kind, kind.name_in(&path)?)));
+                let Some((kind, name)) = kind else {
                     let nearest = key::nearest_path(&path).map(str::to_owned);
                     return Err(Error::UnknownKey { nearest, key: path, at: origin });
-                }
-            },
+                };
+                walk_named(kind, name, (value, origin), at, layer)?;
+            }
         }
     }
     Ok(())

@@ -42,9 +42,8 @@ impl Report for Outcome {
     fn exit(&self) -> Exit {
         match self.status() {
             CheckStatus::Fail => Exit::DoNotPromote,
-            CheckStatus::Warn => Exit::Warnings,
             CheckStatus::Ok | CheckStatus::Note if self.warnings().is_empty() => Exit::Done,
-            CheckStatus::Ok | CheckStatus::Note => Exit::Warnings,
+            CheckStatus::Ok | CheckStatus::Note | CheckStatus::Warn => Exit::Warnings,
         }
     }
 }

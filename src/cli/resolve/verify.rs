@@ -1,6 +1,6 @@
 //! What a restored database must have.
 
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::super::failure::{Failure, Result};
 use super::database::{connection, environment, names_source};
@@ -13,7 +13,7 @@ use crate::config::{
 
 /// The restored database: named by flag or variable, never the source by default.
 pub(in crate::cli) fn restored_database(settings: &Settings, given: Option<&str>) -> Result<ConnInfo> {
-    let url = given.or_else(|| settings.restore.url.as_ref().map(|url| url.expose_secret()));
+    let url = given.or_else(|| settings.restore.url.as_ref().map(ExposeSecret::expose_secret));
     let missing = config::Error::Missing {
         what: "restored database",
         ways: "give --database URL or RESTORE_DATABASE_URL; the source is never taken by default",

@@ -44,8 +44,7 @@ pub async fn check(session: &Session, definition: &Definition, explain: bool) ->
     let mut examiner = Examiner::new(definition, plan.forms.clone());
     let (mut ties, mut links) = (Ties::default(), Links::new(definition, explain));
     while let Some(cells) = rows.next().await? {
-        let examined = examiner.examine(plan.row(cells));
-        if let Some(moment) = ties.push(examined) {
+        if let Some(moment) = ties.push(examiner.examine(plan.row(&cells))) {
             follow(&mut links, moment, &mut examiner);
         }
     }
@@ -106,7 +105,7 @@ async fn plan(session: &Session, definition: &Definition) -> Result<Plan, Error>
 }
 
 impl Plan {
-    fn row(&self, cells: Vec<Cell>) -> Row {
+    fn row(&self, cells: &[Cell]) -> Row {
         let text = |at: usize| match &cells[at] {
             Cell::Text(text) => Some(text.clone()),
             Cell::Null | Cell::Time(_) => None,

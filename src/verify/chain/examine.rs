@@ -176,11 +176,11 @@ impl Examiner {
         };
         let known = self.known.iter().rev().copied().filter(|mask| !matches!(*mask, 0 | u64::MAX)).find(|m| fits(*m));
         let searched = || {
+            if nulls.len() > MIXED_NULLS_MAX || nulls.iter().any(|at| *at > 63) {
+                return None;
+            }
             let combinations = 1_u64 << nulls.len();
-            if nulls.len() > MIXED_NULLS_MAX
-                || self.tries + combinations > MIXED_TRIES_MAX
-                || nulls[nulls.len() - 1] > 63
-            {
+            if self.tries + combinations > MIXED_TRIES_MAX {
                 return None;
             }
             let mask = |chosen: u64| {
@@ -193,14 +193,12 @@ impl Examiner {
             let found = (1..combinations - 1).map(mask).find(|mask| fits(*mask));
             Some((found, combinations))
         };
-        let found = match known {
-            Some(mask) => Some(mask),
-            None => {
-                let (found, tried) = searched().unwrap_or((None, 0));
-                self.tries += if found.is_some() { 0 } else { tried };
-                found
-            }
-        };
+        let mut found = known;
+        if found.is_none() {
+            let (searched, tried) = searched().unwrap_or((None, 0));
+            self.tries += if searched.is_some() { 0 } else { tried };
+            found = searched;
+        }
         if let Some(mask) = found {
             self.remember(mask);
         }

@@ -66,8 +66,7 @@ fn follow(rows: &[Row], definition: &Definition) -> ChainReport {
         }
     };
     for row in rows {
-        let examined = examiner.examine(row.clone());
-        if let Some(rows) = ties.push(examined) {
+        if let Some(rows) = ties.push(examiner.examine(row.clone())) {
             take(&mut links, rows, &mut examiner);
         }
     }

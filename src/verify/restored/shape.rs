@@ -6,9 +6,9 @@ use crate::postgres::{Result, Session};
 
 /// Sequences that would hand out numbers that are there already.
 pub(super) async fn sequences(session: &Session, expected: &Expected) -> Result<Check> {
-    let states = session.sequences().await?;
+    let sequences = session.sequences().await?;
     let (mut colliding, mut harmless, mut accepted) = (Vec::new(), Vec::new(), 0);
-    for state in states.iter().filter(|state| state.is_behind()) {
+    for state in sequences.iter().filter(|state| state.is_behind()) {
         let farthest = state.farthest.unwrap_or_default();
         let text = format!("{} gives {} next, {} is at {farthest}", state.sequence, state.next, state.column);
         match () {
@@ -17,7 +17,7 @@ pub(super) async fn sequences(session: &Session, expected: &Expected) -> Result<
             () => harmless.push(text),
         }
     }
-    let all = count(states.len() as u64, "sequence");
+    let all = count(sequences.len() as u64, "sequence");
     let (status, detail) = match (colliding.len(), harmless.len()) {
         (0, 0) => (Status::Ok, format!("{all}, none behind its column")),
         (0, behind) => (Status::Warn, format!("{behind} of {all} behind, over columns that are not unique")),

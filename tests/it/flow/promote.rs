@@ -105,7 +105,7 @@ fn expect(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_good_restore_passes_and_each_damage_stops_the_promotion() {
     let Some(world) = Restored::new("a restored database is checked").await else { return };
     let good = world.verify("restored", &["--backup", &world.backup, "--release", "abc123"]);
@@ -184,7 +184,7 @@ async fn a_good_restore_passes_and_each_damage_stops_the_promotion() {
     assert!(found["stored"] != found["computed"] && found["text"].as_str().unwrap().contains("\"action\":\"nothing\""));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn accepted_findings_minimum_counts_and_refusals() {
     let Some(world) = Restored::new("what a check of a restored database refuses").await else { return };
     let fewer = "SELECT setval('invoices_id_seq', 7); DELETE FROM tax_reports; DELETE FROM audit_logs WHERE \"timestamp\" > \
