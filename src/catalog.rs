@@ -16,14 +16,14 @@ pub mod plan;
 mod wal;
 
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
-pub use coverage::{Leg, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
+pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
 pub use listing::each_entry;
 pub use open::{Access, Repository, open_bundle};
-pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, record_gap};
+pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
 
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,18 @@ pub const RECONNECT_MILLIS: u64 = 100;
 pub const RECONNECT_MILLIS_MAX: u64 = 5_000;
 /// The longest pause between two status reports to the server, in seconds, and the share of its `wal_sender_timeout`.
 pub const WAL_STATUS_SECONDS_MAX: u64 = 10;
+/// How long a server that does not answer is waited for before WAL that no other has is recorded as lost, in seconds.
+pub const WAL_SERVER_WAIT_SECONDS_MAX: u64 = 600;
+/// A server that is asked for WAL that another has lost, and sends nothing for so long, has no more of it; seconds.
+pub const WAL_BORROW_PAUSE_SECONDS: u64 = 3;
+/// Bytes before the end of what was received that are asked for again after a lost connection, to be compared.
+pub const WAL_OVERLAP_BYTES: usize = 64 << 10;
+/// How long the newest WAL may take to be sent once more when a streamer starts, to be compared; seconds.
+pub const WAL_PROOF_SECONDS_MAX: u64 = 120;
+/// An unfinished piece that has not grown for so long gets the lock of a whole one; seconds.
+pub const WAL_TAIL_IDLE_SECONDS: u64 = 300;
+/// How often the locks of what WAL needs are looked at, in seconds, unless WAL is locked for so short that it must be more often.
+pub const WAL_GROUND_SECONDS: u64 = 24 * 3600;
 /// How often the server is asked whether we are a synchronous standby, in seconds.
 pub const WAL_PACE_SECONDS: u64 = 2;
 /// How long a new streamer waits for a slot that is in use: a connection that died is noticed after `wal_sender_timeout`.
@@ -77,14 +89,19 @@ pub const SLOT_BUSY_SECONDS_MAX: u64 = 75;
 /// WAL headers read at once.
 pub const WAL_HEADS: usize = 16;
 
+/// The same where names are many, because somebody planted them.
+pub const WAL_PROBES: usize = 64;
+/// Names proved in one go, at most, for as long as none proves to be ours.
+pub const WAL_PROBE_STEP_MAX: u64 = 4096;
+
 /// Ancestors told in the clear header of a history file, the youngest ones: they must fit in [`WAL_HEAD_BYTES_MAX`].
 pub const WAL_ANCESTORS_MAX: usize = 64;
 
 /// Pieces of WAL compressed and sent at once by a push: each holds its content, its frames and its object.
 pub const WAL_PUSHES: usize = 4;
 
-/// Segments fetched ahead at once: each holds one object as stored and a few frames.
-pub const WAL_FETCHES: usize = 8;
+/// Bytes of WAL fetched ahead at once: each worker holds one object as stored and a few frames.
+pub const WAL_AHEAD_BYTES_MAX: usize = 128 << 20;
 
 /// Tries of a `wal fetch` that fails for a reason that will hardly pass.
 pub const WAL_FETCH_TRIES: u32 = 3;
@@ -216,6 +233,7 @@ pub const EMBEDDED_READ_BYTES: usize = 256 << 10;
 const _: () = assert!(CHUNK_BYTES_MIN >= 4 * SEALED_FRAME_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
 const _: () = assert!((UPLOADS_DEFAULT + 1) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
+const _: () = assert!(WAL_AHEAD_BYTES_MAX + WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!(WAL_PUSHES * 3 * WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
 const _: () = assert!((DOWNLOADS_DEFAULT + 2) * CHUNK_BYTES_DEFAULT <= MEMORY_BUDGET_DEFAULT);
 const _: () =

@@ -1,10 +1,15 @@
 //! Which WAL is there: per timeline, from listings of names, with what is at the edges authenticated.
 //!
-//! Names are taken at their word in the middle of a window (`wal verify --level headers` reads every header), never at its
-//! ends: what an attacker plants before, behind or beyond our WAL moves no edge.
+//! Names of pieces are taken at their word in the middle of a window (`wal verify --level headers` reads every header), never at
+//! its ends: what an attacker plants before, behind or beyond our WAL moves no edge. Of partials the fewest that hold
+//! everything are authenticated, all of them: that is a number that grows with the logarithm of how many there are. Whatever
+//! was planted costs one small request each, many at a time, and neither hides what is genuine nor counts for it.
 
+mod gaps;
 mod list;
+mod partials;
 mod path;
+mod pieces;
 mod times;
 
 use std::collections::BTreeMap;
@@ -12,6 +17,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use list::Partial;
+pub use partials::Link;
 pub use path::{Leg, Stretch};
 
 use super::Finding;

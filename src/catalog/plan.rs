@@ -126,8 +126,9 @@ pub fn route(bases: &[PlanBase], wal: &WalState, request: &Request) -> Result<Ro
     let chosen = match request.goal {
         // When a transaction committed or a point was made is not recorded: the oldest base surely came before it.
         Goal::Xid(_) | Goal::Name(_) => {
-            let unbroken = fitting.filter(|base| route::follow(base, &path, wal).1.is_none());
-            unbroken.min_by_key(|base| rank(base))
+            let unbroken = fitting.clone().filter(|base| route::follow(base, &path, wal).1.is_none());
+            // Where every base has a gap behind it, the gap is the reason to refuse.
+            unbroken.min_by_key(|base| rank(base)).or_else(|| fitting.next_back())
         }
         _ => fitting.next_back(),
     };
@@ -214,7 +215,9 @@ fn finish(
         if end <= lsn {
             return Err(match route.beyond_gap {
                 Some(next) if next <= lsn => Refusal::Gap { from: end, to: next, timeline: reached },
-                _ => Refusal::LsnTooLate { lsn, end },
+                _ => {
+                    Refusal::LsnTooLate { lsn, from: all.first().map_or(base.range.stop, |base| base.range.stop), end }
+                }
             });
         }
         route.cut(lsn);

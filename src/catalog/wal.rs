@@ -6,6 +6,7 @@
 
 mod cluster;
 mod gap;
+mod ground;
 mod keep;
 mod keys;
 mod object;
@@ -13,6 +14,7 @@ mod versions;
 
 pub use cluster::{ClusterIdentity, cluster_record};
 pub use gap::record_gap;
+pub use ground::outlive_wal;
 pub use keep::{Kept, keep_wal};
 pub(super) use keys::WalKeys;
 pub use object::WalObject;

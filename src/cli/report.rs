@@ -65,5 +65,6 @@ fn deserve_a_look(findings: &Findings) -> bool {
 /// `3 objects overwritten, 1 forged manifests`.
 fn summary(findings: &Findings) -> String {
     let kinds: Vec<_> = findings.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    kinds.join(", ")
+    let least = if findings.is_cut() { "at least " } else { "" };
+    format!("{least}{}", kinds.join(", "))
 }

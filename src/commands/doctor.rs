@@ -32,6 +32,8 @@ pub struct Options {
     pub programs: Search,
     /// The slot that WAL is streamed from.
     pub slot: String,
+    /// By this name `synchronous_standby_names` knows the streamer.
+    pub application_name: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
     pub probe: bool,
 }
@@ -122,7 +124,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         capabilities::check(&connected, immutability, &mut outcome).await;
     }
     if let Some(info) = options.source {
-        source::check(&info, &options.programs, &options.slot, &mut outcome).await;
+        source::check(&info, &options.programs, (&options.slot, &options.application_name), &mut outcome).await;
     }
     Ok(outcome)
 }

@@ -91,6 +91,12 @@ pub enum Error {
     /// The server sent something else than the continuation of its WAL.
     #[error(transparent)]
     Disorder(#[from] pipeline::wal_stream::Disorder),
+    /// The server is an earlier state of the one whose WAL is stored, or went its own way since.
+    #[error("{what}")]
+    Diverged {
+        /// Where it shows.
+        what: String,
+    },
     /// WAL is gone and there is nothing to go on with.
     #[error("WAL from {at} on is gone from the server, and so is everything after it")]
     NothingLeft {
@@ -118,6 +124,14 @@ pub enum Error {
     /// A recovery target that cannot be reached.
     #[error(transparent)]
     Unreachable(#[from] catalog::plan::Refusal),
+    /// A file system is full.
+    #[error("no room is left for {}: the restore needs {needed_bytes} bytes", .path.display())]
+    NoRoom {
+        /// What could not be written.
+        path: PathBuf,
+        /// What all of it needs.
+        needed_bytes: u64,
+    },
     /// The reader of our output went away.
     #[error("the reader of the output closed it after {bytes} bytes")]
     OutputClosed {
@@ -179,11 +193,13 @@ impl Error {
                 format!("give --confirm or {variable}=true once you have checked the target")
             }
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
+            Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::Target { way_out, .. } => way_out.clone(),
+            Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
@@ -197,9 +213,10 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
-            Self::Gap { .. } | Self::Store(store::Error::Corrupt { .. }) | Self::Keys(keys::Error::WrongPassphrase) => {
-                Class::Integrity
-            }
+            Self::Gap { .. }
+            | Self::Diverged { .. }
+            | Self::Store(store::Error::Corrupt { .. })
+            | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
             Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)

@@ -48,10 +48,14 @@ pub struct Options {
     pub request: Request,
     /// Where to; `None` = only plan.
     pub target: Option<Target>,
+    /// Where a plan looks whether there is room.
+    pub room_at: Option<PathBuf>,
     /// Where recovery gets its WAL from.
     pub wal: WalSource,
     /// What PostgreSQL does at the target.
     pub action: Action,
+    /// Whether the cluster may archive once it is promoted: a rehearsal that does becomes the newest timeline.
+    pub archives: bool,
     /// Chunks fetched at once.
     pub downloads: usize,
 }
@@ -121,7 +125,10 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         warnings: Vec::new(),
         findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
     };
-    let Some(target) = options.target else { return Ok(outcome) };
+    let Some(target) = options.target else {
+        outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
+        return Ok(outcome);
+    };
     let job = work::Job {
         repository: &repository,
         options: &options.repository,
@@ -133,6 +140,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
             action: options.action,
             wal: options.wal,
             narrow: outcome.plan.gap.is_some(),
+            archives: options.archives,
         },
         plan: &outcome.plan,
         downloads: options.downloads,

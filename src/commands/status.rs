@@ -113,6 +113,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         lag,
         headroom,
         tampering: findings.counts.iter().filter(|(kind, _)| kind.is_tampering()).map(|(_, count)| count).sum(),
+        tampering_is_cut: findings.is_cut(),
         locked: matches!(options.repository.immutability, Immutability::ObjectLock { .. }),
     };
     let reasons = health::assess(&evidence, &options.thresholds);
@@ -134,7 +135,14 @@ pub async fn run(options: Options) -> Result<Outcome> {
 const SECOND_LOOK: Duration = Duration::from_secs(STATUS_SECOND_LOOK_SECONDS);
 
 fn lag_of(asked: &server::Asked, seen: &BucketFacts) -> Option<Lag> {
-    lag::measure(asked.answer.facts()?, seen.durable.as_ref(), seen.now)
+    let mut durable = seen.durable;
+    if let Some(durable) = &mut durable {
+        // WAL that is recorded as lost, and nothing behind it yet, is not on the server only: it is nowhere.
+        let lost = seen.gaps().filter(|(timeline, gap)| *timeline == durable.timeline && gap.recorded);
+        let behind = lost.filter(|(_, gap)| gap.span.start <= durable.lsn).map(|(_, gap)| gap.span.end).max();
+        durable.lsn = durable.lsn.max(behind.unwrap_or_default());
+    }
+    lag::measure(asked.answer.facts()?, durable.as_ref(), seen.now)
 }
 
 /// Whether a second look may tell something better: a streamer that works sends what was written a moment ago.

@@ -8,6 +8,7 @@ mod ahead;
 mod assemble;
 mod output;
 mod spool;
+mod target;
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub enum Outcome {
     Written,
     /// It is there as far as it was ever written; the rest is zeros. Nothing follows it on its timeline.
     Unfinished,
+    /// It is there up to a gap; the rest is zeros. The recovery has a target, without which PostgreSQL does not end it there.
+    BeforeGap,
     /// It was fetched by an earlier call.
     Spooled,
     /// There is no such file: proven.
@@ -98,6 +101,10 @@ async fn fetch(options: Options, name: WalFileName, spool: Spool, started: Insta
         let pause = Duration::from_secs((1 << tries.min(10)).min(WAL_FETCH_PAUSE_SECONDS_MAX));
         // Even a hole may be one for a moment only: uploads overtake each other.
         let hopeless = !error.is_passing() && tries >= WAL_FETCH_TRIES;
+        if hopeless && matches!(error, Error::Gap { .. }) && !fetch.up_to_gap && target::stops_recovery(&fetch.to) {
+            fetch.up_to_gap = true;
+            continue;
+        }
         if hopeless || started.elapsed() + pause >= deadline {
             return Err(error);
         }
@@ -114,6 +121,8 @@ struct Fetch {
     ahead: usize,
     spool: Spool,
     record: Option<ClusterRecord>,
+    /// Whether the beginning of a segment is enough, although WAL goes on behind a gap.
+    up_to_gap: bool,
 }
 
 impl Fetch {
@@ -122,7 +131,7 @@ impl Fetch {
         let (store, names) = (connected.store.clone(), connected.names.clone());
         let repository = Repository::open_lightly(store, names, options.access, &connected.location).await?;
         let (repository, cluster) = (Arc::new(repository), options.cluster);
-        Ok(Self { repository, cluster, to: options.to, ahead: options.ahead, spool, record: None })
+        Ok(Self { repository, cluster, to: options.to, ahead: options.ahead, spool, record: None, up_to_gap: false })
     }
 
     async fn attempt(&mut self, name: WalFileName) -> Result<Outcome> {
@@ -155,7 +164,7 @@ impl Fetch {
             Error::Usage(format!("there is no {segment} with segments of {} bytes", stamp.segment_bytes.bytes()))
         })?;
         let looked_ahead = self.look_ahead(segment, &stamp);
-        let output = Output::create(directory(&self.to))?;
+        let output = Output::create(self.spool.folder().unwrap_or(directory(&self.to)))?;
         let found = assemble::segment(&self.repository, &self.cluster, segment.timeline, start, &stamp, &output).await;
         let outcome = match found {
             Ok(Found::Whole) => Outcome::Written,
@@ -163,9 +172,16 @@ impl Fetch {
             Ok(Found::Unfinished(bytes)) if output.is_beginning_of(self.local(segment, &stamp).as_deref(), bytes) => {
                 Outcome::Local
             }
+            Ok(Found::BeforeGap { bytes, .. })
+                if self.up_to_gap && output.is_beginning_of(self.local(segment, &stamp).as_deref(), bytes) =>
+            {
+                Outcome::Local
+            }
             Ok(Found::Unfinished(_)) => Outcome::Unfinished,
+            Ok(Found::BeforeGap { .. }) if self.holds_to_the_end(segment, &stamp, start) => Outcome::Local,
+            Ok(Found::BeforeGap { bytes, .. }) if self.up_to_gap && bytes > 0 => Outcome::BeforeGap,
+            Ok(Found::BeforeGap { gap, .. }) => return Err(gap),
             Ok(Found::Nothing) if self.local(segment, &stamp).is_some() => Outcome::Local,
-            Err(Error::Gap { .. }) if self.holds_to_the_end(segment, &stamp, start) => Outcome::Local,
             Ok(Found::Nothing) => Outcome::Absent,
             Err(error) => return Err(error),
         };

@@ -1,8 +1,9 @@
 //! `stonewal wal stream`: the server's WAL, as it is written, into the bucket.
 //!
-//! `ready` proves server and bucket, `way` finds the timelines and `stored` what of them is in the bucket already;
-//! `life` goes through connections, failovers and outages, `session` through one connection. `sender` seals and
-//! stores, `report` tells the server what is durable, and `gap` writes down what is lost.
+//! `ready` proves server and bucket, `way` finds the timelines, `stored` what of them is in the bucket already, and `prove` that the
+//! server continues it. `life` goes through connections, failovers and outages, `begin` decides where each goes on, `session`
+//! goes through one. `sender` seals and stores, `report` tells the server what is durable, `tail` looks after the newest WAL
+//! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, and `loss` writes down.
 
 use std::time::Duration;
 
@@ -19,14 +20,20 @@ use crate::postgres::ConnInfo;
 use crate::postgres::replication::Client;
 use crate::store::Read as _;
 
-mod gap;
+mod begin;
+mod ground;
+mod hunt;
 mod life;
+mod loss;
 mod pace;
+mod prove;
 mod ready;
+mod recent;
 mod report;
 mod sender;
 mod session;
 mod stored;
+mod tail;
 mod way;
 
 /// When bytes of an unfinished piece are stored.
@@ -130,14 +137,14 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         let identity = ClusterIdentity { system_identifier: system.system_identifier, segment_bytes };
         let lock = connected.lock()?;
         cluster_record(&*connected.store, &repository, &cluster, identity, || lock).await?;
-        let mut warnings = Vec::new();
-        if let Some(lock) = connected.lock_for(connected.retain().saturating_add(RENEWAL * 2))? {
-            let gone = outlive(&*connected.store, &repository, lock).await?;
-            warnings.extend(gone.iter().map(Finding::to_string));
-        }
         let now = connected.store.clock().now();
         let run = begin_run(&repository, &cluster, identity.system_identifier, options.encoding, now)?;
         let place = sender::Place { connected, repository, cluster, identity, partial_retain: how.partial_retain };
+        let mut warnings = Vec::new();
+        if let Some(lock) = ground::lock(&place)? {
+            let gone = outlive(&*place.connected.store, &place.repository, lock).await?;
+            warnings.extend(gone.iter().map(Finding::to_string));
+        }
         Ok((place, run, warnings))
     });
     let (place, run, warnings) = interruptible(cancel, preparing).await?;
@@ -157,6 +164,3 @@ struct How {
     uploads: usize,
     until: Option<Lsn>,
 }
-
-/// How often the locks of the keys are looked at: they must outlast what is written every day (invariant I11).
-const RENEWAL: Duration = Duration::from_hours(24);

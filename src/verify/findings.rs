@@ -39,6 +39,11 @@ impl Findings {
         self.details.extend(other.details.into_iter().take(room));
     }
 
+    /// Whether there may be more than are counted: whoever looks for findings stops at as many as are told in full.
+    pub fn is_cut(&self) -> bool {
+        self.details.len() >= FINDINGS_MAX
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()

@@ -1,12 +1,15 @@
 //! `wal stream`: a real server, the embedded store, and the program as an operator runs it.
 
 mod coverage;
+mod elsewhere;
 mod failover;
 mod gaps;
 mod kills;
 mod outage;
 mod ready;
+mod setback;
 mod stage;
 mod status;
 mod status_slots;
 mod synchronous;
+mod tail;

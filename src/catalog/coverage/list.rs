@@ -2,16 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use futures::{StreamExt as _, stream};
-
-use super::times::told;
-use super::{TimelineCoverage, WalCatalog, merge_ranges};
-use crate::catalog::listing::{entries_after, folders, read_small};
-use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
+use super::{TimelineCoverage, WalCatalog};
+use crate::catalog::listing::{entries_after, folders};
+use crate::catalog::{Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
-use crate::format::wal::{GapRecord, History, WalContent, WalHead, WalRange, piece_bytes};
+use crate::format::wal::{History, WalContent, WalRange};
 use crate::format::{self, ClusterName, Lsn, SegmentSize, Timeline, WalFileName};
-use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX, WAL_WINDOWS_MAX};
+use crate::limits::{FINDINGS_MAX, HEADS, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::store::{Entry, ListQuery};
 
 /// A listed partial, or a piece under an alternate name: what its name says, nothing more.
@@ -27,16 +24,27 @@ impl Repository {
     /// The WAL of `cluster`. Lists the pieces of every timeline, partials only where there is no piece.
     pub async fn wal(&self, cluster: &ClusterName) -> Result<WalCatalog> {
         let mut catalog = WalCatalog { record: self.cluster_record(cluster).await?, ..WalCatalog::default() };
-        for folder in folders(&*self.store, &self.names.wal_timelines(cluster)).await? {
-            let Some(timeline) = self.names.timeline_of(cluster, &folder) else {
-                let what = "it is not the folder of a timeline";
-                catalog.findings.push(Finding::new(FindingKind::Stray, folder, None, what));
-                continue;
-            };
+        for timeline in self.wal_timelines(cluster, &mut catalog.findings).await? {
             let coverage = self.timeline_coverage(cluster, timeline, catalog.segment(), &mut catalog.findings).await?;
             catalog.timelines.insert(timeline, coverage);
         }
         Ok(catalog)
+    }
+
+    /// The timelines of which there may be WAL, by number.
+    pub async fn wal_timelines(&self, cluster: &ClusterName, findings: &mut Vec<Finding>) -> Result<Vec<Timeline>> {
+        let mut timelines = Vec::new();
+        for folder in folders(&*self.store, &self.names.wal_timelines(cluster)).await? {
+            match self.names.timeline_of(cluster, &folder) {
+                Some(timeline) => timelines.push(timeline),
+                None if findings.len() < FINDINGS_MAX => {
+                    let what = "it is not the folder of a timeline";
+                    findings.push(Finding::new(FindingKind::Stray, folder, None, what));
+                }
+                None => {}
+            }
+        }
+        Ok(timelines)
     }
 
     /// The WAL of one timeline.
@@ -48,10 +56,9 @@ impl Repository {
         findings: &mut Vec<Finding>,
     ) -> Result<TimelineCoverage> {
         let mut coverage = TimelineCoverage::new(timeline);
-        let has_history = self.list_pieces(cluster, &mut coverage, segment, findings).await?;
-        self.trim(cluster, &mut coverage, segment).await?;
+        let has_history = self.add_pieces(cluster, &mut coverage, segment, findings).await?;
         coverage.windows.clone_from(&coverage.pieces);
-        self.add_partials(cluster, &mut coverage, segment, findings).await?;
+        self.add_partials(cluster, &mut coverage, segment).await?;
         if has_history {
             coverage.history = self.history(cluster, timeline).await?;
         }
@@ -67,124 +74,6 @@ impl Repository {
             WalContent::File(file) => file.history(),
             WalContent::Range(_) => None,
         }))
-    }
-
-    /// Merges the names of pieces; says whether there is a history file.
-    async fn list_pieces(
-        &self,
-        cluster: &ClusterName,
-        coverage: &mut TimelineCoverage,
-        segment: Option<SegmentSize>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<bool> {
-        let folder = self.names.wal_timeline(cluster, coverage.timeline);
-        let query = ListQuery { prefix: folder, by_folder: true };
-        let (mut has_history, pieces) = (false, &mut coverage.pieces);
-        entries_after(&*self.store, &query, None, |entry| {
-            if entry.delete_marker {
-                return ControlFlow::Continue(());
-            }
-            match self.names.wal_of(cluster, entry.key.as_str()) {
-                Some(WalName::Piece { range, .. })
-                    // What goes on where the last window ends takes no room, whatever was planted before it.
-                    if segment.is_none_or(|segment| range.is_piece(segment))
-                        && (pieces.len() < WAL_WINDOWS_MAX || pieces.last().is_some_and(|last| last.end >= range.start)) =>
-                {
-                    merge_ranges(pieces, range);
-                }
-                Some(WalName::File { name: WalFileName::History(_), .. }) => has_history = true,
-                Some(WalName::File { .. }) => {}
-                _ if findings.len() < FINDINGS_MAX => {
-                    let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
-                    findings.push(Finding::new(FindingKind::Stray, key, version, "it is not named like WAL of ours"));
-                }
-                _ => {}
-            }
-            ControlFlow::Continue(())
-        })
-        .await?;
-        Ok(has_history)
-    }
-
-    /// Takes from the ends of every window what is not genuine, and notes when the newest piece was sealed.
-    async fn trim(
-        &self,
-        cluster: &ClusterName,
-        coverage: &mut TimelineCoverage,
-        segment: Option<SegmentSize>,
-    ) -> Result<()> {
-        let Some(bytes) = segment.map(piece_bytes) else { return Ok(()) };
-        let mut trimmed = Vec::with_capacity(coverage.pieces.len());
-        for mut window in std::mem::take(&mut coverage.pieces) {
-            while window.start < window.end {
-                let last = WalRange { start: Lsn::new(window.end.get() - bytes), end: window.end };
-                if let Some(head) = self.believable(cluster, coverage.timeline, last).await? {
-                    coverage.newest_at = coverage.newest_at.max(Some(head.header().written_at));
-                    break;
-                }
-                window.end = last.start;
-            }
-            while window.start < window.end {
-                let first = WalRange { start: window.start, end: window.start.plus(bytes) };
-                if first.end == window.end || self.believable(cluster, coverage.timeline, first).await?.is_some() {
-                    break;
-                }
-                window.start = first.end;
-            }
-            if window.start < window.end {
-                trimmed.push(window);
-            }
-        }
-        coverage.pieces = trimmed;
-        Ok(())
-    }
-
-    /// The header of a piece, if there is a genuine one.
-    async fn believable(&self, cluster: &ClusterName, timeline: Timeline, range: WalRange) -> Result<Option<WalHead>> {
-        let name = WalName::Piece { timeline, range, tag: None };
-        told(self.wal_head_of(cluster, &name).await)
-    }
-
-    /// Fills holes and the end with partials: as far as genuine ones follow each other.
-    async fn add_partials(
-        &self,
-        cluster: &ClusterName,
-        coverage: &mut TimelineCoverage,
-        segment: Option<SegmentSize>,
-        findings: &mut Vec<Finding>,
-    ) -> Result<()> {
-        let Some(bytes) = segment.map(piece_bytes) else { return Ok(()) };
-        let mut holes = coverage.holes();
-        // Before the first piece there may be partials alone, behind the last one the tail.
-        let first = coverage.pieces.first().map_or(Lsn::new(u64::MAX), |first| first.start);
-        holes.insert(0, WalRange { start: Lsn::new(0), end: first });
-        if let Some(last) = coverage.pieces.last() {
-            holes.push(WalRange { start: last.end, end: Lsn::new(u64::MAX) });
-        }
-        for hole in holes {
-            let floor = WalRange { start: hole.start.floor(bytes), end: hole.end };
-            let (partials, all) = self.list_partials(cluster, coverage.timeline, floor).await?;
-            if !all && findings.len() < FINDINGS_MAX {
-                let folder = self.names.wal_partials(cluster, coverage.timeline);
-                let what = "there are more partials in one place than are looked at";
-                findings.push(Finding::new(FindingKind::Stray, folder, None, what));
-            }
-            let unknown: Vec<Partial> = partials.into_iter().filter(|partial| !coverage.holds(partial.range)).collect();
-            let read =
-                |partial: Partial| async move { (self.wal_version_head(cluster, &partial.entry).await, partial) };
-            let mut heads = stream::iter(unknown).map(read).buffered(HEADS);
-            while let Some((head, partial)) = heads.next().await {
-                match head {
-                    Ok(head) => {
-                        coverage.newest_at = coverage.newest_at.max(Some(head.header().written_at));
-                        merge_ranges(&mut coverage.windows, partial.range);
-                    }
-                    Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                    Err(_) => {}
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The listed partials that begin within `range`, by position; an error if there are more than are looked at.
@@ -284,50 +173,5 @@ impl Repository {
             Err(error) if error.is_nothing_of_ours() => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    async fn gaps(
-        &self,
-        cluster: &ClusterName,
-        timeline: Timeline,
-        findings: &mut Vec<Finding>,
-    ) -> Result<Vec<GapRecord>> {
-        let query = ListQuery { prefix: self.names.wal_gaps(cluster, timeline), by_folder: false };
-        let mut entries: Vec<Entry> = Vec::new();
-        entries_after(&*self.store, &query, None, |entry| {
-            if !entry.delete_marker {
-                match entries.last_mut() {
-                    Some(last) if last.key == entry.key => *last = entry,
-                    _ => entries.push(entry),
-                }
-            }
-            if entries.len() < WAL_WINDOWS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })
-        .await?;
-        let mut gaps = Vec::new();
-        for entry in entries {
-            let Some(bytes) = read_small(&*self.store, &entry).await? else { continue };
-            let decoded = self.decode_signed(|| None, |trusted| GapRecord::decode(&bytes, trusted)).await;
-            let named = self.names.wal_of(cluster, entry.key.as_str());
-            match decoded {
-                Ok(gap)
-                    if gap.repository == self.id()
-                        && gap.cluster == *cluster
-                        && named.is_some_and(|name| {
-                            name.tag().is_some_and(|tag| name == WalName::Gap { timeline, range: gap.range(), tag })
-                                && gap.timeline == timeline
-                        }) =>
-                {
-                    gaps.push(gap);
-                }
-                Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                _ if findings.len() < FINDINGS_MAX => {
-                    let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
-                    findings.push(Finding::new(FindingKind::ForgedWal, key, version, "it is no gap record of ours"));
-                }
-                _ => {}
-            }
-        }
-        Ok(gaps)
     }
 }

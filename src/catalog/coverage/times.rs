@@ -76,12 +76,8 @@ impl Repository {
         if let Some(head) = told(self.wal_head_of(cluster, &name).await)? {
             return Ok(head.header().commits);
         }
-        let mut found = None;
-        for partial in self.partials(cluster, timeline, whole).await? {
-            let head = told(self.wal_version_head(cluster, &partial.entry).await.map(Some))?;
-            found = Commits::join(found, head.and_then(|head| head.header().commits));
-        }
-        Ok(found)
+        let links = self.partial_links(cluster, timeline, whole).await?;
+        Ok(links.iter().fold(None, |found, link| Commits::join(found, link.head.header().commits)))
     }
 }
 

@@ -57,10 +57,12 @@ pub enum Refusal {
         lsn: Lsn,
     },
     /// After the last stored WAL.
-    #[error("the target {lsn} lies behind the stored WAL, which ends at {end}")]
+    #[error("the target {lsn} lies behind the stored WAL: recovery is possible from {from} to {end}")]
     LsnTooLate {
         /// The position.
         lsn: Lsn,
+        /// From where on recovery is possible.
+        from: Lsn,
         /// Where it ends.
         end: Lsn,
     },
@@ -91,7 +93,7 @@ pub enum Refusal {
         timeline: Timeline,
     },
     /// WAL is missing on the way.
-    #[error("WAL of timeline {timeline} is missing from {from} to {to}")]
+    #[error("WAL of timeline {timeline} is missing from {from} to {to}: recovery is possible up to {from} only")]
     Gap {
         /// Where the gap begins.
         from: Lsn,
@@ -122,7 +124,7 @@ impl Refusal {
             Self::UnknownTimeline { .. } => "`stonewal wal verify` lists the timelines".into(),
             Self::NoHistory { .. } => "push the file NNNNNNNN.history of that timeline from a server's pg_wal: `stonewal wal push --from pg_wal`".into(),
             Self::TooEarly { .. } => "name a later target, or an older base if `stonewal list` shows one".into(),
-            Self::LsnTooLate { .. } => "leave the target out to recover to the end of the stored WAL".into(),
+            Self::LsnTooLate { .. } => "leave the target out to recover to the end of the stored WAL: PostgreSQL stops at a record that begins at the target or behind it, and none is stored".into(),
             Self::TimeTooLate { .. } => "leave the target out to recover to the end of the stored WAL; times are the server's".into(),
             Self::TimeInGap { .. } | Self::Gap { .. } | Self::Unconnected { .. } => "name a target before the gap, or a base after it; `stonewal wal push --from pg_wal` repairs it if a server still has the WAL".into(),
         }

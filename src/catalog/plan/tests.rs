@@ -88,15 +88,25 @@ fn targets_out_of_reach_are_refused_with_the_reason() {
     let refuse = |request: &Request| route(&bases, &holed, request).unwrap_err();
     let early = |goal: Goal| matches!(refuse(&ask(goal)), Refusal::TooEarly { lsn, .. } if lsn == at(2, 0x100));
     assert!(early(Goal::Time(minute(9))) && early(Goal::Lsn(at(2, 0xFF))));
-    assert_eq!(refuse(&ask(Goal::Lsn(at(10, 0)))), Refusal::LsnTooLate { lsn: at(10, 0), end: at(10, 0) });
+    assert_eq!(
+        refuse(&ask(Goal::Lsn(at(10, 0)))),
+        Refusal::LsnTooLate { lsn: at(10, 0), from: at(2, 0x100), end: at(10, 0) }
+    );
     let gap = Refusal::Gap { from: at(5, 0), to: at(6, 0), timeline: tl(1) };
     assert_eq!(refuse(&ask(Goal::Lsn(at(7, 0)))), gap);
-    assert_eq!(refuse(&ask(Goal::Lsn(at(5, 0)))), Refusal::LsnTooLate { lsn: at(5, 0), end: at(5, 0) });
+    assert_eq!(
+        refuse(&ask(Goal::Lsn(at(5, 0)))),
+        Refusal::LsnTooLate { lsn: at(5, 0), from: at(2, 0x100), end: at(5, 0) }
+    );
     let first = Request { base: Some(bases[0].id.clone()), ..ask(Goal::Latest) };
     assert_eq!(refuse(&first), gap);
     assert_eq!(found(&bases, &holed, &ask(Goal::Latest)).0, 1, "a base behind the gap does not need it");
     assert_eq!(found(&bases, &holed, &ask(Goal::Lsn(at(4, 0)))).0, 0);
     assert_eq!(found(&bases, &holed, &ask(Goal::Name("x".into()))).0, 1, "the oldest base without a gap behind it");
+    for goal in [Goal::Xid(7), Goal::Name("x".into())] {
+        let only = route(&bases[..1], &holed, &ask(goal.clone())).unwrap_err();
+        assert_eq!(only, gap, "{goal:?}: the gap is the reason, not that it lies too early");
+    }
     let unknown = Request { timeline: TimelineChoice::Number(tl(3)), ..ask(Goal::Latest) };
     assert_eq!(refuse(&unknown), Refusal::UnknownTimeline { timeline: tl(3) });
     let nobody = Request { base: Some("20261124T030000Z-00000000".parse().unwrap()), ..ask(Goal::Latest) };

@@ -50,7 +50,7 @@ impl Repository {
         Ok(None)
     }
 
-    async fn decode_record(&self, cluster: &ClusterName, bytes: &Bytes) -> Result<ClusterRecord> {
+    pub(super) async fn decode_record(&self, cluster: &ClusterName, bytes: &Bytes) -> Result<ClusterRecord> {
         let carried = || ClusterRecord::certificate(bytes);
         let record = self.decode_signed(carried, |trusted| ClusterRecord::decode(bytes, trusted)).await?;
         if record.repository != self.id() || record.cluster != *cluster {

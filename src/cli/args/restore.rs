@@ -124,6 +124,9 @@ pub(in crate::cli) struct RestoreBase {
     /// Keep files that fit, remove what does not belong: over a stopped cluster of the same origin
     #[arg(long)]
     pub(in crate::cli) delta: bool,
+    /// For a rehearsal: archive_mode = off, so that what it writes is not stored beside what it was restored from
+    #[arg(long)]
+    pub(in crate::cli) no_archive: bool,
     /// Where recovery gets its WAL: repository, local (fetched now, for a server without access to the store) or none
     #[arg(long, value_name = "WHERE", default_value = "repository")]
     pub(in crate::cli) wal: String,

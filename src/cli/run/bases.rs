@@ -42,6 +42,8 @@ impl Run<'_> {
             request: resolve::recovery(&args)?,
             wal: resolve::wal_source(&args.wal)?,
             action: resolve::action(&args.action)?,
+            archives: !args.no_archive,
+            room_at: args.dir.clone().or_else(|| settings.restore.dir.clone()).filter(|_| args.plan),
             target: if args.plan { None } else { Some(self.base_target(args)?) },
             repository: resolve::repository(settings)?,
             access: resolve::access(settings, Purpose::Read)?,

@@ -30,6 +30,7 @@ impl Run<'_> {
             source: named.then(|| resolve::connection(self.settings)).transpose()?,
             programs: resolve::search(self.settings),
             slot: self.settings.stream.slot.clone(),
+            application_name: self.settings.stream.application_name.clone(),
             probe: !args.no_probe,
         };
         let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;

@@ -111,6 +111,8 @@ impl Stage {
             target: Some(self.target(dir.clone())),
             wal: WalSource::Local,
             action: Action::Promote,
+            room_at: None,
+            archives: true,
             downloads: DOWNLOADS_DEFAULT,
         };
         Box::pin(restore_base::run(options, &Progress::new(), &self.cancel)).await?;

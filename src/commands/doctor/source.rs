@@ -5,7 +5,7 @@ use crate::commands::{Error, Result};
 use crate::postgres::programs::Search;
 use crate::postgres::{ConnInfo, Session};
 
-pub(super) async fn check(info: &ConnInfo, programs: &Search, slot: &str, outcome: &mut Outcome) {
+pub(super) async fn check(info: &ConnInfo, programs: &Search, slot: (&str, &str), outcome: &mut Outcome) {
     match examine(info, programs).await {
         Ok((session, server, pg_dump)) => {
             outcome.add("source", Status::Ok, server);

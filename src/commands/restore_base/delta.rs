@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::files::{self, Wanted};
 use super::layout::{CONTROL_FILE, Layout, is_restored};
 use super::marker::{self, Marker};
-use super::roots::{Root, failed, is_running};
+use super::roots::{Postmaster, Root, failed};
 use crate::commands::{Error, Result};
 use crate::format::manifest::{BASE_STREAM, FileEntry};
 use crate::limits::COMPARISONS;
@@ -33,8 +33,14 @@ pub(super) fn check(data: &Path, expected: &Marker) -> Result<()> {
         let way_out = "restore into a new directory without --delta".to_owned();
         Err(Error::Target { path: data.to_owned(), why, way_out })
     };
-    if is_running(data) {
-        return refuse("a PostgreSQL server runs on it".into());
+    match Postmaster::of(data) {
+        Postmaster::Gone => {}
+        Postmaster::Running => return refuse("a PostgreSQL server runs on it".into()),
+        Postmaster::Unseen => {
+            let why = "its postmaster.pid names a process that cannot be seen from here: the server crashed, or it runs in another container or on another host";
+            let way_out = "make sure that no server runs on it, remove postmaster.pid, and restore again with --delta";
+            return Err(Error::Target { path: data.to_owned(), why: why.into(), way_out: way_out.into() });
+        }
     }
     let marked = Marker::read(data).map(|marker| marker.system_identifier);
     let found = match marked {

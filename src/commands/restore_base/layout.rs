@@ -12,6 +12,9 @@ use crate::format::manifest::{BASE_STREAM, BaseFacts, StreamIndex, TablespaceFac
 /// Written last, under its final name only when everything else is durable: PostgreSQL does not start without it.
 pub(super) const CONTROL_FILE: &str = "global/pg_control";
 
+/// The block of most file systems.
+const BLOCK_BYTES: u64 = 4096;
+
 /// Files that would make the restored cluster something else: a standby, or a recovery that somebody else asked for.
 const LEFT_OUT: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
 
@@ -88,11 +91,16 @@ impl Layout {
         self.links.iter().map(|(path, target)| (path.as_str(), target.as_path()))
     }
 
-    /// Bytes of all files of one root.
+    /// Bytes that the files of one root take on a disk, which gives out whole blocks.
     pub(super) fn bytes(&self, root: usize) -> u64 {
         let placed = self.placed.iter().filter(|placed| placed.root == root);
         let files = placed.flat_map(|placed| &placed.index.files);
-        files.map(crate::format::manifest::FileEntry::bytes).sum()
+        files.map(|file| file.bytes().next_multiple_of(BLOCK_BYTES)).sum()
+    }
+
+    /// The same of all roots.
+    pub(super) fn all_bytes(&self) -> u64 {
+        (0..self.targets.len()).map(|root| self.bytes(root)).sum()
     }
 }
 

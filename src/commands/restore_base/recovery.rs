@@ -69,6 +69,8 @@ pub(super) struct Ending {
     pub(super) wal: WalSource,
     /// Whether PostgreSQL must not look ahead of what it replays: it would meet a gap behind the target and stop.
     pub(super) narrow: bool,
+    /// Whether the cluster may archive once it is promoted, as its source did.
+    pub(super) archives: bool,
 }
 
 /// The lines for `postgresql.auto.conf`. All parameters of recovery are in them, since the source may have had its own.
@@ -88,6 +90,9 @@ pub(super) fn settings(ending: &Ending, server_version: u32, note: &str) -> Resu
     set("recovery_min_apply_delay", "0");
     if ending.narrow && server_version >= 150_000 {
         set("recovery_prefetch", "off");
+    }
+    if !ending.archives {
+        set("archive_mode", "off");
     }
     let target = match &ending.goal {
         Goal::Latest => None,
@@ -238,7 +243,7 @@ mod tests {
 
     fn ending(goal: Goal, wal: WalSource) -> Ending {
         let timeline = Some(Timeline::new(3).unwrap());
-        Ending { goal, inclusive: false, timeline, action: Action::Pause, wal, narrow: true }
+        Ending { goal, inclusive: false, timeline, action: Action::Pause, wal, narrow: true, archives: false }
     }
 
     #[test]
@@ -253,6 +258,7 @@ mod tests {
         at("then exec sh pg_wal/stonewal.recovery/fetch \"%f\" \"%p\"; else exit 126; fi'");
         at("recovery_target_inclusive = 'off'");
         at("recovery_prefetch = 'off'");
+        at("archive_mode = 'off'");
         at("recovery_target_timeline = '3'");
         at("recovery_target_action = 'pause'");
     }

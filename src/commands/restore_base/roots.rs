@@ -20,12 +20,47 @@ pub(super) struct Root {
     pub(super) work: PathBuf,
     /// Permission bits.
     pub(super) mode: u32,
+    /// Whose the empty directory was that it replaces.
+    was: Option<Was>,
+}
+
+/// Owner and permissions of an empty directory that somebody made for the restore.
+#[derive(Clone, Copy, Debug)]
+struct Was {
+    user: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Was {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() & 0o7777 })
+    }
+
+    /// Makes another directory like it.
+    fn give(self, path: &Path) -> io::Result<()> {
+        let now = fs::metadata(path)?;
+        if (now.uid(), now.gid()) != (self.user, self.group) {
+            std::os::unix::fs::chown(path, Some(self.user), Some(self.group))?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
+    }
+}
+
+/// What PostgreSQL accepts as permissions of a data directory.
+fn is_accepted(mode: u32) -> bool {
+    mode == 0o700 || mode == 0o750
 }
 
 /// What a failed system call on a path comes to.
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
-    move |error| Error::File { path, why: error.to_string() }
+    move |error| match error.kind() {
+        // How much it takes is added by who knows it.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoRoom { path, needed_bytes: 0 },
+        _ => Error::File { path, why: error.to_string() },
+    }
 }
 
 fn taken(path: &Path, why: impl Into<String>, way_out: impl Into<String>) -> Error {
@@ -60,7 +95,7 @@ pub(super) fn check_free(target: &Path) -> Result<()> {
         return Err(taken(target, why, "continue it with --delta, or empty the directory and restore again"));
     }
     if target.join("PG_VERSION").exists() {
-        let running = if is_running(target) { ", which is running" } else { "" };
+        let running = if Postmaster::of(target) == Postmaster::Running { ", which is running" } else { "" };
         let why = format!("it holds a PostgreSQL cluster{running}");
         return Err(taken(
             target,
@@ -82,12 +117,33 @@ fn check_outside_clusters(target: &Path) -> Result<()> {
     }
 }
 
-/// Whether a postmaster says that it runs there, and that process exists.
-pub(super) fn is_running(data: &Path) -> bool {
-    let pid = fs::read_to_string(data.join("postmaster.pid")).ok();
-    let pid = pid.and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());
-    let pid = pid.and_then(|number| rustix::process::Pid::from_raw(number.abs()));
-    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+/// What `postmaster.pid` tells (PostgreSQL docs, 73.1 "Database File Layout").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Postmaster {
+    /// There is none: the server was shut down, or never ran.
+    Gone,
+    /// Its process exists.
+    Running,
+    /// Its process is none of those that can be seen from here: it crashed, or runs in another container or on another host
+    /// that has the same file system.
+    Unseen,
+}
+
+impl Postmaster {
+    /// Of a data directory. A file that cannot be read or understood tells the worst.
+    pub(super) fn of(data: &Path) -> Self {
+        let text = match fs::read_to_string(data.join("postmaster.pid")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::Gone,
+            Err(_) => return Self::Unseen,
+        };
+        let pid = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
+        let pid = pid.and_then(|number| rustix::process::Pid::from_raw(number.saturating_abs()));
+        match pid.map(rustix::process::test_kill_process) {
+            None | Some(Err(rustix::io::Errno::SRCH)) => Self::Unseen,
+            Some(_) => Self::Running,
+        }
+    }
 }
 
 fn is_empty(dir: &Path) -> Result<bool> {
@@ -99,6 +155,15 @@ fn is_empty(dir: &Path) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// A warning if `needed` bytes do not fit where `dir` is or will be.
+pub(super) fn room_for(dir: &Path, needed: u64) -> Option<String> {
+    let absolute = std::path::absolute(dir).ok()?;
+    let there = absolute.ancestors().find(|path| path.is_dir())?;
+    let system = rustix::fs::statvfs(there).ok()?;
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    (free < needed).then(|| format!("{} has room for {free} bytes; the restore needs {needed}", dir.display()))
 }
 
 /// Refuses file systems without room for what goes to them, before hours are spent on filling them.
@@ -127,11 +192,13 @@ pub(super) fn check_space(layout: &Layout) -> Result<()> {
 impl Root {
     /// Sets up a free target for filling, with a note of what it is for.
     pub(super) fn prepare(target: &Path, mode: u32, marker: &Marker, owner: Owner) -> Result<Self> {
-        let work = match staging(target)? {
+        let was = Was::of(target);
+        let work = match staging(target, was)? {
             Some(work) => work,
             None => target.to_owned(),
         };
-        let root = Self { target: target.to_owned(), work, mode };
+        let mode = was.map(|was| was.mode).filter(|mode| is_accepted(*mode)).unwrap_or(mode);
+        let root = Self { target: target.to_owned(), work, mode, was };
         if !root.work.exists() {
             fs::DirBuilder::new().mode(0o700).create(&root.work).map_err(failed(&root.work))?;
         }
@@ -141,7 +208,7 @@ impl Root {
 
     /// A directory that holds something to be kept where it fits.
     pub(super) fn over(target: &Path, mode: u32, marker: &Marker, owner: Owner) -> Result<Self> {
-        let root = Self { target: target.to_owned(), work: target.to_owned(), mode };
+        let root = Self { target: target.to_owned(), work: target.to_owned(), mode, was: None };
         marker.write(&root.work, owner).map_err(failed(&root.work))?;
         Ok(root)
     }
@@ -162,6 +229,10 @@ impl Root {
         let at = failed(&self.work);
         let permissions = fs::Permissions::from_mode(self.mode);
         fs::set_permissions(&self.work, permissions).and_then(|()| owner.give(&self.work)).map_err(at)?;
+        // As whoever made it meant it: its group may be the one that reads backups. Root's own is for the server's user.
+        if let Some(was) = self.was.filter(|was| !self.is_in_place() && was.user != 0) {
+            Was { mode: self.mode, ..was }.give(&self.work).map_err(failed(&self.work))?;
+        }
         if !self.is_in_place() {
             fs::rename(&self.work, &self.target).map_err(failed(&self.target))?;
         }
@@ -186,7 +257,7 @@ impl Root {
 
 /// The name beside the target, or `None` where the target cannot be replaced by a directory from beside it: a mount point, or
 /// a parent that we may not write to.
-fn staging(target: &Path) -> Result<Option<PathBuf>> {
+fn staging(target: &Path, was: Option<Was>) -> Result<Option<PathBuf>> {
     let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(None) };
     let beside = parent.join(format!(".{}.stonewal-restore", name.to_string_lossy()));
     if fs::symlink_metadata(&beside).is_ok() {
@@ -211,8 +282,9 @@ fn staging(target: &Path) -> Result<Option<PathBuf>> {
         Err(_) if there.is_some() => return Ok(None),
         Err(error) => return Err(failed(&beside)(error)),
     }
-    // A trial: the last step must not be the first to find out that the target cannot be replaced.
-    if fs::rename(&beside, target).is_err() {
+    // A trial: the last step must not be the first to find out that the target cannot be replaced, by one like it.
+    let alike = was.map_or(Ok(()), |was| was.give(&beside));
+    if alike.is_err() || fs::rename(&beside, target).is_err() {
         let _ = fs::remove_dir(&beside);
         return Ok(None);
     }

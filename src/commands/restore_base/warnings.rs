@@ -11,10 +11,16 @@ use super::recovery::WalSource;
 use crate::format::manifest::BaseFacts;
 
 /// Everything worth saying; nothing here fails a restore.
-pub(super) async fn of(facts: &BaseFacts, target: &Target, wal: WalSource, owner: Owner) -> Vec<String> {
+pub(super) async fn of(
+    facts: &BaseFacts,
+    target: &Target,
+    (wal, archives): (WalSource, bool),
+    owner: Owner,
+) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     found.extend(settings_elsewhere(facts));
     found.extend(synchronous(facts));
+    found.extend(archiving(facts).filter(|_| archives));
     found.extend(other_server(facts, target).await);
     found.extend(other_libc(facts).await);
     if wal == WalSource::Repository && owner.is_another() && !has_keys(target) {
@@ -45,6 +51,14 @@ fn synchronous(facts: &BaseFacts) -> Option<String> {
     let names = setting(facts, "synchronous_standby_names")?;
     Some(format!(
         "synchronous_standby_names is {names:?}: once promoted, every COMMIT waits for such a standby; empty it unless one will be there"
+    ))
+}
+
+/// Whoever archives last is the newest timeline, which is what `latest` means.
+fn archiving(facts: &BaseFacts) -> Option<String> {
+    let mode = setting(facts, "archive_mode").filter(|mode| *mode != "off")?;
+    Some(format!(
+        "archive_mode is {mode}: once promoted, the cluster archives a new timeline to where its source did, and \"latest\" means that one; restore a rehearsal with --no-archive"
     ))
 }
 

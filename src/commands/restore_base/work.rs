@@ -68,7 +68,7 @@ impl Job<'_> {
         let ground = self.survey(&mut facts, &target)?;
         let readers = interruptible(self.cancel, self.readers(&ground.layout)).await?;
         let manifest = interruptible(self.cancel, self.backup_manifest()).await?;
-        let warnings = warnings::of(&facts, &target, self.ending.wal, ground.owner).await;
+        let warnings = warnings::of(&facts, &target, (self.ending.wal, self.ending.archives), ground.owner).await;
         confirm(target.confirm, &ground.layout.targets[0])?;
 
         let prepared = prepare_all(&ground);
@@ -80,7 +80,10 @@ impl Job<'_> {
                 if !ground.delta {
                     roots.iter().for_each(Root::discard);
                 }
-                return Err(error);
+                return Err(match error {
+                    Error::NoRoom { path, .. } => Error::NoRoom { path, needed_bytes: ground.layout.all_bytes() },
+                    error => error,
+                });
             }
         };
         let restored = Restored {

@@ -61,6 +61,8 @@ pub(super) struct Evidence<'a> {
     pub(super) headroom: Option<Headroom>,
     /// Things in the bucket that do not belong there and cannot be an accident.
     pub(super) tampering: u64,
+    /// Whether there may be more of them.
+    pub(super) tampering_is_cut: bool,
     /// Whether everything is supposed to be locked.
     pub(super) locked: bool,
 }
@@ -72,7 +74,9 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds) -> Vec<Reason
     slots::assess(evidence, limits, &mut reasons);
     backups::assess(evidence, limits, &mut reasons);
     if evidence.tampering > 0 {
-        let text = format!("{} in the bucket cannot be an accident", words::things(evidence.tampering, "finding"));
+        let least = if evidence.tampering_is_cut { "at least " } else { "" };
+        let findings = words::things(evidence.tampering, "finding");
+        let text = format!("{least}{findings} in the bucket cannot be an accident");
         let hint = "restores ignore all of it; --json and `stonewal wal verify` tell every object. Find out whose credentials wrote it";
         reasons.yellow("tampering", text, hint);
     }

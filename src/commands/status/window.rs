@@ -85,8 +85,13 @@ fn request(timeline: Timeline, goal: Goal, base: Option<&PlanBase>) -> Request {
 /// is not durable yet, and no gap either.
 async fn settle(look: &Look<'_>, wal: &mut WalState, timeline: Timeline) -> Result<()> {
     let Some(line) = wal.timelines.get_mut(&timeline) else { return Ok(()) };
+    let recorded = look.wal.timelines.get(&timeline).map(|line| &line.gaps[..]).unwrap_or_default();
     for _ in 0..STATUS_IN_FLIGHT_MAX {
-        let Some((from, _)) = line.windows.last().copied().filter(|_| line.windows.len() > 1) else { break };
+        let [.., (_, before), (from, _)] = line.windows[..] else { break };
+        // What is recorded as lost is not on its way.
+        if recorded.iter().any(|gap| gap.start <= before && from <= gap.end) {
+            break;
+        }
         let written = written(look, timeline, from).await?;
         let now = look.store.clock().now();
         if written.is_none_or(|written| super::lag::age(written, now) > look.settle) {

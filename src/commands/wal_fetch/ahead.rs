@@ -13,7 +13,7 @@ use crate::catalog::Repository;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{ClusterName, Lsn, SegmentName};
-use crate::limits::{WAL_AHEAD_SECONDS_MIN, WAL_FETCHES};
+use crate::limits::{WAL_AHEAD_BYTES_MAX, WAL_AHEAD_SECONDS_MIN};
 
 /// Segments on their way into the spool.
 pub(super) struct Ahead {
@@ -44,7 +44,8 @@ impl Ahead {
         let job = Job { repository, cluster, stamp: stamp.clone(), spool: spool.clone() };
         let (mut tasks, asked) = (JoinSet::new(), segments.len());
         let queue = Arc::new(std::sync::Mutex::new(segments.into_iter()));
-        for _ in 0..WAL_FETCHES.min(asked) {
+        let at_once = WAL_AHEAD_BYTES_MAX as u64 / piece_bytes(stamp.segment_bytes);
+        for _ in 0..usize::try_from(at_once).unwrap_or(usize::MAX).min(asked) {
             let (job, queue) = (job.clone(), queue.clone());
             tasks.spawn(async move {
                 let mut done = 0;
@@ -87,7 +88,8 @@ impl Job {
     /// Fetches one segment; false if it is not there as a whole at the first glance.
     async fn fetch(&self, segment: SegmentName) -> Result<bool> {
         let size = self.stamp.segment_bytes;
-        let Some(start) = segment.start(size) else { return Ok(false) };
+        let (Some(start), Some(to)) = (segment.start(size), self.spool.path(segment)) else { return Ok(false) };
+        let folder = super::directory(&to);
         let mut output = None;
         for number in 0..size.bytes() / piece_bytes(size) {
             let piece = WalRange::piece(Lsn::new(start.get() + number * piece_bytes(size)), size);
@@ -98,12 +100,12 @@ impl Job {
             }
             let output = match &mut output {
                 Some(output) => output,
-                none => none.insert(Output::create(self.spool.folder())?),
+                none => none.insert(Output::create(folder)?),
             };
             output.write(&self.repository, found, piece.start.since(start)).await?;
         }
         let output = output.ok_or_else(|| Error::Usage("a segment without pieces".into()))?;
-        output.persist(&self.spool.path(segment)).await?;
+        output.persist(&to).await?;
         Ok(true)
     }
 }

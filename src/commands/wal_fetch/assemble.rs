@@ -9,12 +9,14 @@ use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{self, ClusterName, Lsn, Timeline};
 
 /// How much of the segment there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Found {
     /// All of it.
     Whole,
     /// So many bytes of its beginning, and nothing behind them on the timeline.
     Unfinished(u64),
+    /// So many bytes of its beginning, and WAL that goes on behind a gap: [`Error::Gap`].
+    BeforeGap { bytes: u64, gap: Error },
     /// Nothing, and nothing behind it on the timeline.
     Nothing,
 }
@@ -22,7 +24,7 @@ pub(super) enum Found {
 /// How often the end may move while a segment is read, before what was read is taken for the end.
 const MOVES_MAX: usize = 3;
 
-/// Writes the segment that starts at `start`. A hole with WAL behind it is [`Error::Gap`].
+/// Writes the segment that starts at `start`, as far as it is there without a hole.
 pub(super) async fn segment(
     repository: &Repository,
     cluster: &ClusterName,
@@ -49,7 +51,8 @@ pub(super) async fn segment(
             Some(beyond) if beyond == at && moves == 0 => {}
             Some(beyond) => {
                 let (timeline, missing) = (timeline.get(), WalRange { start: at, end: beyond });
-                return Err(Error::Gap { timeline, missing: missing.to_string() });
+                let gap = Error::Gap { timeline, missing: missing.to_string() };
+                return Ok(Found::BeforeGap { bytes: at.since(start), gap });
             }
         }
     }

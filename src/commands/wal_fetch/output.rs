@@ -85,7 +85,7 @@ impl Output {
 }
 
 /// Makes names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> std::io::Result<()> {
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }
 

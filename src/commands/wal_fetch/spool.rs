@@ -1,19 +1,24 @@
-//! Segments fetched ahead, in a directory beside the file asked for: the next calls find them there without a request.
+//! Segments fetched ahead, in a directory below `pg_wal`: the next calls find them there without a request.
 //!
-//! The directory belongs to one restore. A stamp says whose WAL is in it; with another stamp it is emptied. Only whole
-//! segments lie there, each written under a temporary name, made durable, renamed.
+//! Only a recovery has one, which asks for `pg_wal/RECOVERYXLOG` (`src/backend/access/transam/xlogrecovery.c`): whoever else
+//! runs a restore_command, such as pg_rewind, does not read on, and would leave it behind. The directory belongs to one
+//! restore. A stamp says whose WAL is in it; with another stamp it is emptied. Only whole segments lie there, each written
+//! under a temporary name, made durable, renamed.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::output::{fault, sync_directory};
+use super::output::fault;
 use super::{RepositoryOptions, Result, directory};
 use crate::commands::wal_push::header_of;
 use crate::format::wal::ClusterRecord;
 use crate::format::{ClusterName, Lsn, SegmentName, SegmentSize, WalFileName};
 
 const NAME: &str = "stonewal.ahead";
+/// What PostgreSQL has a recovery's segments and histories written to.
+const ASKED_FOR: [&str; 2] = ["pg_wal/RECOVERYXLOG", "pg_wal/RECOVERYHISTORY"];
 const STAMP: &str = "stamp";
 
 /// Whose WAL lies in the spool.
@@ -33,7 +38,8 @@ pub(super) struct Stamp {
 /// The directory.
 #[derive(Clone, Debug)]
 pub(super) struct Spool {
-    folder: PathBuf,
+    /// `None` if it is no recovery that asks.
+    folder: Option<PathBuf>,
     location: String,
     cluster: String,
 }
@@ -42,17 +48,18 @@ impl Spool {
     pub(super) fn beside(to: &Path, repository: &RepositoryOptions, cluster: &ClusterName) -> Self {
         let endpoint = repository.s3.endpoint.as_deref().unwrap_or_default();
         let location = format!("{endpoint} s3://{}/{}", repository.s3.bucket, repository.prefix);
-        Self { folder: directory(to).join(NAME), location, cluster: cluster.to_string() }
+        let recovers = ASKED_FOR.iter().any(|name| to.ends_with(name));
+        Self { folder: recovers.then(|| directory(to).join(NAME)), location, cluster: cluster.to_string() }
     }
 
-    /// The directory itself.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    /// The directory itself, if it is there: what is written in it under a temporary name goes with it.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|folder| folder.is_dir())
     }
 
     /// What an earlier call of the same restore knew.
     pub(super) fn stamp(&self) -> Option<Stamp> {
-        let text = std::fs::read(self.folder.join(STAMP)).ok()?;
+        let text = std::fs::read(self.folder.as_ref()?.join(STAMP)).ok()?;
         let stamp: Stamp = serde_json::from_slice(&text).ok()?;
         (stamp.location == self.location && stamp.cluster == self.cluster).then_some(stamp)
     }
@@ -69,19 +76,18 @@ impl Spool {
 
     /// Moves a segment to where it is wanted, if it lies here and is what it should be.
     pub(super) fn take(&self, segment: SegmentName, to: &Path) -> Result<bool> {
-        let Some(stamp) = self.stamp() else { return Ok(false) };
-        let spooled = self.path(segment);
+        let Some((stamp, spooled)) = self.stamp().zip(self.path(segment)) else { return Ok(false) };
         if !is_whole(&spooled, segment, &stamp) {
             let _ = std::fs::remove_file(&spooled);
             return Ok(false);
         }
-        let moved = std::fs::rename(&spooled, to).and_then(|()| sync_directory(directory(to)));
-        moved.map(|()| true).map_err(|error| fault(to, &error))
+        // Its content is durable, and PostgreSQL makes the name so that it gives it.
+        std::fs::rename(&spooled, to).map(|()| true).map_err(|error| fault(to, &error))
     }
 
     /// The path of a segment.
-    pub(super) fn path(&self, segment: SegmentName) -> PathBuf {
-        self.folder.join(segment.to_string())
+    pub(super) fn path(&self, segment: SegmentName) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(segment.to_string()))
     }
 
     /// The next `most` segments that are not here yet, after the directory was made ready for them: what else lies in it is
@@ -93,8 +99,12 @@ impl Spool {
             |n: u64| SegmentName::holding(segment.timeline, Lsn::new(start.get() + n * bytes), stamp.segment_bytes);
         let wanted: Vec<SegmentName> = (1..=most as u64).map(next).collect();
         let is_ours = self.stamp().is_some();
-        std::fs::create_dir_all(&self.folder).ok()?;
-        for entry in std::fs::read_dir(&self.folder).ok()?.flatten() {
+        let folder = self.folder.as_ref()?;
+        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return None,
+            _ => {}
+        }
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
             let name = entry.file_name().into_string().unwrap_or_default();
             let kept = is_ours && matches!(name.parse(), Ok(WalFileName::Segment(name)) if wanted.contains(&name));
             if !kept && name != STAMP {
@@ -102,26 +112,27 @@ impl Spool {
             }
         }
         self.write(stamp)?;
-        Some(wanted.into_iter().filter(|name| !self.path(*name).exists()).collect())
+        Some(wanted.into_iter().filter(|name| !folder.join(name.to_string()).exists()).collect())
     }
 
     /// Notes whether the end of WAL was met.
     pub(super) fn alone(&self, stamp: &Stamp, alone: bool) {
-        if stamp.alone != alone && self.folder.is_dir() {
+        if stamp.alone != alone && self.folder().is_some() {
             self.write(&Stamp { alone, ..stamp.clone() });
         }
     }
 
     fn write(&self, stamp: &Stamp) -> Option<()> {
-        let file = tempfile::NamedTempFile::new_in(&self.folder).ok()?;
+        let folder = self.folder.as_ref()?;
+        let file = tempfile::NamedTempFile::new_in(folder).ok()?;
         std::fs::write(file.path(), serde_json::to_vec(stamp).ok()?).ok()?;
-        file.persist(self.folder.join(STAMP)).ok()?;
+        file.persist(folder.join(STAMP)).ok()?;
         Some(())
     }
 
     /// Removes the directory with all that is in it.
     pub(super) fn clear(&self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = self.folder.as_ref().map(std::fs::remove_dir_all);
     }
 }
 

@@ -22,6 +22,11 @@ pub(super) struct PaceWatch {
 }
 
 impl PaceWatch {
+    /// Never changes: nobody waits for us here.
+    pub(super) fn fixed() -> Self {
+        Self { pace: watch::channel(Pace::Interval).1, _task: JoinSet::new() }
+    }
+
     /// Asks the server every few seconds, if that is the mode.
     pub(super) async fn start(client: &Client, how: &How) -> Self {
         let fixed = match how.mode {

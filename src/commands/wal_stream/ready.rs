@@ -87,11 +87,21 @@ fn judge(state: Option<SlotState>, how: &How) -> Result<Slot> {
     Ok(if lost { Slot::Lost } else { Slot::Holds(state.restart_lsn) })
 }
 
-/// Sees to it that there is a slot that holds WAL back, if that is allowed.
-pub(super) async fn provide(client: &mut Client, how: &How) -> Result<(Option<Lsn>, bool)> {
+/// A slot that holds WAL back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Provided {
+    /// From here on; from its first use on if there is no position.
+    pub(super) at: Option<Lsn>,
+    /// Whether it did not exist.
+    pub(super) created: bool,
+}
+
+/// Sees to it that there is a slot that holds WAL back, if that is allowed. `refused`: the server has just refused to stream from
+/// it because it lost WAL. Without SQL that cannot be told from one that was never used.
+pub(super) async fn provide(client: &mut Client, how: &How, refused: bool) -> Result<Provided> {
     let name = &how.slot;
-    match slot(client, how).await? {
-        Slot::Holds(at) => return Ok((at, false)),
+    match believed(slot(client, how).await?, refused) {
+        Slot::Holds(at) => return Ok(Provided { at, created: false }),
         Slot::Lost | Slot::Missing if how.create_slot => {}
         Slot::Lost => {
             let what =
@@ -115,12 +125,16 @@ pub(super) async fn provide(client: &mut Client, how: &How) -> Result<(Option<Ls
     }
     client.create_slot(name, true).await?;
     match slot(client, how).await? {
-        Slot::Holds(at) => Ok((at, true)),
+        Slot::Holds(at) => Ok(Provided { at, created: true }),
         Slot::Missing | Slot::Lost => {
             let what = format!("the replication slot {name} vanished as soon as it was created");
             Err(Error::NotReady { what, remedy: "see who drops slots on this server".into() })
         }
     }
+}
+
+fn believed(slot: Slot, refused: bool) -> Slot {
+    if refused && slot == Slot::Holds(None) { Slot::Lost } else { slot }
 }
 
 /// How long a slot that is in use is waited for: a connection that died is noticed after `wal_sender_timeout`.
@@ -158,6 +172,10 @@ mod tests {
         assert_eq!(judge(Some(good.clone()), &how).unwrap(), Slot::Holds(Some(Lsn::new(7))));
         let lost = SlotState { wal_status: Some(WalStatus::Lost), ..good.clone() };
         assert_eq!(judge(Some(lost), &how).unwrap(), Slot::Lost);
+        // One that was refused and keeps nothing has lost what it kept; one that keeps something was made anew meanwhile.
+        let kept = Slot::Holds(Some(Lsn::new(7)));
+        assert_eq!((believed(Slot::Holds(None), true), believed(kept, true)), (Slot::Lost, kept));
+        assert_eq!(believed(Slot::Holds(None), false), Slot::Holds(None), "it was never used");
         let logical = SlotState { physical: false, ..good };
         assert_eq!(judge(Some(logical), &how).unwrap_err().to_string(), "the replication slot s is a logical one");
     }

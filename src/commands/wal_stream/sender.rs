@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, ClusterIdentity, Repository, keep_wal};
+use crate::catalog::{self, ClusterIdentity, Kept, Repository, keep_wal};
 use crate::commands::{Connected, Error, Result};
 use crate::format::wal::{WalContent, WalRange};
-use crate::format::{ClusterName, Timeline, WalFileName};
+use crate::format::{ClusterName, Lsn, Timeline, WalFileName};
 use crate::limits::{WAL_RETRY_MILLIS, WAL_RETRY_MILLIS_MAX};
 use crate::observe::chain;
 use crate::pipeline::wal_stream::{Cut, CutKind, Ticket};
 use crate::pipeline::{SealedWal, WalRun};
-use crate::store::{Lock, Read as _};
+use crate::store::{Lock, ObjectKey, Read as _, VersionId};
 
 /// Where everything goes.
 #[derive(Debug)]
@@ -47,11 +47,21 @@ pub(super) struct Counters {
     pub(super) stored_bytes: AtomicU64,
 }
 
+/// Something that the store has acknowledged.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) kind: CutKind,
+    pub(super) start: Lsn,
+    pub(super) end: Lsn,
+    /// `None` if the same was there already.
+    pub(super) object: Option<(ObjectKey, VersionId)>,
+}
+
 /// Objects under way. Dropping it drops them: what was not acknowledged was never reported.
 #[derive(Debug)]
 pub(super) struct Sender {
     shared: Arc<Shared>,
-    jobs: JoinSet<Result<Ticket>>,
+    jobs: JoinSet<Result<(Ticket, Sent)>>,
 }
 
 #[derive(Debug)]
@@ -66,6 +76,10 @@ impl Sender {
         Self { shared: Arc::new(Shared { place, run, counters: Counters::default() }), jobs: JoinSet::new() }
     }
 
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.shared.place
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.shared.counters
     }
@@ -73,7 +87,7 @@ impl Sender {
     /// Begins to store a cut.
     pub(super) fn send(&mut self, cut: Cut, ticket: Ticket) {
         let shared = self.shared.clone();
-        self.jobs.spawn(async move { shared.store_cut(cut).await.map(|()| ticket) });
+        self.jobs.spawn(async move { shared.store_cut(cut).await.map(|sent| (ticket, sent)) });
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -81,7 +95,7 @@ impl Sender {
     }
 
     /// The next acknowledgement; cancel-safe. `None` if nothing is under way.
-    pub(super) async fn acknowledged(&mut self) -> Option<Result<Ticket>> {
+    pub(super) async fn acknowledged(&mut self) -> Option<Result<(Ticket, Sent)>> {
         let done = self.jobs.join_next().await?;
         Some(done.unwrap_or_else(|error| Err(crate::pipeline::Error::Worker(error).into())))
     }
@@ -91,28 +105,32 @@ impl Sender {
         let Some(what) = WalContent::file(WalFileName::History(timeline), &content)? else { return Ok(()) };
         let now = self.shared.place.connected.store.clock().now();
         let sealed = self.shared.run.seal(what, content.clone(), None, now).await?;
-        self.shared.keep(&sealed, &content, CutKind::Whole).await
+        self.shared.keep(&sealed, &content, CutKind::Whole).await.map(drop)
     }
 }
 
 impl Shared {
-    async fn store_cut(&self, cut: Cut) -> Result<()> {
+    async fn store_cut(&self, cut: Cut) -> Result<Sent> {
         let range = WalRange { start: cut.start, end: cut.end };
         let content = WalContent::range(cut.timeline, range, self.place.identity.segment_bytes);
         let now = self.place.connected.store.clock().now();
         let sealed = self.run.seal(content, cut.bytes.clone(), cut.commits, now).await?;
-        self.keep(&sealed, &cut.bytes, cut.kind).await
+        let object = match self.keep(&sealed, &cut.bytes, cut.kind).await? {
+            Kept::Stored { key, version } => Some((key, version)),
+            Kept::Already => None,
+        };
+        Ok(Sent { kind: cut.kind, start: cut.start, end: cut.end, object })
     }
 
     /// Stores until it is stored; only an answer that will not change ends it.
-    async fn keep(&self, sealed: &SealedWal, plain: &Bytes, kind: CutKind) -> Result<()> {
+    async fn keep(&self, sealed: &SealedWal, plain: &Bytes, kind: CutKind) -> Result<Kept> {
         let (store, repository) = (&*self.place.connected.store, &self.place.repository);
         let mut pause = WAL_RETRY_MILLIS;
-        loop {
+        let kept = loop {
             let lock = self.place.lock(kind)?;
             let kept = keep_wal(store, repository, &sealed.header, sealed.object.clone(), plain, lock).await;
             match kept {
-                Ok(_) => break,
+                Ok(kept) => break kept,
                 Err(catalog::Error::Store(error)) if !error.is_permanent() => {
                     tracing::warn!("{} is not stored yet: {}", sealed.header.content, chain(&error));
                 }
@@ -120,11 +138,11 @@ impl Shared {
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
             pause = (pause * 2).min(WAL_RETRY_MILLIS_MAX);
-        }
+        };
         let add = |counter: &AtomicU64, bytes: usize| counter.fetch_add(bytes as u64, Ordering::Relaxed);
         add(&self.counters.objects, 1);
         add(&self.counters.plain_bytes, plain.len());
         add(&self.counters.stored_bytes, sealed.object.len());
-        Ok(())
+        Ok(kept)
     }
 }

@@ -7,11 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::How;
 use super::pace::PaceWatch;
+use super::recent::Recent;
 use super::report::Reports;
-use super::sender::Sender;
-use crate::commands::Result;
+use super::sender::{Sender, Sent};
+use super::tail::Tail;
+use crate::commands::{Error, Result};
 use crate::format::{Lsn, Timeline};
-use crate::pipeline::wal_stream::{Disorder, Flow, Pace, Start};
+use crate::limits::WAL_BORROW_PAUSE_SECONDS;
+use crate::pipeline::wal_stream::{Disorder, Flow, Pace, Start, Ticket};
 use crate::postgres;
 use crate::postgres::replication::{WalEvent, WalStream};
 
@@ -24,9 +27,58 @@ pub(super) struct Streaming {
     pub(super) first: Lsn,
     /// Whether everything before that is durable, or recorded as missing.
     pub(super) continues: bool,
+    /// The last bytes received.
+    recent: Recent,
+    /// What is stored of the unfinished piece.
+    pub(super) tail: Tail,
 }
 
 impl Streaming {
+    /// `partial_retain` is the short lock of partials.
+    pub(super) fn new(start: Start, flow: Flow, partial_retain: Duration) -> Self {
+        let Start { timeline, at: first, continues } = start;
+        Self { timeline, flow, first, continues, recent: Recent::default(), tail: Tail::new(partial_retain) }
+    }
+
+    /// From where to ask for more: from before the end of what was received, in the segment that the server has in any case, so
+    /// that a server that is not the same any more is found out.
+    pub(super) fn ask_from(&self, segment_bytes: u64) -> Lsn {
+        let received = self.flow.received();
+        let overlap = (self.recent.bytes() as u64).min(received.since(received.floor(segment_bytes)));
+        Lsn::new(received.get() - overlap)
+    }
+
+    /// Takes in WAL, of which the beginning may be known.
+    fn receive(&mut self, start: Lsn, bytes: &[u8]) -> Result<()> {
+        let received = self.flow.received();
+        let new = match received.since(start) {
+            0 => bytes,
+            known => {
+                let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
+                let (again, new) = bytes.split_at(known);
+                if !self.recent.agrees(received.since(start), again) {
+                    let what = format!(
+                        "the server sends other WAL between {start} and {received} of timeline {} than it sent before: it was set back to an earlier state",
+                        self.timeline
+                    );
+                    return Err(Error::Diverged { what });
+                }
+                new
+            }
+        };
+        if !new.is_empty() {
+            self.flow.receive(start.max(received), new)?;
+            self.recent.add(new);
+        }
+        Ok(())
+    }
+
+    /// The store has acknowledged something.
+    pub(super) fn acknowledge(&mut self, (ticket, sent): (Ticket, Sent)) {
+        self.flow.acknowledge(&ticket);
+        self.tail.stored(sent);
+    }
+
     /// What may be reported (invariant I8): nothing, until something is durable.
     pub(super) fn reported(&self) -> Lsn {
         let durable = self.flow.durable();
@@ -56,6 +108,10 @@ pub(super) enum End {
     TimelineEnded,
     /// The server ended the stream in good order.
     ServerStopped,
+    /// A stream that was to go so far only has gone so far, or has no more to give.
+    Enough,
+    /// There was nothing to stream.
+    Waiting(String),
     /// The connection is gone, or the server cannot go on.
     Lost(postgres::Error),
 }
@@ -67,6 +123,9 @@ pub(super) struct Session<'a> {
     pub(super) streaming: &'a mut Streaming,
     pub(super) pace: PaceWatch,
     pub(super) status_interval: Duration,
+    /// No more than up to here is wanted of this connection.
+    pub(super) enough: Option<Lsn>,
+    pub(super) segment_bytes: u64,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -94,12 +153,15 @@ impl Session<'_> {
         let mut state = State::Reading;
         self.streaming.flow.set_pace(self.pace.now());
         loop {
-            let flow = &mut self.streaming.flow;
+            let Streaming { flow, tail, .. } = &mut *self.streaming;
             while let Some((cut, ticket)) = flow.take() {
                 self.sender.send(cut, ticket);
             }
             if matches!(state, State::Stopping | State::Ending) && flow.is_settled() {
                 break;
+            }
+            if self.enough.is_some_and(|enough| flow.received() >= enough) {
+                return Ok(End::Enough);
             }
             let reads = matches!(state, State::Reading | State::Draining { .. });
             let wants_input = flow.wants_input() && reads;
@@ -110,7 +172,7 @@ impl Session<'_> {
                     state = State::Draining { last: Instant::now() + DRAIN_MAX };
                 }
                 Some(done) = self.sender.acknowledged(), if !self.sender.is_idle() => {
-                    flow.acknowledge(&done?);
+                    self.streaming.acknowledge(done?);
                     reports.durable(self.streaming.reported());
                     if reads && self.how.until.is_some_and(|until| self.streaming.reported() >= until) {
                         self.streaming.flow.set_pace(Pace::Synchronous);
@@ -120,10 +182,14 @@ impl Session<'_> {
                 failed = reports.failed(), if state != State::Ending => {
                     return Ok(failed.map_or(End::ServerStopped, End::Lost));
                 }
-                _ = ticks.tick(), if state == State::Reading => flow.tick(),
+                _ = ticks.tick(), if state == State::Reading => {
+                    flow.tick();
+                    tail.look_after(self.sender.place());
+                }
+                () = tail.looked_after() => {}
                 pace = self.pace.changed(), if state == State::Reading => flow.set_pace(pace),
                 event = reader.next(), if wants_input => match event {
-                    Ok(WalEvent::Data { start, bytes, .. }) => flow.receive(start, &bytes)?,
+                    Ok(WalEvent::Data { start, bytes, .. }) => self.streaming.receive(start, &bytes)?,
                     Ok(WalEvent::Keepalive { reply_requested, .. }) => {
                         if reply_requested {
                             reports.asked();
@@ -137,6 +203,7 @@ impl Session<'_> {
                     Err(error) => return Ok(End::Lost(error)),
                 },
                 () = pause(state), if wants_input => state = State::Stopping,
+                () = silence(self.enough), if wants_input => return Ok(End::Enough),
             }
         }
         reports.durable(self.streaming.reported());
@@ -144,10 +211,16 @@ impl Session<'_> {
         Ok(if state == State::Ending { End::TimelineEnded } else { End::Stopped })
     }
 
-    fn end_timeline(&mut self, at: Lsn) -> Result<(), Disorder> {
-        let expected = self.streaming.flow.received();
-        if expected != at {
-            return Err(Disorder { expected, got: at });
+    /// PostgreSQL may have sent the beginning of a record that was never finished before its timeline ended in front of it (a standby
+    /// that is promoted, see `XLogSendPhysical`). More than a segment is no such beginning.
+    fn end_timeline(&mut self, at: Lsn) -> Result<()> {
+        let (timeline, expected) = (self.streaming.timeline, self.streaming.flow.received());
+        if expected < at {
+            return Err(Disorder { expected, got: at }.into());
+        }
+        if expected.since(at) > self.segment_bytes {
+            let what = format!("the server ends timeline {timeline} at {at}, and it was streamed up to {expected}");
+            return Err(Error::Diverged { what });
         }
         self.streaming.flow.end_timeline();
         Ok(())
@@ -167,6 +240,14 @@ async fn pause(state: State) {
     }
 }
 
+/// A server that helps out and sends nothing for a while has no more to give.
+async fn silence(enough: Option<Lsn>) {
+    match enough {
+        Some(_) => tokio::time::sleep(Duration::from_secs(WAL_BORROW_PAUSE_SECONDS)).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +257,7 @@ mod tests {
         let (timeline, piece, first) = (Timeline::new(1).unwrap(), 64, Lsn::new(128));
         let begin = |start: Start| {
             let flow = Flow::new(start.timeline, piece, start.at, 1, Pace::Interval);
-            Streaming { timeline, flow, first: start.at, continues: start.continues }
+            Streaming::new(start, flow, Duration::from_hours(1))
         };
         let mut streaming = begin(Start { timeline, at: first, continues: false });
         streaming.flow.receive(first, &[7; 100]).unwrap();

@@ -53,7 +53,7 @@ pub struct Skip {
 /// - That timeline has ended and all of it is stored: at the start of the segment in which the next one begins, which
 ///   the server copied to the new timeline.
 /// - What came before that timeline is not all there, because someone else stored of it while nobody streamed (the
-///   archiver of a new primary): at the first hole of the timelines before.
+///   archiver of a new primary): at the first hole of all the timelines before of which there is something.
 pub fn plan_start(
     path: &[Leg],
     stored: &[Stored],
@@ -61,22 +61,36 @@ pub fn plan_start(
     flushed: Lsn,
     segment_bytes: u64,
 ) -> Option<Start> {
-    let mut held = path.iter().enumerate().rev().filter_map(|(index, leg)| Some((index, first_range(leg, stored)?)));
-    let Some((index, (first, end))) = held.next() else {
+    let mut held = path.iter().enumerate().filter(|(_, leg)| first_range(leg, stored).is_some());
+    let Some((oldest, oldest_leg)) = held.next() else {
         let from = slot.unwrap_or(flushed);
         let leg = path.iter().find(|leg| leg.until.is_none_or(|until| from < until))?;
         return Some(Start { timeline: leg.timeline, at: from.floor(segment_bytes), continues: false });
     };
-    let before = held.next();
-    if let Some(start) = before.and_then(|(from, (_, end))| unfinished(&path[from..index], end, segment_bytes)) {
-        return Some(start);
+    let newest = held.next_back().map_or(oldest, |(index, _)| index);
+    let (first, _) = first_range(oldest_leg, stored)?;
+    // Where a leg begins for us: a killed process may have stored its second piece and not its first.
+    let begin = |index: usize| match index {
+        _ if index > oldest => path[index - 1].until.map(|until| until.floor(segment_bytes)),
+        _ if oldest == newest => slot.map(|slot| slot.floor(segment_bytes)).filter(|slot| *slot < first),
+        _ => None,
+    };
+    let hole = |index: usize| {
+        let (leg, begin) = (&path[index], begin(index).unwrap_or(first));
+        let ranges = stored.iter().find(|stored| stored.timeline == leg.timeline).map(|stored| &stored.ranges[..]);
+        let holding = ranges.unwrap_or_default().iter().find(|(from, to)| *from <= begin && begin <= *to);
+        (leg, holding.map_or(begin, |(_, to)| *to))
+    };
+    for index in oldest..newest {
+        let (leg, at) = hole(index);
+        // The segment in which a leg ends is no part of the hole: the next one has all of it.
+        if at < leg.until?.floor(segment_bytes) {
+            return Some(Start { timeline: leg.timeline, at, continues: true });
+        }
     }
-    let leg = &path[index];
-    // Where it begins for us: a killed process may have stored its second piece and not its first.
-    let begin = before.map_or(slot, |_| path[index - 1].until).map(|begin| begin.floor(segment_bytes));
-    let at = begin.filter(|begin| *begin < first).unwrap_or(end);
+    let (leg, at) = hole(newest);
     match leg.until {
-        Some(until) if at >= until => next_leg(path, index, until, segment_bytes),
+        Some(until) if at >= until => next_leg(path, newest, until, segment_bytes),
         _ => Some(Start { timeline: leg.timeline, at, continues: true }),
     }
 }
@@ -85,20 +99,6 @@ pub fn plan_start(
 fn first_range(leg: &Leg, stored: &[Stored]) -> Option<(Lsn, Lsn)> {
     let stored = stored.iter().find(|stored| stored.timeline == leg.timeline)?;
     stored.ranges.first().copied().filter(|(start, _)| leg.until.is_none_or(|until| *start < until))
-}
-
-/// The first hole of legs that have ended, of the first of which everything up to `end` is stored, and nothing of the others.
-/// The segment in which a leg ends is no part of the hole: the next one has all of it.
-fn unfinished(legs: &[Leg], end: Lsn, segment_bytes: u64) -> Option<Start> {
-    let mut at = end;
-    for leg in legs {
-        let until = leg.until?.floor(segment_bytes);
-        if at < until {
-            return Some(Start { timeline: leg.timeline, at, continues: true });
-        }
-        at = until;
-    }
-    None
 }
 
 fn next_leg(path: &[Leg], index: usize, until: Lsn, segment_bytes: u64) -> Option<Start> {

@@ -18,6 +18,23 @@ async fn places(info: &ConnInfo, endpoint: &Endpoint) -> Result<Vec<Endpoint>> {
     Ok(found.map(|address| Endpoint { hostaddr: Some(address.ip()), ..endpoint.clone() }).collect())
 }
 
+impl ConnInfo {
+    /// Every server that the settings name, by one address each and whatever `target_session_attrs` asks for. A name that cannot
+    /// be looked up now stands for itself.
+    pub async fn each_server(&self) -> Vec<Self> {
+        let mut servers: Vec<Self> = Vec::new();
+        for endpoint in self.endpoints() {
+            let found = places(self, endpoint).await.unwrap_or_else(|_| vec![endpoint.clone()]);
+            for place in found {
+                if servers.iter().all(|known| known.endpoints() != [place.clone()]) {
+                    servers.push(self.pinned(place));
+                }
+            }
+        }
+        servers
+    }
+}
+
 /// A kind of session that can be opened. What all kinds share is below: which server, which way, how long.
 pub(in crate::postgres) trait Opening: Sized + Send {
     /// Opens one to the single endpoint of `info`, encrypted with this check or not at all.

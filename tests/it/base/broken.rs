@@ -197,6 +197,32 @@ async fn a_file_system_of_its_own_is_filled_in_place_or_refused_when_it_is_too_s
     }
 }
 
+/// A disk that fills up in the middle, which the look beforehand could not foresee: here it runs out of files.
+#[tokio::test]
+async fn a_disk_that_fills_up_leaves_nothing_and_says_what_is_needed() {
+    const TEST: &str = "a_disk_that_fills_up";
+    let Some(world) = slow_world(TEST).await else { return };
+    world.good_backup().await;
+    let target = world.path("mounted");
+    std::fs::create_dir(&target).unwrap();
+    let to = format!("--dir {}", target.display());
+    {
+        let Some(_mounted) = Mounted::new(&target, "400m,nr_inodes=300") else {
+            crate::support::skip(TEST, "mounting is not allowed here");
+            return;
+        };
+        world.restore(&to).await.ends(1).says(&["no room is left for", "the restore needs", "make room"]);
+        assert!(names(&target).is_empty(), "{:?}", names(&target));
+        let more = ["-o", "remount,nr_inodes=100000"];
+        assert!(std::process::Command::new("mount").args(more).arg(&target).status().unwrap().success());
+        world.restore(&to).await.good();
+        world.recover(&target, "second").await;
+    }
+    let Some(_mounted) = Mounted::new(&target, "20m") else { return };
+    let planned = world.restore(&format!("--plan {to}")).await.ends(3);
+    planned.says(&["restores", "has room for", "the restore needs"]);
+}
+
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {

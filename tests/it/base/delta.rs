@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use stonewal::postgres::server::Stop;
 
-use super::world::{World, value};
+use super::world::{World, names, value};
 
 const SUM: &str = "SELECT count(*) || ' ' || sum(length(body)) FROM ledger";
 
@@ -36,6 +36,12 @@ async fn delta_keeps_what_fits_and_mends_the_rest() {
     std::fs::File::create(data.join("base/stray")).unwrap().write_all(b"x").unwrap();
     std::fs::remove_file(data.join("base/1/PG_VERSION")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", data.join("base/1/link")).unwrap();
+    // The lock file of a server in another container, or of one that crashed: which of them it is cannot be told.
+    std::fs::write(data.join("postmaster.pid"), format!("{}\n{}\n", i32::MAX, data.display())).unwrap();
+    let unseen = world.restore(&format!("--dir {} --delta", data.display())).await.ends(1);
+    unseen.says(&["names a process that cannot be seen from here", "remove postmaster.pid"]);
+    assert!(data.join("global/pg_control").exists() && data.join("base/stray").exists(), "nothing was touched");
+    std::fs::remove_file(data.join("postmaster.pid")).unwrap();
     let before = world.requests();
 
     let done = world.restore(&format!("--dir {} --delta --json", data.display())).await.good().json();
@@ -69,4 +75,56 @@ async fn delta_touches_no_other_cluster() {
     let ended = world.restore(&format!("--dir {} --delta", plain.display())).await.ends(1);
     ended.says(&["it is not a PostgreSQL data directory, so nothing in it may be removed"]);
     assert_eq!(std::fs::read_to_string(plain.join("thesis")).unwrap(), "mine");
+}
+
+/// An empty directory that somebody made is replaced by one like it, whether the restore succeeds or not.
+#[tokio::test]
+async fn b11_an_empty_target_keeps_its_owner_and_mode() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let Some(world) = World::new("b11_an_empty_target").await else { return };
+    world.good_backup().await;
+    let owner = std::fs::metadata(world.source.data_dir()).unwrap();
+    // Only root can give a directory to another group for a test.
+    let group = if rustix::process::geteuid().is_root() { owner.gid() + 1 } else { owner.gid() };
+    let data = world.path("made");
+    std::fs::create_dir(&data).unwrap();
+    let set = |mode: u32| {
+        chown(&data, Some(owner.uid()), Some(group)).unwrap();
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let found = || {
+        let metadata = std::fs::metadata(&data).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+    };
+    set(0o750);
+    bend_chunks(&world);
+    let ended = world.restore(&format!("--dir {}", data.display())).await;
+    assert!(ended.code != 0 && ended.code != 3 && names(&data).is_empty(), "{ended:?}");
+    assert_eq!(found(), (owner.uid(), group, 0o750), "after a failure");
+    bend_chunks(&world);
+    world.restore(&format!("--dir {}", data.display())).await.good();
+    assert_eq!(found(), (owner.uid(), group, 0o750));
+    world.recover(&data, "second").await;
+
+    let data = world.path("open");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.restore(&format!("--dir {}", data.display())).await.good();
+    assert_eq!(std::fs::metadata(&data).unwrap().mode() & 0o7777, 0o700, "PostgreSQL refuses 0755");
+}
+
+/// Changes a byte in everything large that is stored, or changes it back.
+fn bend_chunks(world: &World) {
+    let mut bent = 0;
+    for entry in std::fs::read_dir(world.path("store/buckets/backups/data")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if bytes.len() > 1 << 20 {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            bent += 1;
+        }
+    }
+    assert!(bent > 0);
 }

@@ -251,8 +251,9 @@ impl Stage {
 
     pub(super) fn doctor_options(&self, role: Role, access: Option<Access>) -> doctor::Options {
         let programs = self.source.search();
-        let slot = "stonewal".into();
-        doctor::Options { repository: self.repository(role), access, source: None, programs, slot, probe: true }
+        let (slot, application_name) = ("stonewal".into(), "stonewal".into());
+        let repository = self.repository(role);
+        doctor::Options { repository, access, source: None, programs, slot, application_name, probe: true }
     }
 
     pub(super) async fn connected(&self, role: Role) -> Connected {

@@ -12,7 +12,7 @@ use super::stage::{Stage, flushed, timeline, url, write};
 const SOON: Duration = Duration::from_mins(1);
 
 /// A standby of the stage's server.
-async fn standby(stage: &Stage, name: &str) -> Server {
+pub(super) async fn standby(stage: &Stage, name: &str) -> Server {
     let data = stage.fixture.server.dir().join(name);
     let mut copy = Command::new(stage.server().bin_dir().join("pg_basebackup"));
     stage.server().conninfo("postgres").unwrap().child_env("standby").apply(&mut copy);
@@ -35,7 +35,7 @@ async fn value(server: &Server, sql: &str) -> String {
 }
 
 /// Waits until a standby has everything up to `lsn`.
-async fn caught_up(server: &Server, lsn: Lsn) {
+pub(super) async fn caught_up(server: &Server, lsn: Lsn) {
     let begin = std::time::Instant::now();
     let at =
         || async { value(server, "SELECT pg_last_wal_replay_lsn()::text").await.parse::<Lsn>().unwrap_or_default() };

@@ -8,7 +8,7 @@ use crate::support::proxy::{Proxy, Weather};
 const SOON: Duration = Duration::from_mins(1);
 
 /// Small segments, and no more of them kept than the slot asks for.
-async fn frugal(test: &str) -> Option<Stage> {
+pub(super) async fn frugal(test: &str) -> Option<Stage> {
     Stage::new(test, |options| {
         options.wal_segment_mib = Some(1);
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -22,7 +22,7 @@ async fn frugal(test: &str) -> Option<Stage> {
     .await
 }
 
-async fn remove_wal(stage: &Stage) {
+pub(super) async fn remove_wal(stage: &Stage) {
     for _ in 0..4 {
         stage.write(20_000).await;
         stage.session().await.client().batch_execute("CHECKPOINT").await.unwrap();

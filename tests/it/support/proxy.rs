@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,8 +31,12 @@ pub(crate) enum Weather {
 pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
+    trips: Trips,
     _tasks: JoinSet<()>,
 }
+
+/// Requests with their answers: from the first byte of the one to the last byte of the other.
+type Trips = Arc<Mutex<Vec<(Instant, Instant)>>>;
 
 impl Proxy {
     /// Listens on a free port and passes on to `upstream`.
@@ -39,15 +44,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (sender, receiver) = watch::channel(weather);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, trips) = (JoinSet::new(), Trips::default());
+        let noted = trips.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let weather = receiver.clone();
-                connections.spawn(async move { drop(pass(client, upstream, weather).await) });
+                let (weather, noted) = (receiver.clone(), noted.clone());
+                connections.spawn(async move { drop(pass(client, upstream, weather, &noted).await) });
             }
         });
-        Self { address, weather: sender, _tasks: tasks }
+        Self { address, weather: sender, trips, _tasks: tasks }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -58,22 +64,63 @@ impl Proxy {
         self.address.port()
     }
 
+    /// The longest chain of requests so far of which each waited for the answer to the one before: what a long line costs.
+    /// Begins to count anew.
+    pub(crate) fn turns(&self) -> usize {
+        let mut trips = std::mem::take(&mut *self.trips.lock().expect("trips"));
+        trips.sort_by_key(|(_, end)| *end);
+        let (mut turns, mut last) = (0, None);
+        for (begin, end) in trips {
+            if last.is_none_or(|last| begin >= last) {
+                (turns, last) = (turns + 1, Some(end));
+            }
+        }
+        turns
+    }
+
     pub(crate) fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
 }
 
-async fn pass(mut client: TcpStream, upstream: SocketAddr, weather: watch::Receiver<Weather>) -> io::Result<()> {
+async fn pass(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    weather: watch::Receiver<Weather>,
+    trips: &Trips,
+) -> io::Result<()> {
     if *weather.borrow() == Weather::Refuse {
         return Ok(());
     }
     let mut server = TcpStream::connect(upstream).await?;
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();
+    let trip = Mutex::new(Trip::default());
+    let passed = |up: bool| trip.lock().expect("trip").passed(up, &mut trips.lock().expect("trips"));
     // Either direction's end is the end: half-open connections are not what S3 clients use.
     tokio::select! {
-        result = pump(&mut client_read, &mut server_write, weather.clone(), true) => result,
-        result = pump(&mut server_read, &mut client_write, weather, false) => result,
+        result = pump(&mut client_read, &mut server_write, weather.clone(), true, &passed) => result,
+        result = pump(&mut server_read, &mut client_write, weather, false, &passed) => result,
+    }
+}
+
+/// Where a connection is between request and answer.
+#[derive(Default)]
+struct Trip {
+    number: usize,
+    asking: bool,
+}
+
+impl Trip {
+    fn passed(&mut self, up: bool, trips: &mut Vec<(Instant, Instant)>) {
+        let now = Instant::now();
+        if up && !self.asking {
+            self.number = trips.len();
+            trips.push((now, now));
+        } else if let Some(trip) = trips.get_mut(self.number) {
+            trip.1 = now;
+        }
+        self.asking = up;
     }
 }
 
@@ -82,6 +129,7 @@ async fn pump(
     to: &mut tokio::net::tcp::WriteHalf<'_>,
     mut weather: watch::Receiver<Weather>,
     up: bool,
+    noted: &impl Fn(bool),
 ) -> io::Result<()> {
     let mut piece = vec![0; 16 << 10];
     let mut passed = 0;
@@ -94,6 +142,9 @@ async fn pump(
         let Ok(now) = weather.wait_for(|weather| *weather != Weather::Blackhole).await.map(|now| *now) else {
             return Ok(());
         };
+        if up {
+            noted(true);
+        }
         let limit = match now {
             Weather::Refuse => return Ok(()),
             Weather::Slow(pause) => {
@@ -106,6 +157,9 @@ async fn pump(
         };
         let allowed = usize::try_from(limit.saturating_sub(passed)).unwrap_or(usize::MAX).min(length);
         to.write_all(&piece[..allowed]).await?;
+        if !up {
+            noted(false);
+        }
         passed += allowed as u64;
         if passed >= limit {
             return Ok(());

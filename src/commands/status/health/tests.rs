@@ -37,6 +37,7 @@ impl Case {
             lag,
             headroom: lag::headroom(&self.server, "stonewal", None),
             tampering: self.tampering,
+            tampering_is_cut: self.tampering > 1000,
             locked: self.locked,
         };
         assess(&evidence, &LIMITS)
@@ -129,6 +130,7 @@ fn servers_that_are_wrong_or_silent() {
         lag: None,
         headroom: None,
         tampering: 0,
+        tampering_is_cut: false,
         locked: true,
     };
     let reasons = assess(&evidence, &LIMITS);
@@ -252,6 +254,8 @@ fn locks() {
 #[test]
 fn tampering_is_told_and_the_worst_comes_first() {
     check(|case| case.tampering = 1, &[(Yellow, "tampering")]);
+    let cut = check(|case| case.tampering = 1001, &[(Yellow, "tampering")]);
+    assert_eq!(cut[0].text, "at least 1001 findings in the bucket cannot be an accident");
     let all = |case: &mut Case| {
         case.tampering = 3;
         case.bucket.bases.clear();

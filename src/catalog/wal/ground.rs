@@ -1,0 +1,100 @@
+//! What WAL needs besides the keys stays locked for as long as the WAL (invariant I11): the cluster record and histories.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::catalog::listing::{Oldest, read_small};
+use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
+use crate::format::names::WalName;
+use crate::format::{ClusterName, Timeline, WalFileName};
+use crate::keys::tag;
+use crate::store::{Append, Entry, Lock, ObjectKey, Put, Read};
+
+/// One object that WAL needs.
+#[derive(Clone, Copy)]
+enum Stone {
+    Record,
+    History(Timeline),
+}
+
+/// Sees to it that the cluster record and the histories of `timelines` stay locked at least until `lock` ends. One whose locks are
+/// all shorter is copied under a fresh name with a lock twice as long, as the ground of backups is. A record that is gone
+/// altogether is returned; a timeline may have no history.
+pub async fn outlive_wal<S: Read + Append>(
+    store: &S,
+    repository: &Repository,
+    cluster: &ClusterName,
+    timelines: &BTreeSet<Timeline>,
+    lock: Lock,
+) -> Result<Vec<Finding>> {
+    let mut gone = Vec::new();
+    if !renew(store, repository, cluster, Stone::Record, lock).await? {
+        let key = repository.names().cluster_record(cluster);
+        gone.push(Finding::new(FindingKind::Missing, key, None, "the cluster record is gone"));
+    }
+    for timeline in timelines {
+        renew(store, repository, cluster, Stone::History(*timeline), lock).await?;
+    }
+    Ok(gone)
+}
+
+/// Copies the oldest genuine one, unless one is locked until `lock` ends. False if there is none.
+async fn renew<S: Read + Append>(
+    store: &S,
+    repository: &Repository,
+    cluster: &ClusterName,
+    needed: Stone,
+    lock: Lock,
+) -> Result<bool> {
+    let names = repository.names();
+    let history = |timeline, tag| WalName::File { timeline, name: WalFileName::History(timeline), tag };
+    let prefix = match needed {
+        Stone::Record => names.cluster_record(cluster),
+        Stone::History(timeline) => names.wal(cluster, &history(timeline, None)),
+    };
+    let (mut found, mut oldest) = (None, Oldest::new(store, prefix));
+    while let Some((entries, _)) = oldest.next().await? {
+        // The newest copy is the one that is locked longest, and spares us the others.
+        for entry in entries.iter().rev() {
+            let Some(body) = repository.stone(cluster, needed, entry).await? else { continue };
+            let held = store.head(&entry.key, &entry.version).await?.lock;
+            if held.is_some_and(|held| held.outlasts(lock)) {
+                return Ok(true);
+            }
+            found = Some(body);
+        }
+    }
+    let Some(body) = found else { return Ok(false) };
+    let key = match needed {
+        Stone::Record => names.cluster_record_alternate(cluster, tag()?),
+        Stone::History(timeline) => names.wal(cluster, &history(timeline, Some(tag()?))),
+    };
+    let now = store.clock().now();
+    let longer = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
+    store.put(Put { key: ObjectKey::new(key), body, lock: Some(Lock { retain_until: longer, ..lock }) }).await?;
+    Ok(true)
+}
+
+impl Repository {
+    /// The bytes of a listed version, if it is genuine.
+    async fn stone(&self, cluster: &ClusterName, needed: Stone, entry: &Entry) -> Result<Option<Bytes>> {
+        let genuine = match needed {
+            Stone::Record => {
+                let name = self.names().cluster_record(cluster);
+                let key = entry.key.as_str();
+                if key != name && !key.starts_with(&format!("{name}-")) {
+                    return Ok(None);
+                }
+                let Some(bytes) = read_small(&*self.store, entry).await? else { return Ok(None) };
+                self.decode_record(cluster, &bytes).await.map(|_| bytes)
+            }
+            Stone::History(_) => self.wal_version(cluster, entry).await.map(|found| found.object),
+        };
+        match genuine {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The newest WAL keeps its lock, and so does what it stands on (invariant I11).
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use stonewal::store::Read as _;
+use stonewal::store::roles::Role;
+
+use super::stage::{Stage, timeline};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// After a graceful end the last partials may be the only copy of the newest WAL for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_the_last_tail_gets_the_full_lock_at_the_end() {
+    let Some(stage) = Stage::new("the last tail", |_| {}).await else { return };
+    let streamer = stage.stream("");
+    for _ in 0..4 {
+        stage.flushed(stage.write(50).await, SOON).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+    }
+    streamer.stop().await;
+    let (store, repository) = (stage.s3(Role::Admin).await, stage.repository().await);
+    let coverage = stage.coverage(timeline(1)).await;
+    let tail = coverage.tail().expect("an unfinished piece");
+    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
+    let chain = repository.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
+    assert!(chain.len() > 1 && chain.last().unwrap().range.end == tail.end, "{chain:?}");
+    for link in &chain {
+        let lock = store.head(&link.entry.key, &link.entry.version).await.unwrap().lock.unwrap();
+        let left = store.clock().now().duration_until(lock.retain_until);
+        assert!(left > SignedDuration::from_hours(34 * 24), "{}: {left:#}", link.entry.key);
+    }
+}
+
+/// With a short lock of partials, an idle server's tail is looked after while the streamer runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_an_idle_tail_and_the_ground_are_looked_after() {
+    let Some(stage) = Stage::new("an idle tail", |_| {}).await else { return };
+    let streamer = stage.stream_with("", |command| {
+        command.env("STONEWAL_WAL_PARTIAL_RETAIN", "1m").env("STONEWAL_LOCK_RETAIN", "1m");
+        command.env("STONEWAL_LOG", "warn");
+    });
+    stage.flushed(stage.write(50).await, SOON).await;
+    let store = stage.s3(Role::Admin).await;
+    // Locks of a minute are looked after every 15 s: half a minute later what is needed is locked for longer than it was.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let tail = stage.coverage(timeline(1)).await.tail().unwrap();
+    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
+    let chain = stage.repository().await.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
+    let head = store.head(&chain[0].entry.key, &chain[0].entry.version).await.unwrap();
+    let locked = head.last_modified.duration_until(head.lock.unwrap().retain_until);
+    assert!(locked > SignedDuration::from_secs(63), "{locked:#}");
+    let page = store
+        .list_page(&stonewal::store::ListQuery { prefix: "prod/main/cluster".into(), by_folder: false }, None)
+        .await
+        .unwrap();
+    let mut longest = SignedDuration::ZERO;
+    for entry in &page.entries {
+        let lock = store.head(&entry.key, &entry.version).await.unwrap().lock.unwrap();
+        longest = longest.max(store.clock().now().duration_until(lock.retain_until));
+    }
+    assert!(longest > SignedDuration::from_secs(63), "the cluster record outlives what is written now: {longest:#}");
+    streamer.stop().await;
+}
