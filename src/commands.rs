@@ -14,6 +14,7 @@ pub mod parts;
 mod repository;
 pub mod restore_base;
 pub mod restore_dump;
+pub mod retention;
 pub mod serve;
 pub mod show;
 pub mod status;

@@ -72,6 +72,14 @@ pub struct Options {
     pub progress: Progress,
 }
 
+/// What listings show of one backup: whether all that its manifest pins is there, in these versions and lengths, and what
+/// lies over it. Reads no object and no lock.
+pub async fn presence(repository: &Repository, backup: &Backup) -> Result<Findings, Error> {
+    let mut findings = Findings::default();
+    listed::presence(repository, backup, &mut findings).await?;
+    Ok(findings)
+}
+
 /// Verifies one backup. What is wrong with it is in the result; an error means that the store did not let us look.
 pub async fn verify(repository: &Repository, backup: &Backup, options: &Options) -> Result<Findings, Error> {
     let mut findings = Findings::default();

@@ -9,6 +9,7 @@ mod backup;
 mod look;
 mod proof;
 mod restore;
+mod retention;
 mod serve;
 mod setup;
 mod stream;
@@ -18,6 +19,7 @@ pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
+pub(super) use retention::{Retention, RetentionPlan};
 pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 pub(super) use stream::WalStream;
@@ -122,6 +124,8 @@ pub(super) enum Command {
     Show(Show),
     Verify(Verify),
     Status(Status),
+    #[command(subcommand)]
+    Retention(Retention),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

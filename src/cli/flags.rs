@@ -73,7 +73,12 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
         }
-        Command::Wal(_) | Command::Store(_) | Command::List(_) | Command::Show(_) | Command::Verify(_) => {}
+        Command::Wal(_)
+        | Command::Retention(_)
+        | Command::Store(_)
+        | Command::List(_)
+        | Command::Show(_)
+        | Command::Verify(_) => {}
     }
     flags
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod jobs;
 mod list;
 mod proof;
+mod retention;
 mod setup;
 mod show;
 mod status;

@@ -4,6 +4,7 @@ mod access;
 mod database;
 mod recovery;
 mod repository;
+mod retention;
 mod stream;
 mod verify;
 
@@ -20,6 +21,7 @@ pub(super) use database::{
 };
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
+pub(super) use retention::{moment, policy};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{expected, guard, restored_database};
 

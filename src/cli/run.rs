@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Keys, Restore, Store, Verify, VerifyWhat, Wal};
+use super::args::{Backup, Cli, Command, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -24,6 +24,7 @@ mod bases;
 mod databases;
 mod looks;
 mod proof;
+mod retention;
 mod servers;
 mod setup;
 mod stream;
@@ -153,6 +154,7 @@ impl Run<'_> {
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

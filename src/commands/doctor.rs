@@ -1,5 +1,7 @@
 //! `stonewal doctor`: is the ground good? Everything is tried for real, on small objects made for the purpose.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -32,6 +34,8 @@ pub struct Options {
     pub programs: Search,
     /// The slot that WAL is streamed from.
     pub slot: String,
+    /// For how long at least the retention policy keeps backups.
+    pub kept: Duration,
     /// By this name `synchronous_standby_names` knows the streamer.
     pub application_name: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
@@ -101,7 +105,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let connected = Connected::to(&options.repository).await?;
     let immutability = options.repository.immutability;
-    if !ground::check(&connected, immutability, &mut outcome).await {
+    if !ground::check(&connected, immutability, options.kept, &mut outcome).await {
         return Ok(outcome);
     }
     if let Some(access) = options.access {

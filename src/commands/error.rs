@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{catalog, format, keys, pipeline, postgres, store, verify};
+use crate::{catalog, format, keys, pipeline, postgres, retention, store, verify};
 
 /// Result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -160,6 +160,9 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// A retention policy that must not be followed.
+    #[error(transparent)]
+    Retention(#[from] retention::Error),
     /// An option contradicts another or the repository.
     #[error("{0}")]
     Usage(String),
@@ -201,6 +204,7 @@ impl Error {
             Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
+            Self::Retention(refusal) => refusal.hint(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;
@@ -220,6 +224,7 @@ impl Error {
             Self::Interrupted => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)
+            | Self::Retention(_)
             | Self::NotConfirmed { .. }
             | Self::Production { .. }
             | Self::NotReady { .. }

@@ -77,6 +77,11 @@ impl Connected {
         self.lock_for(self.retain())
     }
 
+    /// Whether what is stored is locked.
+    pub fn immutability(&self) -> Immutability {
+        self.immutability
+    }
+
     /// How long objects are locked; zero where nothing is.
     pub fn retain(&self) -> Duration {
         match self.immutability {

@@ -111,7 +111,7 @@ impl<'a> Grounds<'a> {
             arrived_at: fact.arrived_at,
             verified: fact.verified.clone(),
             bytes: fact.bytes,
-            own_end_only: fact.kind == Kind::Base && !replays && matches!(verdict, Verdict::Keep { .. }),
+            own_end_only: fact.kind == Kind::Base && !replays && !fact.held && matches!(verdict, Verdict::Keep { .. }),
             verdict,
             also: grounds.collect(),
         }

@@ -47,6 +47,8 @@ struct Line<'a> {
     legs: Vec<Leg>,
     /// By where they end.
     bases: Vec<Stand<'a>>,
+    /// Whether it is the newest: where the cluster lives, and may begin to write again after any silence.
+    lives: bool,
     /// Until when moments at its end lie in the window; `None` if none does now.
     needed_until: Option<Timestamp>,
 }
@@ -78,8 +80,9 @@ impl<'a> Lines<'a> {
             let newest = newest(facts, &stands, timeline);
             let in_window = newest.is_some_and(|newest| newest > before(now, policy.window));
             let ends = |newest| after(newest, policy.window).min(policy.open_until(now));
-            let end = if Some(timeline) == latest { Some(policy.open_until(now)) } else { newest.map(ends) };
-            Line { timeline, legs, bases, needed_until: end.filter(|_| in_window) }
+            let lives = Some(timeline) == latest;
+            let end = if lives { Some(policy.open_until(now)) } else { newest.map(ends) };
+            Line { timeline, legs, bases, lives, needed_until: end.filter(|_| in_window) }
         };
         Self { all: known.into_iter().map(line).collect(), policy, now, segment: wal.segment }
     }
@@ -103,7 +106,7 @@ impl<'a> Lines<'a> {
     /// Until when the window needs a base on a line: until one that ended later can do everything for it.
     fn base_needed(&self, line: &Line<'a>, number: usize) -> Option<Ground> {
         let (window, stand) = (self.policy.window, &line.bases[number]);
-        let end_of_line = line.needed_until?;
+        let end_of_line = line.needed_until.or(line.lives.then(|| self.policy.open_until(self.now)))?;
         let later = line.bases[number + 1..].iter().filter(|later| later.counts());
         let next = later.min_by_key(|later| later.ended_at());
         let taken_over = next.map(|next| match next.ended_at() {

@@ -157,8 +157,12 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
     policy.check()?;
     let bases: Vec<&BackupFact> = facts.backups.iter().filter(|fact| !is_future(fact, now)).collect();
     let lines = Lines::of(facts, &bases, policy, now);
-    let backups = decide(facts, policy, now, &lines)?;
-    let newest = newest_base(&backups, now);
+    let mut backups = decide(facts, policy, now, &lines)?;
+    let newest = newest_base(&backups, now).cloned();
+    let newest = newest.as_ref();
+    for decision in backups.iter_mut().filter(|decision| newest == Some(&decision.backup)) {
+        decision.own_end_only = false;
+    }
     let needed = lines.needs(newest).settle();
     let unfinished = unfinished(facts, policy, now);
     // Without the size of segments nothing tells which names are WAL; without a base that can be read, what a base that

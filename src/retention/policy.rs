@@ -65,6 +65,14 @@ impl Policy {
         after(now, self.window.saturating_add(self.margin).min(self.max))
     }
 
+    /// How long it keeps a backup at least, and a backup of a longer period at most: what deletes by age alone must not be
+    /// sooner.
+    pub fn keeps_at_least(&self) -> std::time::Duration {
+        let periods = self.periods().map(|(period, count)| period.longest(count));
+        let longest = periods.into_iter().fold(self.window, SignedDuration::max);
+        longest.try_into().unwrap_or_default()
+    }
+
     /// How many newest backups of a kind never expire.
     pub fn keep_last(&self, kind: Kind) -> u32 {
         match kind {

@@ -1,1 +1,5 @@
 mod items;
+mod property;
+mod rules;
+mod timelines;
+mod world;

@@ -26,6 +26,16 @@ impl Pinned {
 }
 
 pub(super) async fn check(repository: &Repository, backup: &Backup, findings: &mut Findings) -> Result<(), Error> {
+    let objects = presence(repository, backup, findings).await?;
+    check_locks(repository, backup.clear().lock, objects, findings).await
+}
+
+/// Looks for every pinned object in listings alone; gives back those that are there, by key and version.
+pub(super) async fn presence(
+    repository: &Repository,
+    backup: &Backup,
+    findings: &mut Findings,
+) -> Result<Vec<(String, String)>, Error> {
     let mut pinned = pinned_objects(repository, backup);
     let manifests = repository.names().manifests(&backup.clear().cluster, &backup.clear().backup);
     for prefix in prefixes(repository, backup) {
@@ -50,8 +60,7 @@ pub(super) async fn check(repository: &Repository, backup: &Backup, findings: &m
         report(key, object, findings);
     }
     let seen = pinned.iter().filter(|(_, object)| object.seen);
-    let objects: Vec<_> = seen.map(|(key, object)| (key.clone(), object.version.clone())).collect();
-    check_locks(repository, backup.clear().lock, objects, findings).await
+    Ok(seen.map(|(key, object)| (key.clone(), object.version.clone())).collect())
 }
 
 /// Every object that a restore of the backup reads.

@@ -6,6 +6,7 @@ mod delta;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod retention;
 mod roundtrip;
 mod sources;
 mod stops;

@@ -30,6 +30,7 @@ impl Run<'_> {
             source: named.then(|| resolve::connection(self.settings)).transpose()?,
             programs: resolve::search(self.settings),
             slot: self.settings.stream.slot.clone(),
+            kept: resolve::policy(self.settings)?.keeps_at_least(),
             application_name: self.settings.stream.application_name.clone(),
             probe: !args.no_probe,
         };

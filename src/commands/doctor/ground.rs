@@ -1,5 +1,7 @@
 //! The bucket: reachable, versioned, lockable, and of one mind with us about the time.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
 use super::{Outcome, Status};
@@ -7,7 +9,12 @@ use crate::commands::{Connected, Error, Immutability};
 use crate::store::Read as _;
 
 /// False if nothing further can be asked.
-pub(super) async fn check(connected: &Connected, immutability: Immutability, outcome: &mut Outcome) -> bool {
+pub(super) async fn check(
+    connected: &Connected,
+    immutability: Immutability,
+    kept: Duration,
+    outcome: &mut Outcome,
+) -> bool {
     let store = &connected.store;
     let state = match store.bucket_state().await {
         Ok(state) => state,
@@ -42,7 +49,7 @@ pub(super) async fn check(connected: &Connected, immutability: Immutability, out
         }
         Err(error) => outcome.fail("default retention", &Error::from(error)),
     }
-    super::settings::check(connected, immutability, outcome).await;
+    super::settings::check(connected, immutability, kept, outcome).await;
     let skew = store.clock().skew();
     if skew.abs() < SignedDuration::from_mins(1) {
         outcome.add("clock", Status::Ok, "the store and this host agree to the minute");

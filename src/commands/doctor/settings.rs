@@ -16,9 +16,9 @@ const FROZEN: [&str; 2] = ["DEEP_ARCHIVE", "GLACIER"];
 /// One finding of a pure check.
 type Finding = (Status, String, &'static str);
 
-pub(super) async fn check(connected: &Connected, immutability: Immutability, outcome: &mut Outcome) {
+pub(super) async fn check(connected: &Connected, immutability: Immutability, kept: Duration, outcome: &mut Outcome) {
     match connected.store.lifecycle().await {
-        Ok(rules) => report("lifecycle", lifecycle(&rules, connected.names.prefix(), immutability), outcome),
+        Ok(rules) => report("lifecycle", lifecycle(&rules, connected.names.prefix(), immutability, kept), outcome),
         Err(error) => unreadable("lifecycle", error, outcome),
     }
     match connected.store.bucket_policy().await {
@@ -55,12 +55,12 @@ fn unreadable(name: &'static str, error: store::Error, outcome: &mut Outcome) {
 }
 
 /// Rules that would remove or freeze what a restore needs, and what such rules should do and do not (PAINS A8, B14, E1).
-fn lifecycle(rules: &[LifecycleRule], prefix: &str, immutability: Immutability) -> Vec<Finding> {
+fn lifecycle(rules: &[LifecycleRule], prefix: &str, immutability: Immutability, kept: Duration) -> Vec<Finding> {
     let touches = |rule: &&LifecycleRule| {
         !rule.tagged_only && (rule.prefix.starts_with(prefix) || prefix.starts_with(&rule.prefix))
     };
     let rules: Vec<&LifecycleRule> = rules.iter().filter(touches).collect();
-    let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| harm(rule, immutability)).collect();
+    let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| harm(rule, immutability, kept)).collect();
     // Only a rule for the whole repository tidies all of it.
     let whole: Vec<_> = rules.iter().filter(|rule| prefix.starts_with(&rule.prefix)).collect();
     let tidies = [
@@ -72,12 +72,17 @@ fn lifecycle(rules: &[LifecycleRule], prefix: &str, immutability: Immutability) 
     if findings.is_empty() && untidy.is_empty() {
         findings.push((Status::Ok, "tidies leftovers and touches no backup".into(), ""));
     } else if findings.is_empty() {
-        findings.push((Status::Ok, format!("touches no backup; nothing removes {}", untidy.join(", ")), ""));
+        let detail = format!("touches no backup; nothing removes {}", untidy.join(", "));
+        findings.push((
+            Status::Note,
+            detail,
+            "they are paid for until somebody does: infra/ has rules that touch nothing else",
+        ));
     }
     findings
 }
 
-fn harm(rule: &LifecycleRule, immutability: Immutability) -> Vec<Finding> {
+fn harm(rule: &LifecycleRule, immutability: Immutability, kept: Duration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = if rule.id.is_empty() { "a rule without id" } else { &rule.id };
     let locked = match immutability {
@@ -85,17 +90,19 @@ fn harm(rule: &LifecycleRule, immutability: Immutability) -> Vec<Finding> {
         Immutability::None => None,
     };
     if let Some(expires) = rule.expires {
-        let (when, too_soon) = match expires {
-            Expiry::Days(days) => {
-                (format!("after {days} days"), locked.is_none_or(|locked| DAY.saturating_mul(days) < locked))
-            }
-            Expiry::On(date) => (format!("on {date}"), true),
+        let (when, after) = match expires {
+            Expiry::Days(days) => (format!("after {days} days"), DAY.saturating_mul(days)),
+            Expiry::On(date) => (format!("on {date}"), Duration::ZERO),
         };
-        let (status, detail) = if too_soon {
-            (Status::Fail, format!("rule {name} expires current objects {when}, sooner than their locks end"))
+        let (status, harm) = if locked.is_none_or(|locked| after < locked) {
+            (Status::Fail, "sooner than their locks end".to_owned())
+        } else if after < kept {
+            let days = kept.as_secs() / DAY.as_secs();
+            (Status::Fail, format!("and the retention plan keeps them for {days} days and more"))
         } else {
-            (Status::Warn, format!("rule {name} expires current objects {when}, whether the plan keeps them or not"))
+            (Status::Warn, "whether the plan keeps them or not".to_owned())
         };
+        let detail = format!("rule {name} expires current objects {when}, {harm}");
         findings.push((
             status,
             detail,
@@ -186,7 +193,7 @@ mod tests {
         Immutability::ObjectLock { mode: LockMode::Governance, retain: Duration::from_hours(24 * 30) };
 
     fn worst(rule: LifecycleRule, immutability: Immutability) -> Status {
-        lifecycle(&[rule], "prod/", immutability).into_iter().map(|(status, ..)| status).max().unwrap()
+        lifecycle(&[rule], "prod/", immutability, 60 * DAY).into_iter().map(|(status, ..)| status).max().unwrap()
     }
 
     #[test]
@@ -197,18 +204,19 @@ mod tests {
         let tagged = LifecycleRule { tagged_only: true, ..expires(Expiry::Days(1)) };
         let removes = LifecycleRule { removes_noncurrent_days: Some(1), ..LifecycleRule::default() };
         for (rule, locked, unlocked) in [
-            (LifecycleRule::default(), Status::Ok, Status::Ok),
+            (LifecycleRule::default(), Status::Note, Status::Note),
             (expires(Expiry::Days(29)), Status::Fail, Status::Fail),
-            (expires(Expiry::Days(30)), Status::Warn, Status::Fail),
+            (expires(Expiry::Days(59)), Status::Fail, Status::Fail), // beyond the locks, within the plan
+            (expires(Expiry::Days(60)), Status::Warn, Status::Fail),
             (expires(Expiry::On("2030-01-01T00:00:00Z".parse().unwrap())), Status::Fail, Status::Fail),
             (at("prod/wal/"), Status::Fail, Status::Fail),
             (at("pro"), Status::Fail, Status::Fail),
-            (at("test/"), Status::Ok, Status::Ok),
-            (tagged, Status::Ok, Status::Ok),
+            (at("test/"), Status::Note, Status::Note),
+            (tagged, Status::Note, Status::Note),
             (moves("DEEP_ARCHIVE"), Status::Warn, Status::Warn),
             (moves("GLACIER"), Status::Warn, Status::Warn),
-            (moves("GLACIER_IR"), Status::Ok, Status::Ok),
-            (removes, Status::Ok, Status::Warn),
+            (moves("GLACIER_IR"), Status::Note, Status::Note),
+            (removes, Status::Note, Status::Warn),
         ] {
             assert_eq!(worst(rule.clone(), LOCKED), locked, "{rule:?}");
             assert_eq!(worst(rule.clone(), Immutability::None), unlocked, "{rule:?}");
@@ -217,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_nothing_tidies_is_named() {
-        let detail = |rules: &[LifecycleRule]| lifecycle(rules, "prod/", LOCKED).remove(0).1;
+        let detail = |rules: &[LifecycleRule]| lifecycle(rules, "prod/", LOCKED, 60 * DAY).remove(0).1;
         let all = LifecycleRule {
             removes_noncurrent_days: Some(90),
             removes_markers: true,

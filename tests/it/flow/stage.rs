@@ -253,7 +253,16 @@ impl Stage {
         let programs = self.source.search();
         let (slot, application_name) = ("stonewal".into(), "stonewal".into());
         let repository = self.repository(role);
-        doctor::Options { repository, access, source: None, programs, slot, application_name, probe: true }
+        doctor::Options {
+            repository,
+            access,
+            source: None,
+            programs,
+            slot,
+            application_name,
+            kept: 35 * DAY,
+            probe: true,
+        }
     }
 
     pub(super) async fn connected(&self, role: Role) -> Connected {

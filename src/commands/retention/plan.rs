@@ -1,0 +1,76 @@
+//! `stonewal retention plan`: what stays, until when and why. Changes nothing.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Superseded, gather};
+use crate::catalog::Access;
+use crate::commands::{Connected, Error, RepositoryOptions, Result};
+use crate::format::{BackupId, ClusterName};
+use crate::retention::{self, Plan, Policy};
+use crate::store::Read as _;
+use crate::verify::Findings;
+
+/// What to plan.
+#[derive(Debug)]
+pub struct Options {
+    /// Where.
+    pub repository: RepositoryOptions,
+    /// Keys of any kind: they say whose manifests count.
+    pub access: Access,
+    /// One cluster; `None` = all.
+    pub cluster: Option<ClusterName>,
+    /// The rules.
+    pub policy: Policy,
+    /// As it will be at this moment, if nothing else is stored until then; `None` = now.
+    pub at: Option<Timestamp>,
+}
+
+/// The plan of one cluster.
+#[derive(Debug, Serialize)]
+pub struct ClusterPlan {
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Partials that whole pieces have replaced; they expire.
+    pub superseded: Superseded,
+}
+
+/// All plans.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Bucket and prefix.
+    pub location: String,
+    /// By name of the cluster.
+    pub clusters: Vec<ClusterPlan>,
+    /// What is marked keep and is no backup of these clusters.
+    pub unknown_marks: Vec<BackupId>,
+    /// What does not belong there.
+    pub findings: Findings,
+}
+
+/// Looks at everything and plans.
+pub async fn run(options: Options) -> Result<Outcome> {
+    let connected = Connected::to(&options.repository).await?;
+    let repository = connected.open(options.access).await?;
+    let now = connected.store.clock().now();
+    if let Some(at) = options.at.filter(|at| *at < now) {
+        return Err(Error::Usage(format!("--at {at} is over: a plan is for now or for later")));
+    }
+    let clusters = match options.cluster {
+        Some(cluster) => vec![cluster],
+        None => repository.clusters().await?,
+    };
+    let mut findings = Findings::default();
+    findings.extend(repository.findings().iter().cloned());
+    let mut plans = Vec::new();
+    for cluster in &clusters {
+        let gathered = gather(&connected, &repository, cluster).await?;
+        findings.merge(gathered.findings);
+        let plan = retention::plan(&gathered.facts, &options.policy, options.at.unwrap_or(gathered.begun_at))?;
+        plans.push(ClusterPlan { plan, superseded: gathered.superseded });
+    }
+    let known = |id: &BackupId| plans.iter().any(|of| of.plan.backups.iter().any(|decision| decision.backup == *id));
+    let unknown_marks = options.policy.keep.iter().filter(|id| !known(id)).cloned().collect();
+    Ok(Outcome { location: connected.location, clusters: plans, unknown_marks, findings })
+}

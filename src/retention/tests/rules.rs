@@ -1,0 +1,256 @@
+//! Each rule by itself, and what must not fool it.
+
+use jiff::SignedDuration;
+
+use super::world::*;
+use crate::format::KeyId;
+use crate::format::manifest::Kind;
+use crate::retention::{Error, Item, Policy, Reason, UnfinishedFact, UnreadFact, Verdict, Verified, plan};
+
+#[test]
+fn a_dump_is_kept_for_the_window_and_goes_when_it_is_over() {
+    let dumps: Vec<_> = [0, 9, 10, 11, 19, 20].into_iter().map(dump).collect();
+    let made = planned(&dumps, &policy(), day(20)).unwrap();
+    let until = |on| Some(day(on));
+    let open = Some(day(37));
+    assert_eq!(
+        verdicts(&made),
+        [
+            ("-", None),
+            ("-", None),
+            ("-", None), // its moment lies exactly at the edge
+            ("window", until(21)),
+            ("window", until(29)),
+            ("min-redundancy", open),
+        ]
+    );
+    assert_eq!(made.furthest, open);
+    assert_eq!(*why(&made, 3), Reason::Window(days(10)));
+    assert_eq!(made.backups[5].also.len(), 1, "and it lies in the window");
+}
+
+#[test]
+fn the_newest_are_kept_however_old_they_are() {
+    let dumps: Vec<_> = (0..5).map(dump).collect();
+    let policy = Policy { keep_last_dumps: 3, ..policy() };
+    let made = planned(&dumps, &policy, day(300)).unwrap();
+    let open = Some(day(317));
+    assert_eq!(
+        verdicts(&made),
+        [("-", None), ("-", None), ("keep-last", open), ("keep-last", open), ("keep-last", open)]
+    );
+    let more = Policy { keep_last_dumps: 1, min_redundancy: 2, ..policy };
+    let told = verdicts(&planned(&dumps, &more, day(300)).unwrap());
+    assert_eq!(told[2..], [("-", None), ("min-redundancy", open), ("keep-last", open)]);
+}
+
+#[test]
+fn what_has_no_end_is_never_locked_beyond_the_bound() {
+    let policy = Policy { max: days(12), ..policy() };
+    let made = planned(&[dump(0)], &policy, day(100)).unwrap();
+    assert_eq!((made.open_until, made.furthest), (day(112), Some(day(112))), "not ten and seven days");
+}
+
+#[test]
+fn rules_that_need_more_than_the_bound_are_refused_with_the_key_and_the_days() {
+    for (refused, key, needed_days) in [
+        (Policy { window: days(401), ..policy() }, "retention.window", 401),
+        (Policy { daily: 401, ..policy() }, "retention.daily", 401),
+        (Policy { weekly: 58, ..policy() }, "retention.weekly", 406),
+        (Policy { monthly: 13, ..policy() }, "retention.monthly", 403),
+        (Policy { yearly: 2, ..policy() }, "retention.yearly", 732),
+    ] {
+        let error = planned(&[dump(0)], &refused, day(1)).unwrap_err();
+        assert_eq!(error, Error::BeyondMax { key, needed_days, max_days: 400 });
+        assert!(error.hint().contains(&format!("retention.max = \"{needed_days}d\"")), "{}", error.hint());
+        let raised = Policy { max: days(needed_days), ..refused };
+        assert!(planned(&[dump(0)], &raised, day(1)).is_ok());
+    }
+}
+
+#[test]
+fn the_first_of_a_period_stands_for_it() {
+    // Day 0 is Thursday, 1 January 2026.
+    let dumps: Vec<_> = (0..70).map(dump).collect();
+    let policy = Policy { window: days(1), monthly: 2, weekly: 2, ..policy() };
+    let made = planned(&dumps, &policy, day(69)).unwrap();
+    let kept: Vec<_> =
+        made.backups.iter().filter(|d| !d.verdict.expires()).map(|d| d.verdict.why().to_string()).collect();
+    assert_eq!(
+        kept,
+        [
+            "monthly, first of 2026-02",
+            "monthly, first of 2026-03",
+            "weekly, first of 2026-W10",
+            "weekly, first of 2026-W11",
+            "minimum redundancy of 1 dumps",
+        ]
+    );
+    let february = made.backups.iter().find(|d| d.arrived_at == day(31)).unwrap();
+    assert_eq!(february.verdict.until(), Some("2026-04-01T00:00:00Z".parse().unwrap()));
+    // Both kinds are counted for themselves.
+    let mut both = dumps.clone();
+    both.push(base(40, 1, 5));
+    let made = planned(&both, &policy, day(69)).unwrap();
+    let of_base = made.backups.iter().find(|d| d.kind == Kind::Base).unwrap();
+    assert_eq!(of_base.verdict.why().to_string(), "monthly, first of 2026-02");
+}
+
+#[test]
+fn who_stands_for_a_period_never_changes_once_it_is_there() {
+    let policy = Policy { window: days(1), daily: 5, weekly: 3, monthly: 3, yearly: 1, ..policy() };
+    let mut dumps = Vec::new();
+    let mut promised = std::collections::BTreeMap::new();
+    for on in 0..120 {
+        dumps.push(dump(on));
+        let made = planned(&dumps, &policy, day(on)).unwrap();
+        for decision in &made.backups {
+            let grounds = decision.also.iter().map(|ground| (&ground.why, ground.until));
+            let first = decision.verdict.until().map(|until| (decision.verdict.why(), until));
+            for (why, until) in grounds.chain(first) {
+                if let Reason::First { period, name } = why {
+                    let known = promised.entry((*period, name.clone())).or_insert((decision.backup.clone(), until));
+                    assert_eq!(*known, (decision.backup.clone(), until), "{name}");
+                }
+            }
+        }
+        dumps.retain(|fact| made.backups.iter().any(|d| d.backup == fact.id && !d.verdict.expires()));
+    }
+    assert!(dumps.len() < 20 && promised.len() > 130, "{} {}", dumps.len(), promised.len());
+}
+
+#[test]
+fn marks_and_holds_keep_for_as_long_as_they_last() {
+    let mut backups = vec![dump(0), dump(1), dump(2), dump(50)];
+    backups[0].held = true;
+    let mut policy = policy();
+    policy.keep.insert(backups[1].id.clone());
+    let told = verdicts(&planned(&backups, &policy, day(60)).unwrap());
+    let open = Some(day(77));
+    assert_eq!(told, [("hold", open), ("keep", open), ("-", None), ("min-redundancy", open)]);
+    backups[0].held = false;
+    policy.keep.clear();
+    let told = verdicts(&planned(&backups, &policy, day(60)).unwrap());
+    assert_eq!(told[..2], [("-", None), ("-", None)]);
+}
+
+/// PAINS A17: junk may be newer than everything, and many.
+#[test]
+fn a_thousand_forged_or_damaged_backups_do_not_make_one_good_backup_expire() {
+    let good = [dump(0), dump(1), base(2, 1, 3)];
+    let policy = Policy { keep_last_dumps: 2, keep_last_bases: 1, monthly: 2, ..policy() };
+    let now = day(40);
+    let expected = verdicts(&planned(&good, &policy, now).unwrap());
+    let bad = |number: u32| {
+        let fact = dump_at(day(39), 10_000 + number);
+        match number % 3 {
+            0 => crate::retention::BackupFact { verified: Verified::No("a chunk is missing".into()), ..fact },
+            1 => crate::retention::BackupFact { arrived_at: day(41), ..fact },
+            _ => {
+                crate::retention::BackupFact { kind: Kind::Base, verified: Verified::No("x".into()), ..base(39, 1, 9) }
+            }
+        }
+    };
+    let mut facts = facts(good.to_vec(), Vec::new());
+    facts.backups.extend((0..1000).map(bad));
+    // Manifests that nobody trusts come as folders that cannot be read.
+    let unread = |number| UnreadFact { id: id(day(39), number), why: "not signed by a trusted writer".into() };
+    facts.unread = (0..1000).map(unread).collect();
+    let made = plan(&facts, &policy, now).unwrap();
+    assert_eq!(verdicts(&made)[..3], expected);
+    assert_eq!(expected.iter().filter(|(rule, _)| *rule == "-").count(), 0);
+    let future = made.backups.iter().filter(|d| d.verdict.why().rule() == "future").count();
+    assert_eq!(future, 333, "kept, and counted for nothing");
+    assert!(made.unfinished.iter().all(|folder| matches!(folder.verdict, Verdict::Leave { .. })));
+}
+
+#[test]
+fn an_unverified_newest_backup_takes_nobodys_place() {
+    let broken =
+        crate::retention::BackupFact { verified: Verified::No("stream base: 1 chunk missing".into()), ..dump(30) };
+    let made = planned(&[dump(1), broken.clone()], &policy(), day(35)).unwrap();
+    assert_eq!(verdicts(&made), [("min-redundancy", Some(day(52))), ("window", Some(day(40)))]);
+    let made = planned(&[dump(1), broken.clone()], &policy(), day(41)).unwrap();
+    assert_eq!(verdicts(&made)[1], ("-", None), "once its time is over");
+    // Without a whole one, even a broken one may be all that there is.
+    let made = planned(&[broken], &policy(), day(41)).unwrap();
+    assert_eq!(verdicts(&made), [("?", None)]);
+    assert!(why(&made, 0).to_string().contains("1 chunk missing"));
+}
+
+#[test]
+fn what_arrived_in_the_future_counts_for_nothing() {
+    let soon = dump_at(day(20) + SignedDuration::from_mins(4), 77);
+    let made = planned(&[dump(1), soon.clone()], &policy(), day(20)).unwrap();
+    assert_eq!(verdicts(&made)[0], ("-", None), "clocks of one store differ a little");
+    let later = dump_at(day(20) + SignedDuration::from_mins(6), 77);
+    let made = planned(&[dump(1), later], &policy(), day(20)).unwrap();
+    assert_eq!(verdicts(&made), [("min-redundancy", Some(day(37))), ("future", Some(day(37)))]);
+}
+
+#[test]
+fn a_clock_set_back_removes_nothing() {
+    let dumps: Vec<_> = (0..30).map(dump).collect();
+    let policy = Policy { keep_last_dumps: 2, ..policy() };
+    let before = planned(&dumps, &policy, day(15)).unwrap();
+    let kept = |plan: &crate::retention::Plan, on: usize| !plan.backups[on].verdict.expires();
+    assert!((16..30).all(|on| kept(&before, on)), "all of what arrives later is kept");
+    assert!((6..16).all(|on| kept(&before, on)), "and the window of that moment");
+}
+
+#[test]
+fn a_policy_that_leaves_nothing_of_a_kind_is_refused() {
+    let nothing = Policy { min_redundancy: 0, ..policy() };
+    let all = [dump(0), dump(1), base(99, 1, 3)];
+    let error = planned(&all, &nothing, day(100)).unwrap_err();
+    assert_eq!(error, Error::ExpiresAll { cluster: "main".into(), kind: Kind::Dump, count: 2 });
+    assert!(error.hint().contains("min_redundancy"));
+    // Neither what is broken nor what comes from the future is something left.
+    let broken = crate::retention::BackupFact { verified: Verified::No("x".into()), ..dump(99) };
+    let future = dump(130);
+    assert!(planned(&[dump(0), broken, future], &nothing, day(100)).is_err());
+    assert!(planned(&[dump(0), dump(99)], &nothing, day(100)).is_ok());
+    assert!(planned(&[], &nothing, day(100)).is_ok(), "nothing is there to lose");
+    let made = plan(&facts(vec![base(1, 1, 3)], vec![wal(1, &[(3, 9)], 2, &[])]), &nothing, day(100)).unwrap();
+    assert_eq!(verdicts(&made), [("window", Some(day(117)))], "now is always a moment of the window");
+}
+
+#[test]
+fn leftovers_go_when_nothing_came_for_a_while_and_doubtful_folders_stay() {
+    let mut facts = facts(vec![dump(30)], Vec::new());
+    let folder = |on: i64| UnfinishedFact { id: id(day(1), u32::try_from(on).unwrap()), newest_at: day(on), bytes: 5 };
+    facts.unfinished = vec![folder(20), folder(24), folder(29), folder(33)];
+    facts.unread = vec![UnreadFact { id: id(day(2), 9), why: "the store does not hand it out".into() }];
+    let made = plan(&facts, &policy(), day(31)).unwrap();
+    let told: Vec<_> = made.unfinished.iter().map(|folder| short(&folder.verdict)).collect();
+    let running = |on: i64| ("unfinished", Some(day(on)));
+    assert_eq!(told, [("-", None), ("-", None), running(36), running(40), ("?", None)]);
+    assert!(made.verdict(&Item::Backup(id(day(1), 20))).expires());
+    assert!(!made.verdict(&Item::Backup(id(day(2), 9))).expires());
+    assert!(!made.verdict(&Item::Backup(id(day(3), 1))).expires(), "it came after the plan");
+}
+
+#[test]
+fn keys_share_the_fate_of_their_backups_and_foundations_outlive_all() {
+    let backups = [dump(0), dump(25), dump(30)];
+    let policy = Policy { weekly: 9, ..policy() };
+    let made = planned(&backups, &policy, day(40)).unwrap();
+    let weekly = Some("2026-03-02T00:00:00Z".parse().unwrap());
+    assert_eq!(verdicts(&made)[0], ("weekly", weekly));
+    let of = |item: Item| short(&made.verdict(&item));
+    assert_eq!(of(Item::Wrap(backups[0].keys[0])), ("key", weekly));
+    assert_eq!(of(Item::Wrap(KeyId::new([9; 16]))), ("?", None));
+    for item in [Item::Foundation, Item::ClusterRecord, Item::History(tl(1)), Item::Gap(tl(1))] {
+        assert_eq!(of(item), ("needed", made.furthest));
+    }
+    assert_eq!(made.furthest, made.backups.iter().filter_map(|d| d.verdict.until()).max());
+    for item in [Item::Audit, Item::Evidence, Item::Unknown, Item::OtherCluster("x".parse().unwrap())] {
+        assert_eq!(of(item), ("?", None));
+    }
+    assert_eq!(of(Item::Canary), ("-", None));
+    let bare = Policy { weekly: 0, ..policy };
+    let made = planned(&backups, &bare, day(40)).unwrap();
+    assert!(made.verdict(&Item::Wrap(backups[0].keys[0])).expires());
+    let empty = planned(&[], &bare, day(40)).unwrap();
+    assert_eq!(short(&empty.verdict(&Item::Foundation)), ("?", None), "nothing tells how long it is needed");
+}
