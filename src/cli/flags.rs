@@ -1,7 +1,7 @@
 //! Flags as settings: which flag stands for which key.
 
 use super::args::{
-    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Verify, VerifyWhat, Wal, WalStream,
+    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal, WalStream,
 };
 use crate::config::Flags;
 use crate::config::key::{self, Key};
