@@ -19,6 +19,7 @@ pub mod serve;
 pub mod show;
 pub mod status;
 pub mod verify;
+pub mod verify_restore;
 mod wal;
 pub mod wal_fetch;
 pub mod wal_push;

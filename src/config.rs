@@ -11,6 +11,7 @@ mod error;
 mod file;
 pub mod key;
 mod layers;
+pub mod named;
 mod resolve;
 mod secret_file;
 mod settings;
@@ -21,9 +22,10 @@ pub use error::{Error, Origin, Result};
 pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
-    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RepositoryUrl, RestoreSettings, RetentionSettings, S3Settings, Settings, StatusSettings,
-    StreamSettings, WalMode, WalSettings,
+    ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
+    DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings, Settings,
+    StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
 };
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.

@@ -286,3 +286,8 @@ pub const STATUS_BACKLOG_FILES_MAX: u64 = 16;
 pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
 /// Windows of WAL that may be waiting for an earlier piece that is on its way.
 pub const STATUS_IN_FLIGHT_MAX: usize = 8;
+
+/// Rows of one moment of a hash chain that are held to put them in order.
+pub const CHAIN_TIES_MAX: usize = 10_000;
+/// Breaks of one hash chain told in full; all are counted.
+pub const CHAIN_BREAKS_MAX: usize = 100;

@@ -12,6 +12,8 @@
 //! - [`slot`]: what SQL knows about a replication slot.
 //! - [`control`]: the watched session beside a base backup.
 //! - [`wal_facts`]: what the server says of its WAL, its slots and its archiver.
+//! - [`inspect`]: what a restored database is like.
+//! - [`rows`]: the rows of a table, one after the other.
 //! - [`server`]: a PostgreSQL of one's own, for the demo, the tests and drills.
 
 pub mod child;
@@ -23,10 +25,12 @@ pub mod dump;
 pub mod error;
 pub mod facts;
 pub mod globals;
+pub mod inspect;
 pub mod load;
 mod pattern;
 pub mod programs;
 pub mod replication;
+pub mod rows;
 pub mod server;
 pub mod slot;
 mod source;

@@ -1,7 +1,9 @@
 //! Is what was stored still there, unchanged, locked and readable?
 
+pub mod chain;
 mod findings;
 mod listed;
+pub mod restored;
 mod streams;
 mod wal;
 

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
 mod look;
+mod proof;
 mod restore;
 mod retention;
 mod serve;
@@ -16,6 +17,7 @@ mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
+pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,

@@ -1,6 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
-use super::args::{Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Wal, WalStream};
+use super::args::{
+    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal, WalStream,
+};
 use crate::config::Flags;
 use crate::config::key::{self, Key};
 
@@ -59,15 +61,10 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Wal(Wal::Push(args)) => {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
-        Command::Status(args) => set(
-            &mut flags,
-            &[
-                (&key::POSTGRES_URL, "--from", &args.from),
-                (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
-                (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
-                (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
-            ],
-        ),
+        Command::Status(args) => status(&mut flags, args),
+        Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
+            set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
+        }
         _ => {}
     }
     flags
@@ -88,6 +85,18 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
             (&key::LOCK_MODE, "--lock-mode", &how.lock_mode),
             (&key::LOCK_RETAIN, "--retain", &how.retain),
             (&key::IMMUTABILITY, "--immutability", &how.immutability),
+        ],
+    );
+}
+
+fn status(flags: &mut Flags, args: &Status) {
+    set(
+        flags,
+        &[
+            (&key::POSTGRES_URL, "--from", &args.from),
+            (&key::STATUS_MAX_LAG, "--max-lag", &args.max_lag),
+            (&key::STATUS_MAX_BASE_AGE, "--max-base-age", &args.max_base_age),
+            (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
         ],
     );
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod jobs;
 mod list;
 mod locks;
+mod proof;
 mod retention;
 mod setup;
 mod show;

@@ -6,6 +6,7 @@ mod recovery;
 mod repository;
 mod retention;
 mod stream;
+mod verify;
 
 use crate::commands::Which;
 use crate::commands::parts::{ClusterName, Level};
@@ -22,6 +23,7 @@ pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate,
 pub(super) use repository::repository;
 pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
+pub(super) use verify::{expected, guard, restored_database};
 
 /// The cluster that is meant.
 pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {

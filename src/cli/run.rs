@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Wal};
+use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -23,6 +23,7 @@ use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 mod bases;
 mod databases;
 mod looks;
+mod proof;
 mod retention;
 mod servers;
 mod setup;
@@ -106,6 +107,9 @@ fn refuse_passwords(command: &Command) -> Result<()> {
         Command::Status(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Wal(Wal::Stream(args)) => ("--from", args.from.as_deref(), SERVER),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
+        Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
+            ("--database", args.database.as_deref(), TARGET)
+        }
         _ => return Ok(()),
     };
     super::resolve::refuse_password(flag, url, instead)
@@ -147,6 +151,7 @@ impl Run<'_> {
             Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
+            Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,

@@ -64,6 +64,14 @@ pub enum Error {
         /// The variable that confirms.
         variable: &'static str,
     },
+    /// A database that is not to be burdened with checks.
+    #[error("{target} is production: {why}")]
+    Production {
+        /// The database.
+        target: String,
+        /// By what it is known.
+        why: String,
+    },
     /// The backup has no stream of this name.
     #[error("backup {backup} has no {stream} stream")]
     NoStream {
@@ -187,6 +195,7 @@ impl Error {
             Self::NotConfirmed { variable, .. } => {
                 format!("give --confirm or {variable}=true once you have checked the target")
             }
+            Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
@@ -217,6 +226,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Retention(_)
             | Self::NotConfirmed { .. }
+            | Self::Production { .. }
             | Self::NotReady { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })

@@ -10,6 +10,7 @@ use super::{Error, Result};
 
 /// Names kept besides the prefixes of [`PREFIXES`]: those of the scripts that stonewal replaces, and where things are.
 const NAMES: &[&str] = &[
+    "ALLOW_VERIFY_PROD",
     "BACKUP_PASSPHRASE",
     "CONFIRM_PITR",
     "CONFIRM_RESTORE",
@@ -25,6 +26,7 @@ const NAMES: &[&str] = &[
     "TERM",
     "TMPDIR",
     "USER",
+    "VERIFY_MIN_DATA",
     "WAL_SLOT_NAME",
     "XDG_CONFIG_HOME",
 ];

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what is allowed instead.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,7 @@ pub enum Error {
         /// Where it stands.
         at: Origin,
         /// The known key that looks most like it.
-        nearest: Option<&'static str>,
+        nearest: Option<String>,
     },
     /// A `STONEWAL_…` variable that does not exist.
     #[error("unknown environment variable {name}")]
@@ -61,7 +62,7 @@ pub enum Error {
     #[error("{}: {problem}", place(at, key))]
     Value {
         /// Dotted path of the key.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// Where the value was given.
         at: Origin,
         /// What is wrong, with the value unless it is a secret.
@@ -134,9 +135,8 @@ impl Error {
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::UnknownKey { nearest: Some(nearest), .. } | Self::UnknownVariable { nearest: Some(nearest), .. } => {
-                format!("did you mean {nearest}?")
-            }
+            Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
+            Self::UnknownVariable { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
             Self::UnknownKey { .. } | Self::UnknownVariable { .. } => {
                 "README.md lists every key; remove this one".into()
             }

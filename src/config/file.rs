@@ -11,6 +11,7 @@ use super::environment::Environment;
 use super::error::{Error, Origin, Result};
 use super::key;
 use super::layers::{Given, Layer, Raw};
+use super::named::{self, NamedSection};
 use super::secret_file;
 
 /// A file that holds no more than settings is small.
@@ -76,13 +77,57 @@ fn walk(prefix: &str, table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> Origin,
             (Some(key), value) => {
                 let Some(raw) = raw(value) else {
                     let problem = format!("{} is not allowed here", article(value));
-                    return Err(Error::Value { key: key.path, at: origin, problem, allowed: key.allowed });
+                    return Err(Error::Value { key: key.path.into(), at: origin, problem, allowed: key.allowed });
                 };
-                layer.insert(key.path, Given { raw, origin });
+                layer.insert(path, Given { raw, origin });
             }
             (None, DeValue::Table(inner)) if section => walk(&path, inner, at, layer)?,
-            (None, _) => return Err(Error::UnknownKey { nearest: key::nearest_path(&path), key: path, at: origin }),
+            (None, DeValue::Table(inner)) if named::ALL.iter().any(|kind| kind.path == path) => {
+                walk(&path, inner, at, layer)?;
+            }
+            (None, value) => {
+                let kind = named::ALL.iter().find_map(|kind| Some((*kind, kind.name_in(&path)?)));
+                let Some((kind, name)) = kind else {
+                    let nearest = key::nearest_path(&path).map(str::to_owned);
+                    return Err(Error::UnknownKey { nearest, key: path, at: origin });
+                };
+                walk_named(kind, name, (value, origin), at, layer)?;
+            }
         }
+    }
+    Ok(())
+}
+
+/// A section that has a name of the operator's.
+fn walk_named(
+    kind: &'static NamedSection,
+    name: &str,
+    (value, origin): (&DeValue<'_>, Origin),
+    at: &impl Fn(Range<usize>) -> Origin,
+    layer: &mut Layer,
+) -> Result<()> {
+    let section = || kind.path_of(name, "").trim_end_matches('.').to_owned();
+    let wrong = |problem: String, allowed| Error::Value { key: section().into(), at: origin.clone(), problem, allowed };
+    if !named::is_name(name) {
+        return Err(wrong(format!("{name:?} is not a name"), named::NAME_ALLOWED));
+    }
+    let DeValue::Table(keys) = value else {
+        return Err(wrong(format!("{} is not allowed here", article(value)), "a section with keys of its own"));
+    };
+    if keys.is_empty() {
+        // It would be there and mean nothing.
+        return Err(wrong("the section is empty".into(), "a section with keys of its own"));
+    }
+    for (word, value) in keys {
+        let (path, origin) = (kind.path_of(name, word.get_ref()), at(word.span()));
+        let Some(key) = kind.key(word.get_ref()) else {
+            return Err(Error::UnknownKey { nearest: kind.nearest(name, word.get_ref()), key: path, at: origin });
+        };
+        let Some(raw) = raw(value.get_ref()) else {
+            let problem = format!("{} is not allowed here", article(value.get_ref()));
+            return Err(Error::Value { key: path.into(), at: origin, problem, allowed: key.allowed });
+        };
+        layer.insert(path, Given { raw, origin });
     }
     Ok(())
 }
@@ -156,11 +201,40 @@ mod tests {
                 "/etc/s.toml:1: keys.recipients: a section is not allowed here",
                 "allowed: a list of age",
             ),
+            (
+                "[verify.chain.audit]\ntabel = \"a\"\n",
+                "/etc/s.toml:2: unknown key verify.chain.audit.tabel",
+                "did you mean verify.chain.audit.table?",
+            ),
+            (
+                "[verify.chain.Audit]\ntable = \"a\"\n",
+                "/etc/s.toml:1: verify.chain.Audit: \"Audit\" is not a name",
+                "allowed: 1 to 63",
+            ),
+            (
+                "[verify.chain]\naudit = 1\n",
+                "/etc/s.toml:2: verify.chain.audit: such a value is not allowed here",
+                "allowed: a section",
+            ),
+            (
+                "\n[verify.chain.audit]\n",
+                "/etc/s.toml:2: verify.chain.audit: the section is empty",
+                "allowed: a section",
+            ),
+            (
+                "[verify.chain.audit]\norder = 1.5\n",
+                "/etc/s.toml:2: verify.chain.audit.order: a fraction",
+                "allowed: a list of columns",
+            ),
         ] {
             let error = error(text);
             assert!(error.to_string().starts_with(message), "{text:?}: {error}");
             assert!(error.hint().unwrap().starts_with(hint), "{text:?}: {:?}", error.hint());
         }
+    }
+
+    fn is_named(path: &str) -> bool {
+        named::ALL.iter().any(|kind| path.starts_with(&format!("{}.", kind.path)))
     }
 
     #[test]
@@ -190,7 +264,7 @@ mod tests {
         #[test]
         fn any_text_is_a_layer_or_an_error_with_a_line_in_it(text in "[a-z0-9.= \"\\[\\]{}\\n#é,-]{0,80}") {
             match parse(Path::new("f"), &text) {
-                Ok(layer) => assert!(layer.keys().all(|path| key::by_path(path).is_some())),
+                Ok(layer) => assert!(layer.keys().all(|path| key::by_path(path).is_some() || is_named(path))),
                 Err(Error::UnknownKey { at: Origin::File { line, .. }, .. }
                     | Error::Value { at: Origin::File { line, .. }, .. }
                     | Error::Syntax { at: Origin::File { line, .. }, .. }) => {

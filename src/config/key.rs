@@ -73,6 +73,13 @@ keys! {
     STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
     STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
     STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";
+    VERIFY_TABLES = "verify.tables", "STONEWAL_VERIFY_TABLES", None, "a list of SCHEMA.TABLE, or TABLE in the schema public, each with \">= ROWS\" if it must have so many";
+    VERIFY_MIN_ROWS = "verify.min_rows", "STONEWAL_VERIFY_MIN_ROWS", Some("1"), "a number from 0: rows of every table in verify.tables where the backup recorded no count";
+    VERIFY_PRODUCTION = "verify.production", "STONEWAL_VERIFY_PRODUCTION", None, "a list of HOST/DATABASE, with '*' for any characters";
+    VERIFY_AMCHECK = "verify.amcheck", "STONEWAL_VERIFY_AMCHECK", Some("auto"), "\"auto\" or \"off\"";
+    VERIFY_ACCEPT = "verify.accept", "STONEWAL_VERIFY_ACCEPT", None, "a list of names as verify restore prints them: sequences, constraints, indexes that are known to be so in the source";
+    VERIFY_RELEASE_QUERY = "verify.release_query", "STONEWAL_VERIFY_RELEASE_QUERY", None, "a SELECT of one value";
+    VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query must answer";
     RETENTION_WINDOW = "retention.window", "STONEWAL_RETENTION_WINDOW", Some("35d"), "a duration from 1m to 100y: so far back must recovery be possible";
     RETENTION_KEEP_LAST_DUMPS = "retention.keep_last_dumps", "STONEWAL_RETENTION_KEEP_LAST_DUMPS", Some("7"), "a number from 0 to 100000";
     RETENTION_KEEP_LAST_BASES = "retention.keep_last_bases", "STONEWAL_RETENTION_KEEP_LAST_BASES", Some("2"), "a number from 0 to 100000";
@@ -119,7 +126,7 @@ pub(super) fn nearest_variable(name: &str) -> Option<&'static str> {
     nearest(name, ALL.iter().map(|key| key.variable).chain([CONFIG_VARIABLE]))
 }
 
-fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let allowed_edits = (word.len() / 3).max(2);
     known.map(|k| (strsim::osa_distance(word, k), k)).filter(|(d, _)| *d <= allowed_edits).min().map(|(_, k)| k)
 }

@@ -1,11 +1,12 @@
 //! Values by origin, and which of them wins: flags over environment over files over defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::error::{Error, Origin, Result};
 use super::key::{self, Key};
+use super::named::NamedSection;
 
 /// A value as it was written. Not `Debug`: it may be a URL with a password.
 #[derive(Clone)]
@@ -24,7 +25,7 @@ pub(super) struct Given {
 }
 
 /// Values of one source.
-pub(super) type Layer = BTreeMap<&'static str, Given>;
+pub(super) type Layer = BTreeMap<String, Given>;
 
 /// What the command line says.
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl Flags {
     }
 
     fn insert(&mut self, key: &'static Key, flag: &'static str, raw: Raw) -> &mut Self {
-        self.layer.insert(key.path, Given { raw, origin: Origin::Flag(flag) });
+        self.layer.insert(key.path.into(), Given { raw, origin: Origin::Flag(flag) });
         self
     }
 
@@ -66,7 +67,7 @@ pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
         ("CREATE_WAL_SLOT", &key::WAL_CREATE_SLOT),
     ] {
         if let Some(value) = environment.get(name) {
-            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
+            layer.insert(key.path.into(), Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
         }
     }
     for (name, _) in environment.with_prefix("STONEWAL_") {
@@ -77,7 +78,7 @@ pub(super) fn environment_layer(environment: &Environment) -> Result<Layer> {
             return Err(Error::UnknownVariable { name: name.into(), nearest: key::nearest_variable(name) });
         };
         if let Some(value) = environment.get(name) {
-            layer.insert(key.path, Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
+            layer.insert(key.path.into(), Given { raw: Raw::One(value.into()), origin: Origin::Variable(name.into()) });
         }
     }
     Ok(layer)
@@ -105,6 +106,24 @@ impl Layers {
         let mut layers = files;
         layers.extend([environment, flags]);
         Self(layers)
+    }
+
+    /// The winning value of a key in a section that has a name.
+    pub(super) fn get_path(&self, path: &str) -> Option<Given> {
+        self.0.iter().rev().find_map(|layer| layer.get(path)).cloned()
+    }
+
+    /// Where something below this path was given first.
+    pub(super) fn origin_in(&self, path: &str) -> Origin {
+        let below = self.0.iter().flatten().find(|(known, _)| known.starts_with(path));
+        below.map_or(Origin::Default, |(_, given)| given.origin.clone())
+    }
+
+    /// Names of the sections of this kind that the files hold.
+    pub(super) fn names(&self, section: &NamedSection) -> BTreeSet<String> {
+        let paths = self.0.iter().flat_map(|layer| layer.keys());
+        let names = paths.filter_map(|path| path.rsplit_once('.').and_then(|(head, _)| section.name_in(head)));
+        names.map(str::to_owned).collect()
     }
 
     /// The winning value, the default included.

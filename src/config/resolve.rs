@@ -19,6 +19,7 @@ use super::settings::{
 use super::values::{self, Parsed};
 
 mod retention;
+mod verify;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -50,6 +51,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         },
         restore: restore(&environment)?,
         status: status(&read)?,
+        verify: verify::verify(&read, &environment)?,
         retention: retention::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
@@ -192,20 +194,20 @@ fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
 
 /// Only the word `true` confirms: a restore is no place for guesses.
 fn restore(environment: &Environment) -> Result<RestoreSettings> {
-    let confirmed = |name: &'static str| {
-        values::boolean(environment.get(name).unwrap_or("false")).map_err(|problem| Error::Value {
-            key: name,
-            at: Origin::Variable(name.into()),
-            problem,
-            allowed: "true or false",
-        })
-    };
+    let confirmed = |name| boolean_variable(environment, name, false);
     Ok(RestoreSettings {
         url: environment.secret("RESTORE_DATABASE_URL"),
         confirmed: confirmed("CONFIRM_RESTORE")?,
         confirmed_pitr: confirmed("CONFIRM_PITR")?,
         dir: environment.get("RESTORE_DIR").map(PathBuf::from),
     })
+}
+
+/// A variable of the scripts that stonewal replaces.
+fn boolean_variable(environment: &Environment, name: &'static str, default: bool) -> Result<bool> {
+    let Some(text) = environment.get(name) else { return Ok(default) };
+    let (at, allowed) = (Origin::Variable(name.into()), "true or false");
+    values::boolean(text).map_err(|problem| Error::Value { key: name.into(), at, problem, allowed })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "has the shape of a parser")]
@@ -239,6 +241,10 @@ impl Reader<'_> {
 
     /// One value stands for a list of one; in the environment commas separate several.
     fn list(&self, key: &'static Key, parse: impl Fn(&str) -> Parsed<String>) -> Result<Vec<String>> {
+        self.parsed_list(key, parse)
+    }
+
+    fn parsed_list<T>(&self, key: &'static Key, parse: impl Fn(&str) -> Parsed<T>) -> Result<Vec<T>> {
         let Some(given) = self.layers.get(key) else { return Ok(Vec::new()) };
         let texts: Vec<&str> = match (&given.raw, &given.origin) {
             (Raw::One(text), Origin::Variable(_)) => text.split(',').map(str::trim).collect(),
@@ -266,5 +272,5 @@ impl Reader<'_> {
 }
 
 fn invalid(key: &'static Key, given: Given, problem: String) -> Error {
-    Error::Value { key: key.path, at: given.origin, problem, allowed: key.allowed }
+    Error::Value { key: key.path.into(), at: given.origin, problem, allowed: key.allowed }
 }

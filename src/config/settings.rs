@@ -12,6 +12,13 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
+mod verify;
+
+pub use verify::{
+    ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
+    TableRef, VerifySettings,
+};
+
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct Settings {
@@ -39,6 +46,8 @@ pub struct Settings {
     pub restore: RestoreSettings,
     /// What is acceptable in a status.
     pub status: StatusSettings,
+    /// What a restored database must have.
+    pub verify: VerifySettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
     /// Logging.

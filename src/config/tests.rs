@@ -185,6 +185,60 @@ fn buffers_beyond_the_memory_budget_are_refused_with_the_sum() {
 }
 
 #[test]
+fn chains_are_presets_with_changes_or_described_in_full() {
+    let load = |text: &str| World::new().system(text).load().unwrap().verify.chains;
+    let preset = load("[verify.chain.a]\npreset = \"sequelize-audit-log\"\ntable = \"audit.logs\"");
+    assert_eq!((preset[0].name.as_str(), preset[0].table.schema.as_str(), preset[0].fields.len()), ("a", "audit", 13));
+    assert_eq!((preset[0].null_rule, preset[0].genesis.as_deref()), (ChainNulls::Auto, None));
+    let full = "fields = [\"a\", \"b=c:json\"]\norder = \"at\"\nprevious = \"p\"\nhash = \"h\"\n";
+    let chains = load(&format!(
+        "[verify.chain.x]\ntable = \"t\"\n{full}text = \"joined\"\nseparator = \"\"\nalgorithm = \"sha512\"\n[verify.chain.y]\ntable = \"u\"\ngenesis = \"\"\n{full}"
+    ));
+    assert_eq!(chains.iter().map(|chain| chain.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+    assert_eq!(chains[0].text, ChainText::Joined { separator: String::new(), null: String::new() });
+    assert_eq!((chains[1].genesis.as_deref(), chains[1].null_rule), (Some(""), ChainNulls::Keep));
+    for (text, parts) in [
+        (
+            "preset = \"rails\"",
+            &["etc.toml:2: verify.chain.a.preset: \"rails\" is not allowed", "sequelize-audit-log"][..],
+        ),
+        ("table = \"t\"", &["etc.toml:2: verify.chain.a.fields: is missing", "a list of NAME"]),
+        (
+            "preset = \"sequelize-audit-log\"\nseparator = \"|\"",
+            &["etc.toml:3: verify.chain.a.separator: text is \"json\""],
+        ),
+        (
+            "preset = \"sequelize-audit-log\"\nfields = [\"a\", \"a=b\"]",
+            &["verify.chain.a.fields: \"a\" is there twice"],
+        ),
+        ("preset = \"sequelize-audit-log\"\nfields = [\"hash\"]", &["a row's hash cannot cover its own column"]),
+        ("preset = \"sequelize-audit-log\"\norder = []", &["verify.chain.a.order: is empty"]),
+        ("preset = [\"sequelize-audit-log\"]", &["verify.chain.a.preset: a list is not allowed here"]),
+    ] {
+        let error = World::new().system(&format!("[verify.chain.a]\n{text}")).error();
+        assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_variables_of_the_old_check_are_honoured() {
+    let verify = |pairs: &[(&str, &str)]| {
+        let world = pairs.iter().fold(World::new(), |world, (name, value)| world.variable(name, value));
+        world.load().unwrap().verify
+    };
+    let usual = verify(&[]);
+    assert_eq!((usual.min_rows, usual.allow_production, usual.amcheck), (Some(1), false, true));
+    let changed = verify(&[
+        ("VERIFY_MIN_DATA", "false"),
+        ("ALLOW_VERIFY_PROD", "true"),
+        ("STONEWAL_VERIFY_TABLES", "a, b.c >= 7"),
+    ]);
+    assert_eq!((changed.min_rows, changed.allow_production), (None, true));
+    assert_eq!((changed.tables.len(), changed.tables[1].min_rows), (2, Some(7)));
+    assert!(World::new().variable("ALLOW_VERIFY_PROD", "1").error().starts_with("ALLOW_VERIFY_PROD: "));
+}
+
+#[test]
 fn retention_resolves_and_nothing_is_locked_beyond_its_bound() {
     let settings = World::new().load().unwrap().retention;
     let days = |days: u64| Duration::from_hours(24 * days);

@@ -166,5 +166,9 @@ fn within<T: PartialOrd>(value: T, text: &str, allowed: std::ops::RangeInclusive
     Ok(value)
 }
 
+mod verify;
+
+pub(super) use verify::{chain_field, host_pattern, required_table, table};
+
 #[cfg(test)]
 mod tests;

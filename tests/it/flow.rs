@@ -1,6 +1,7 @@
 //! The whole flow: databases through the commands into an Object-Locked bucket and back, in good times and bad.
 
 mod attack;
+mod audit;
 mod clock;
 mod damage;
 mod forge;
@@ -9,6 +10,7 @@ mod keys;
 mod lifecycle;
 mod memory;
 mod network;
+mod promote;
 mod refusing;
 mod retain;
 mod roundtrip;

@@ -47,6 +47,9 @@ fn every_key_is_in_the_reference_with_its_default() {
     let keys: Vec<_> = table.lines().filter_map(key).collect();
     assert!(keys.len() > 30, "src/config/key.rs:1: the table was not understood, {} keys found", keys.len());
     check(&unexplained(&keys, &read("README.md")));
+    let named = stonewal::config::named::ALL.iter().flat_map(|section| section.keys);
+    let named: Vec<_> = named.map(|key| (key.path, key.default)).collect();
+    check(&unexplained(&named, &read("README.md")));
 }
 
 #[test]

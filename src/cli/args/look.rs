@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::VerifyWhat;
+
 /// List the backups
 ///
 /// Of the cluster that is configured or given, else of all. Only backups signed by a trusted writer are listed; whatever
@@ -39,12 +41,14 @@ pub(in crate::cli) struct Show {
     pub(in crate::cli) backup: String,
 }
 
-/// Verify that backups are there, unchanged, locked and readable
+/// Verify that backups are there, unchanged, locked and readable, or check a restored database
 ///
 /// Exit code 4 when a backup is damaged; 3 when all are whole but something lies beside them, such as later versions,
 /// delete markers or forged manifests, which a restore ignores.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
 Levels, each including those before it:
   list       every object exists in its recorded version and is locked long enough; reads no data
   checksum   every object holds the bytes that were written; reads everything, needs no key to the data
@@ -57,7 +61,8 @@ Examples:
 
 Variables:
   BACKUP_PASSPHRASE            or keys.writer_file (not for decrypt), or keys.identity_file
-  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*")]
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*"
+)]
 pub(in crate::cli) struct Verify {
     /// One backup: an id as `stonewal list` shows it, or latest; without it, all
     #[arg(value_name = "BACKUP")]
@@ -68,6 +73,8 @@ pub(in crate::cli) struct Verify {
     /// All clusters, even if one is configured
     #[arg(long, conflicts_with_all = ["cluster", "backup"])]
     pub(in crate::cli) all_clusters: bool,
+    #[command(subcommand)]
+    pub(in crate::cli) what: Option<VerifyWhat>,
 }
 
 /// Tell whether the cluster can be recovered, up to when, and whether it will stay so

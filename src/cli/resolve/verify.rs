@@ -1,0 +1,99 @@
+//! What a restored database must have.
+
+use secrecy::ExposeSecret;
+
+use super::super::failure::{Failure, Result};
+use super::database::{connection, environment, names_source};
+use crate::commands;
+use crate::commands::parts::chain::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
+use crate::commands::parts::{ConnInfo, Expected, Guard, TableName};
+use crate::config::{
+    self, ChainAlgorithm, ChainEncoding, ChainForm, ChainNulls, ChainSettings, ChainText, Settings, TableRef,
+};
+
+/// The restored database: named by flag or variable, never the source by default.
+pub(in crate::cli) fn restored_database(settings: &Settings, given: Option<&str>) -> Result<ConnInfo> {
+    let url = given.or_else(|| settings.restore.url.as_ref().map(ExposeSecret::expose_secret));
+    let missing = config::Error::Missing {
+        what: "restored database",
+        ways: "give --database URL or RESTORE_DATABASE_URL; the source is never taken by default",
+    };
+    let url = url.ok_or(missing)?;
+    Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
+}
+
+/// What is production.
+pub(in crate::cli) fn guard(settings: &Settings, allowed: bool) -> Result<Guard> {
+    Ok(Guard {
+        allowed: allowed || settings.verify.allow_production,
+        patterns: settings.verify.production.clone(),
+        source: if names_source(settings) { Some(connection(settings)?) } else { None },
+    })
+}
+
+/// The checks, but for the counts of a backup.
+pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Expected> {
+    let verify = &settings.verify;
+    if verify.release.is_some() && verify.release_query.is_none() {
+        let way_out = "set verify.release_query to a SELECT that tells which release the database belongs to";
+        return Err(Failure::usage("a release is given, and nothing to ask the database for it", way_out));
+    }
+    let tables = verify.tables.iter().map(|required| {
+        let minimum = verify.min_rows.map(|usual| required.min_rows.unwrap_or(usual));
+        (table(&required.table), minimum)
+    });
+    Ok(Expected {
+        tables: tables.collect(),
+        counts: None,
+        chains: verify.chains.iter().map(definition).collect(),
+        explain,
+        amcheck: verify.amcheck,
+        accept: verify.accept.clone(),
+        release_query: verify.release_query.clone(),
+        release: verify.release.clone(),
+    })
+}
+
+fn table(table: &TableRef) -> TableName {
+    TableName { schema: table.schema.clone(), table: table.table.clone() }
+}
+
+fn definition(chain: &ChainSettings) -> Definition {
+    let fields = chain.fields.iter().map(|field| Field {
+        name: field.name.clone(),
+        column: field.column.clone(),
+        form: field.form.map(|form| match form {
+            ChainForm::Text => Form::Text,
+            ChainForm::Number => Form::Number,
+            ChainForm::Boolean => Form::Boolean,
+            ChainForm::Json => Form::Json,
+            ChainForm::Time => Form::Time,
+        }),
+    });
+    Definition {
+        name: chain.name.clone(),
+        table: table(&chain.table),
+        fields: fields.collect(),
+        order: chain.order.clone(),
+        previous: chain.previous.clone(),
+        hash: chain.hash.clone(),
+        genesis: chain.genesis.clone(),
+        algorithm: match chain.algorithm {
+            ChainAlgorithm::Sha256 => Algorithm::Sha256,
+            ChainAlgorithm::Sha512 => Algorithm::Sha512,
+        },
+        encoding: match chain.encoding {
+            ChainEncoding::Hex => Encoding::Hex,
+            ChainEncoding::Base64 => Encoding::Base64,
+        },
+        shape: match &chain.text {
+            ChainText::Json => Shape::Json,
+            ChainText::Joined { separator, null } => Shape::Joined { separator: separator.clone(), null: null.clone() },
+        },
+        nulls: match chain.null_rule {
+            ChainNulls::Keep => Nulls::Keep,
+            ChainNulls::Omit => Nulls::Omit,
+            ChainNulls::Auto => Nulls::Auto,
+        },
+    }
+}
