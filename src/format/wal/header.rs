@@ -145,7 +145,14 @@ impl WalHeader {
     /// Refuses a body that is not the one described.
     pub fn check_body(&self, body: &[u8]) -> Result<()> {
         if body.len() as u64 != self.body.bytes || Digest::of(body) != self.body.sha256 {
-            return Err(Error::Malformed { what: WHAT, why: "its body is not the one that was signed".into() });
+            let holds = match &self.content {
+                WalContent::Range(content) => format!("{} of timeline {}", content.range(), content.timeline),
+                WalContent::File(content) => content.name.to_string(),
+            };
+            return Err(Error::Malformed {
+                what: WHAT,
+                why: format!("the body of {holds} is not the one that was signed"),
+            });
         }
         Ok(())
     }

@@ -143,7 +143,7 @@ async fn a_server_that_is_not_ready_is_told_what_it_lacks() {
     nothing_is_left(&world).await;
 }
 
-/// Killed at some moment: PostgreSQL does not start on what is there, and the next run says what it is.
+/// PAINS B11. Killed at some moment: PostgreSQL does not start on what is there, and the next run says what it is.
 #[tokio::test]
 async fn a_killed_restore_can_neither_be_started_nor_mistaken() {
     let Some(world) = slow_world("a_killed_restore").await else { return };

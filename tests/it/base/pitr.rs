@@ -124,6 +124,7 @@ async fn every_kind_of_target_ends_where_it_says() {
     assert!(server.log().contains("shutdown at recovery target") || !server.log().contains("PANIC"));
 }
 
+/// PAINS B11.
 /// The source was restored by the same means before, and ran with targets of its own; a standby has its own files.
 #[tokio::test]
 async fn what_an_earlier_recovery_left_does_not_count() {
@@ -143,7 +144,7 @@ async fn what_an_earlier_recovery_left_does_not_count() {
     assert_eq!(value(&server, "SELECT 1").await, "1");
 }
 
-/// Between a gap's edges nothing is promised; before and behind it everything is as it was.
+/// PAINS B3. Between a gap's edges nothing is promised; before and behind it everything is as it was.
 #[tokio::test]
 async fn a_gap_is_named_and_not_crossed() {
     let Some(installed) = usual("a_gap_is_named") else { return };

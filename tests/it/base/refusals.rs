@@ -4,6 +4,7 @@ use stonewal::store::roles::Role;
 
 use super::world::{World, finished, names};
 
+/// PAINS B11.
 #[tokio::test]
 async fn what_cannot_be_restored_to_is_refused_with_the_reason() {
     let Some(world) = World::new("refusals").await else { return };

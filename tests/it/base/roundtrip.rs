@@ -42,7 +42,7 @@ async fn b01_an_idle_cluster_restores_by_itself() {
     }
 }
 
-/// Two tablespaces, restored on the host where they live.
+/// PAINS B10. Two tablespaces, restored on the host where they live.
 #[tokio::test]
 async fn tablespaces_go_where_they_are_told_and_nowhere_else() {
     let Some(world) = World::new("tablespaces").await else { return };

@@ -54,6 +54,7 @@ async fn a_base_of_a_standby_restores_like_any_other() {
     assert_eq!(value(&restored, STEPS).await, "1,2,3,4");
 }
 
+/// PAINS B12.
 #[tokio::test]
 async fn segments_of_one_and_of_64_megabytes() {
     let Some(installed) = usual("segments_of_one_and_of_64") else { return };

@@ -8,6 +8,7 @@ use super::stage::{Stage, timeline};
 
 const SOON: Duration = Duration::from_secs(20);
 
+/// PAINS B12.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_byte_is_stored_in_segments_of_every_size() {
     for mib in [1, 16, 64] {

@@ -52,7 +52,7 @@ async fn switch(stage: &Stage, of: Timeline, next: Timeline) -> Lsn {
     history.ancestors.iter().find(|entry| entry.timeline == of).expect("it leads through").switch
 }
 
-/// Two failovers, both inside one segment, with a streamer that knows all three servers.
+/// PAINS A19 and B2. Two failovers, both inside one segment, with a streamer that knows all three servers.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_failovers_inside_one_segment_are_followed() {
     let Some(mut stage) = Stage::new("failovers", |_| {}).await else { return };
@@ -99,6 +99,7 @@ async fn two_failovers_inside_one_segment_are_followed() {
     }
 }
 
+/// PAINS A7.
 /// A streamer that was down during a failover finishes the old timeline, as far as the new server has it, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_while_no_streamer_ran_is_caught_up() {

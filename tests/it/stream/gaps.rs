@@ -29,6 +29,14 @@ pub(super) async fn remove_wal(stage: &Stage) {
     }
 }
 
+/// Drops the slot of a streamer that was killed.
+pub(super) async fn drop_slot(stage: &Stage) {
+    let end = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active";
+    stage.session().await.client().batch_execute(end).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.session().await.client().batch_execute("SELECT pg_drop_replication_slot('stonewal')").await.unwrap();
+}
+
 /// What remains is stored, the gap is recorded, and streaming goes on.
 async fn assert_one_gap(stage: &Stage) {
     let lsn = stage.write(100).await;
@@ -52,6 +60,7 @@ fn kept_from(stage: &Stage) -> stonewal::format::Lsn {
     starts.min().unwrap()
 }
 
+/// PAINS A19.
 #[tokio::test(flavor = "multi_thread")]
 async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     let Some(stage) = frugal("dropped slot").await else { return };
@@ -59,10 +68,7 @@ async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     let lsn = stage.write(5000).await;
     stage.flushed(lsn, SOON).await;
     streamer.kill().await;
-    let drop = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active";
-    stage.session().await.client().batch_execute(drop).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    stage.session().await.client().batch_execute("SELECT pg_drop_replication_slot('stonewal')").await.unwrap();
+    drop_slot(&stage).await;
     remove_wal(&stage).await;
 
     let mut streamer = stage.stream("");
@@ -82,6 +88,7 @@ async fn i09_a_slot_dropped_behind_our_back_leaves_a_recorded_gap() {
     assert_eq!(stage.coverage(timeline(1)).await.gaps.len(), 1);
 }
 
+/// PAINS A19.
 /// The store is away for so long that the server gives up the slot. Everything received is stored afterwards, the rest is a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn i09_a_slot_that_the_server_gave_up_leaves_a_recorded_gap() {
@@ -111,6 +118,7 @@ async fn i09_a_slot_that_the_server_gave_up_leaves_a_recorded_gap() {
     assert_one_gap(&stage).await;
 }
 
+/// PAINS A6.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_is_refused_before_anything_is_written() {
     let Some(stage) = Stage::new("wrong cluster", |_| {}).await else { return };

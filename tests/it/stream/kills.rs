@@ -6,7 +6,7 @@ use super::stage::{Stage, rounds, timeline};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// `STONEWAL_TEST_ROUNDS=200` for the large run.
+/// PAINS A19 and F5. `STONEWAL_TEST_ROUNDS=200` for the large run.
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_a_streamer_killed_at_any_moment_loses_nothing() {
     let Some(mut stage) = Stage::new("killed streamers", |options| options.wal_segment_mib = Some(1)).await else {

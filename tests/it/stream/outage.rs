@@ -20,6 +20,7 @@ async fn walsender(stage: &Stage) -> i32 {
     stage.session().await.client().query_one(sql, &[]).await.unwrap().get(0)
 }
 
+/// PAINS C1.
 /// The store is cut off, or takes connections and says nothing: the connection to the server stays, although it would end
 /// a silent one after 3 s; nothing is reported that is not durable; afterwards everything drains in order.
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ async fn refused(stage: &Stage, flags: &str, code: i32, what: &str, remedy: &str
     assert!(stage.objects().await.is_empty(), "{said}");
 }
 
+/// PAINS C2.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlimited_slot_is_refused_unless_asked_for() {
     let Some(stage) = Stage::new("unlimited slot", |options| {

@@ -1,6 +1,7 @@
 //! A repository, a server that keeps its WAL, streamers as processes, and the bucket as a restore would read it.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -58,12 +59,15 @@ impl Stage {
             postgres(options);
         })
         .await?;
-        let folder = tempfile::Builder::new().prefix("swr").tempdir().unwrap();
+        let passable = std::fs::Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new().prefix("swr").permissions(passable).tempdir().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
         std::fs::write(folder.path().join("stonewal.toml"), "").unwrap();
         let store = embedded::Server::start(embedded::Options::new(folder.path().join("store"))).await.unwrap();
         // Asked now: later the server may be gone.
-        let bytes = fixture.value("postgres", "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'");
+        let session = Session::connect(&fixture.server.conninfo("postgres").unwrap(), "stage").await.unwrap();
+        let sql = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'";
+        let bytes: String = session.client().query_one(sql, &[]).await.unwrap().get(0);
         let segment = SegmentSize::new(bytes.parse().unwrap()).unwrap();
         let stage = Self { fixture, store, folder, segment };
         for line in ["init --recovery-file home/recovery", "keys writer --name db1 --out home/writer"] {

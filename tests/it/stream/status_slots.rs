@@ -57,6 +57,7 @@ async fn i09_a_lost_slot_is_red_and_the_gap_that_it_leaves_until_the_next_base()
     streamer.kill().await;
 }
 
+/// PAINS C2.
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_are_missing_logical_or_nearly_full() {
     let Some(stage) =

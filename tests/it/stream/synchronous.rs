@@ -2,17 +2,13 @@
 //! bucket.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use stonewal::format::{Lsn, SegmentName};
-use stonewal::postgres::server::{OpenOptions, Server, hand_over};
 use stonewal::postgres::{ConnInfo, Session};
 use tokio::task::JoinSet;
 
-use super::stage::{Stage, rounds, timeline};
+use super::stage::{Stage, rounds};
 
 const SOON: Duration = Duration::from_mins(1);
 const CLIENTS: i32 = 4;
@@ -43,48 +39,6 @@ async fn become_synchronous(stage: &Stage) {
     }
 }
 
-fn base_backup(stage: &Stage) -> PathBuf {
-    let data = stage.server().dir().join("base");
-    let mut copy = Command::new(stage.server().bin_dir().join("pg_basebackup"));
-    stage.server().conninfo("postgres").unwrap().child_env("base").apply(&mut copy);
-    copy.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--pgdata"]).arg(&data);
-    let output = copy.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    data
-}
-
-/// The WAL in the bucket as segment files, the last one filled up with zeros.
-async fn archive(stage: &Stage, folder: &Path) -> Lsn {
-    std::fs::create_dir(folder).unwrap();
-    let (segment, mut end) = (stage.segment(), Lsn::default());
-    for (start, bytes) in stage.stored(timeline(1)).await {
-        end = end.max(start.plus(bytes.len() as u64));
-        let mut file = bytes;
-        file.resize(usize::try_from(segment.bytes()).unwrap(), 0);
-        let name = SegmentName::holding(timeline(1), start, segment);
-        std::fs::write(folder.join(name.to_string()), file).unwrap();
-    }
-    end
-}
-
-async fn restore(stage: &Stage, base: &Path) -> Server {
-    let archive_dir = stage.server().dir().join("archive");
-    archive(stage, &archive_dir).await;
-    let mut conf = std::fs::read_to_string(base.join("postgresql.auto.conf")).unwrap();
-    // The restored server has no standby to wait for.
-    let command = format!("cp \"{}/%f\" \"%p\"", archive_dir.display());
-    conf = format!("{conf}\nsynchronous_standby_names = ''\nrestore_command = '{command}'\n");
-    std::fs::write(base.join("postgresql.auto.conf"), conf).unwrap();
-    std::fs::write(base.join("recovery.signal"), "").unwrap();
-    hand_over(base).unwrap();
-    hand_over(&archive_dir).unwrap();
-    let mut options = OpenOptions::new(base, stage.server().dir().join("restored"));
-    options.bin_dir = Some(stage.server().bin_dir().into());
-    let mut server = Server::open(&options).await.unwrap();
-    server.wait_writable(SOON).await.unwrap();
-    server
-}
-
 /// `STONEWAL_TEST_ROUNDS=50` for the large run.
 #[tokio::test(flavor = "multi_thread")]
 async fn i08_every_commit_a_client_saw_survives_the_loss_of_host_and_streamer() {
@@ -96,7 +50,7 @@ async fn i08_every_commit_a_client_saw_survives_the_loss_of_host_and_streamer() 
         let streamer = stage.stream("");
         let lsn = stage.write(10).await;
         stage.flushed(lsn, SOON).await;
-        let base = base_backup(&stage);
+        stage.base().await;
         become_synchronous(&stage).await;
 
         let (ledger, mut clients) = (Ledger::default(), JoinSet::new());
@@ -116,7 +70,9 @@ async fn i08_every_commit_a_client_saw_survives_the_loss_of_host_and_streamer() 
         while clients.join_next().await.is_some() {}
         std::fs::remove_dir_all(stage.server().data_dir()).unwrap();
 
-        let restored = restore(&stage, &base).await;
+        // As a user would: another directory, the newest base, all WAL there is, by its restore_command.
+        stage.restore("restored", &[]).await.good();
+        let restored = stage.recovered("restored").await;
         let session = Session::connect(&restored.conninfo("postgres").unwrap(), "judge").await.unwrap();
         let rows = session.client().query("SELECT client, sequence FROM public.ledger", &[]).await.unwrap();
         let there: BTreeSet<(i32, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();

@@ -12,6 +12,7 @@ fn count(requests: &[(String, u64, String)], action: &str) -> usize {
     requests.iter().filter(|(seen, ..)| seen == action).count()
 }
 
+/// PAINS E2.
 #[tokio::test]
 async fn two_requests_store_a_segment_and_none_lists() {
     let Some(world) = World::new("two_requests_store").await else { return };

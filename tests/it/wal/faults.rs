@@ -29,6 +29,7 @@ async fn stops(world: &World, fault: &str, env: &[(&str, &str)]) {
     assert!(!copy.join("pg_wal/00000002.history").exists(), "{fault}: it promoted: {log}");
 }
 
+/// PAINS A5.
 #[tokio::test]
 async fn i10_recovery_stops_when_the_store_does_not_answer_well() {
     let Some(world) = World::new("i10_recovery_stops_store").await else { return };
@@ -58,6 +59,7 @@ async fn i10_recovery_stops_when_the_store_does_not_answer_well() {
     join_all(faults.iter().map(|(fault, env)| stops(&world, fault, env))).await;
 }
 
+/// PAINS A5.
 #[tokio::test]
 async fn i10_recovery_stops_when_what_is_stored_is_not_right() {
     let Some(world) = World::new("i10_recovery_stops_stored").await else { return };

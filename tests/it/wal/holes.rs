@@ -4,6 +4,7 @@ use stonewal::store::roles::Role;
 
 use super::world::{World, archived, switch, value, wal_file};
 
+/// PAINS A7.
 /// Of a hundred archived segments one is destroyed: exactly that one is reported; fetching it is an error, not the end of WAL;
 /// a server that still has it fills the hole.
 #[tokio::test]
@@ -45,7 +46,7 @@ async fn i09_the_one_missing_segment_is_named() {
     server.stop().await.unwrap();
 }
 
-/// What is proven not to exist, and what only might not.
+/// PAINS A5. What is proven not to exist, and what only might not.
 #[tokio::test]
 async fn i10_absent_is_said_only_of_what_is_absent() {
     let Some(world) = World::new("i10_absent_is_said").await else { return };

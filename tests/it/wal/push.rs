@@ -5,6 +5,7 @@ use stonewal::store::roles::Role;
 
 use super::world::{World, switch, wal_file};
 
+/// PAINS A6.
 #[tokio::test]
 async fn the_same_again_is_success_and_anything_else_is_refused() {
     let Some(world) = World::new("the_same_again_is_success").await else { return };
@@ -59,7 +60,7 @@ async fn the_same_again_is_success_and_anything_else_is_refused() {
     stranger.stop().await.unwrap();
 }
 
-/// A store that cannot be reached is a failure within the deadline, and PostgreSQL keeps the file.
+/// PAINS A4. A store that cannot be reached is a failure within the deadline, and PostgreSQL keeps the file.
 #[tokio::test]
 async fn what_is_not_durable_is_not_acknowledged() {
     use crate::support::proxy::{Proxy, Weather};
@@ -84,7 +85,7 @@ async fn what_is_not_durable_is_not_acknowledged() {
     server.stop().await.unwrap();
 }
 
-/// `--from` fills what is missing with everything finished, and leaves the segment in use alone.
+/// PAINS A7. `--from` fills what is missing with everything finished, and leaves the segment in use alone.
 #[tokio::test]
 async fn a_directory_fills_what_is_missing() {
     let Some(world) = World::new("a_directory_fills").await else { return };
