@@ -216,12 +216,7 @@ impl Session<'_> {
                 () = tail.looked_after() => {}
                 pace = self.pace.changed(), if state == State::Reading => flow.set_pace(pace),
                 event = reader.next(), if wants_input => match event {
-                    Ok(WalEvent::Data { start, bytes, server_end, .. }) => {
-                        self.streaming.receive(start, &bytes)?;
-                        if let Some(loan) = &mut self.loan {
-                            loan.heard(server_end);
-                        }
-                    }
+                    Ok(WalEvent::Data { start, bytes, server_end, .. }) => self.take_in(start, &bytes, server_end)?,
                     Ok(WalEvent::Keepalive { reply_requested, .. }) => {
                         if reply_requested {
                             reports.asked();
@@ -241,6 +236,15 @@ impl Session<'_> {
         reports.durable(self.streaming.reported());
         reports.finish().await;
         Ok(if state == State::Ending { End::TimelineEnded } else { End::Stopped })
+    }
+
+    /// Takes in WAL of a server that has it up to `server_end`.
+    fn take_in(&mut self, start: Lsn, bytes: &[u8], server_end: Lsn) -> Result<()> {
+        self.streaming.receive(start, bytes)?;
+        if let Some(loan) = &mut self.loan {
+            loan.heard(server_end);
+        }
+        Ok(())
     }
 
     /// PostgreSQL may have sent the beginning of a record that was never finished before its timeline ended in front of it (a standby
