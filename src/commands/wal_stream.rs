@@ -3,7 +3,8 @@
 //! `ready` proves server and bucket, `way` finds the timelines, `stored` what of them is in the bucket already, and `prove` that the
 //! server continues it. `life` goes through connections, failovers and outages, `begin` decides where each goes on, `session`
 //! goes through one. `sender` seals and stores, `report` tells the server what is durable, `tail` looks after the newest WAL
-//! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, and `loss` writes down.
+//! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, `loan` tells when
+//! one of them has no more of it, and `loss` writes down what none has.
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ mod begin;
 mod ground;
 mod hunt;
 mod life;
+mod loan;
 mod loss;
 mod pace;
 mod prove;
@@ -133,6 +135,8 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         let system = client.identify_system().await?;
         let segment_bytes = client.segment_size().await?;
         ready::check(&mut client, &how).await?;
+        // The next connection needs its place in max_wal_senders.
+        drop(client);
         let (connected, repository) = prepare_to_write(&repository, access).await?;
         let identity = ClusterIdentity { system_identifier: system.system_identifier, segment_bytes };
         let lock = connected.lock()?;

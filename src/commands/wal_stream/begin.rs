@@ -29,7 +29,9 @@ impl Life<'_> {
         let known = match &self.streaming {
             None => {
                 let known = stored::stored(&self.place, &way.legs).await?;
-                prove::at_start(&self.place, &mut client, &system, &known).await?;
+                if let Some(why) = prove::at_start(&self.place, &mut client, &system, &known).await? {
+                    self.warn(format!("the server's newest WAL is not compared with what is stored: {why}"));
+                }
                 Some(known)
             }
             Some(streaming) => {
@@ -49,7 +51,11 @@ impl Life<'_> {
             let start = plan_start(&way.legs, &known.done, slot.at, system.flush_lsn, self.segment());
             self.start(start.ok_or(Error::NothingLeft { at: system.flush_lsn })?);
         }
-        if self.hunt.take().is_some() {
+        // By now something else than what was looked for may be wanted: that is nobody's gap yet.
+        let wanted = self.streaming.as_ref().map(|streaming| (streaming.timeline, streaming.flow.received()));
+        if let Some(hunt) = self.hunt.take()
+            && wanted.is_some_and(|(timeline, at)| hunt.is_for(timeline, at))
+        {
             self.skip(&way, &system, slot.at).await?;
         }
         let pace = pace::PaceWatch::start(&client, &self.how).await;
@@ -60,7 +66,7 @@ impl Life<'_> {
             client.start_replication(Some(&self.how.slot), at, timeline).await.map_err(postgres::Error::from)?;
         let received = streaming.flow.received();
         self.note(format!("streaming timeline {timeline} from {received}; the server is at {}", system.flush_lsn));
-        Ok(Begin::Stream(Box::new(Begun { stream, pace, status_interval, enough: None })))
+        Ok(Begin::Stream(Box::new(Begun { stream, pace, status_interval, loan: None })))
     }
 
     fn check_identity(&self, system: &System) -> Result<()> {
@@ -80,7 +86,10 @@ impl Life<'_> {
                 self.histories.insert(*timeline);
             }
         }
-        self.ground.holds(way.legs.iter().map(|leg| leg.timeline)).await
+        for gone in self.ground.holds(way.legs.iter().map(|leg| leg.timeline)).await? {
+            self.warn(gone.to_string());
+        }
+        Ok(())
     }
 
     /// Leaves the timeline that was streamed before, if the server has left it.

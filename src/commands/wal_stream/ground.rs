@@ -31,16 +31,22 @@ impl Ground {
         Self { place, timelines, _task: task }
     }
 
-    /// WAL of these timelines is about to be stored, or is stored.
-    pub(super) async fn holds(&self, timelines: impl Iterator<Item = Timeline>) -> Result<()> {
+    /// WAL of these timelines is about to be stored, or is stored. Gives what is missing. After an error they are not held: they are
+    /// to be given again.
+    pub(super) async fn holds(&self, timelines: impl Iterator<Item = Timeline>) -> Result<Vec<Finding>> {
         let new: BTreeSet<_> = {
-            let mut known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
-            timelines.filter(|timeline| known.insert(*timeline)).collect()
+            let known = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
+            timelines.filter(|timeline| !known.contains(timeline)).collect()
         };
-        let Some(lock) = lock(&self.place)?.filter(|_| !new.is_empty()) else { return Ok(()) };
-        let Place { connected, repository, cluster, .. } = &*self.place;
-        outlive_wal(&*connected.store, repository, cluster, &new, lock).await?;
-        Ok(())
+        let mut gone = Vec::new();
+        if !new.is_empty()
+            && let Some(lock) = lock(&self.place)?
+        {
+            let Place { connected, repository, cluster, .. } = &*self.place;
+            gone = outlive_wal(&*connected.store, repository, cluster, &new, lock).await?;
+        }
+        self.timelines.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
+        Ok(gone)
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::life::{Begin, Begun, Life};
+use super::loan::Loan;
 use super::{pace, report};
-use crate::commands::Result;
+use crate::commands::{self, Result};
+use crate::format::wal::History;
 use crate::format::{Lsn, Timeline};
 use crate::limits::WAL_SERVER_WAIT_SECONDS_MAX;
 use crate::observe::chain;
-use crate::postgres::replication::Client;
+use crate::postgres::replication::{Client, Fault};
 use crate::postgres::{ConnInfo, Error};
 
 /// The search for WAL from one position on.
@@ -47,6 +49,11 @@ impl Hunt {
         let without = servers.iter().enumerate().filter(|(_, server)| server.endpoints() == asked.endpoints());
         let without = without.map(|(index, _)| index).collect();
         Self { timeline, at, servers, without, silent: BTreeMap::new(), began: Instant::now() }
+    }
+
+    /// Whether it is a search for WAL from there on.
+    pub(super) fn is_for(&self, timeline: Timeline, at: Lsn) -> bool {
+        (self.timeline, self.at) == (timeline, at)
     }
 
     pub(super) fn next(&self) -> Next {
@@ -95,18 +102,15 @@ impl Life<'_> {
                 }
             };
             let (server, timeline, at) = (hunt.servers[index].clone(), hunt.timeline, hunt.at);
-            match self.borrow(&server, timeline, at).await {
+            match self.borrow(&server).await {
                 Ok(Some(begun)) => {
                     self.note(format!("WAL {at} of timeline {timeline} is asked for from {}", server.redacted()));
                     self.borrowed = Some(index);
                     return Ok(Some(Begin::Stream(Box::new(begun))));
                 }
                 Ok(None) => self.other_has_not(index),
-                Err(error) if is_an_answer(&error) => {
-                    tracing::warn!("{} cannot help out: {}", server.redacted(), chain(&error));
-                    self.other_has_not(index);
-                }
-                Err(error) => self.other_is_silent(index, &error),
+                Err(commands::Error::Postgres(error)) => self.other_failed(index, &error),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -117,39 +121,66 @@ impl Life<'_> {
         }
     }
 
-    fn other_is_silent(&mut self, index: usize, error: &Error) {
-        if let Some(hunt) = &mut self.hunt {
+    fn other_failed(&mut self, index: usize, error: &Error) {
+        if is_an_answer(error) {
+            self.other_has_not(index);
+        } else if let Some(hunt) = &mut self.hunt {
             hunt.is_silent(index, chain(error));
         }
     }
 
-    /// A stream without a slot, no further than to where our own server can take over; `None` from another cluster.
-    async fn borrow(&self, server: &ConnInfo, timeline: Timeline, at: Lsn) -> Result<Option<Begun>, Error> {
+    /// A stream without a slot, no further than to where our own server can take over; `None` from another cluster, or one that
+    /// came another way to the timeline.
+    async fn borrow(&self, server: &ConnInfo) -> Result<Option<Begun>> {
+        let Some(streaming) = &self.streaming else { return Ok(None) };
+        let (timeline, at) = (streaming.timeline, streaming.ask_from(self.segment()));
         let mut client = Client::connect(server, &self.how.application_name).await?;
-        if client.identify_system().await?.system_identifier != self.place.identity.system_identifier {
+        let system = client.identify_system().await?;
+        if system.system_identifier != self.place.identity.system_identifier {
+            return Ok(None);
+        }
+        // The first timeline has no history; whoever has none of a later one refuses to stream it.
+        if timeline.get() > 1
+            && let Some(file) = client.timeline_history(timeline).await?
+            && let Some(stored) = self.place.repository.history(&self.place.cluster, timeline).await?
+            && !came_the_same_way(&stored, &file.content)
+        {
+            self.warn(format!("{} came another way to timeline {timeline}: it is of no help", server.redacted()));
             return Ok(None);
         }
         let pace = pace::PaceWatch::fixed();
         let status_interval = report::interval(&client.show("wal_sender_timeout").await?);
-        let stream = client.start_replication(None, at, timeline).await?;
-        Ok(Some(Begun { stream, pace, status_interval, enough: Some(self.held_from) }))
+        let stream = client.start_replication(None, at, timeline).await.map_err(Error::from)?;
+        let loan = Some(Loan::new(self.held_from, system.flush_lsn));
+        Ok(Some(Begun { stream, pace, status_interval, loan }))
     }
 
     /// What came of a borrowed stream; `lost` is how it broke off. True if it helped.
     pub(super) fn after_borrowing(&mut self, index: usize, received: Lsn, lost: Option<&Error>) -> bool {
         let helped = self.hunt.as_ref().is_some_and(|hunt| received > hunt.at);
+        if let Some(streaming) = &mut self.streaming {
+            streaming.asks_another();
+        }
         match lost {
             _ if helped => self.hunt = None,
-            Some(error) if !is_an_answer(error) => self.other_is_silent(index, error),
-            _ => self.other_has_not(index),
+            Some(error) => self.other_failed(index, error),
+            None => self.other_has_not(index),
         }
         helped
     }
 }
 
-/// Whether a server has spoken, rather than a network.
+/// Whether a server has said that it does not have the WAL. Whatever else goes wrong can pass: it is refused for now, or lags.
 fn is_an_answer(error: &Error) -> bool {
-    !matches!(error, Error::Unreachable { .. } | Error::Busy { .. } | Error::Lost { .. } | Error::Tls { .. })
+    match error {
+        Error::Replication { failure, .. } => matches!(failure.fault, Fault::WalRemoved | Fault::NotInHistory),
+        _ => false,
+    }
+}
+
+/// Whether a server's history of a timeline is the stored one.
+fn came_the_same_way(stored: &History, theirs: &[u8]) -> bool {
+    History::parse(stored.timeline, theirs).is_ok_and(|theirs| theirs == *stored)
 }
 
 #[cfg(test)]
@@ -180,5 +211,45 @@ mod tests {
         assert_eq!(only.next(), Next::Lost, "one server's word is that of all");
         only.another_round();
         assert_eq!(only.next(), Next::Lost);
+    }
+
+    #[test]
+    fn i09_only_a_server_that_says_so_does_not_have_it() {
+        let refused = |fault: Fault| {
+            let error = crate::postgres::replication::ServerMessage::default();
+            let failure = Box::new(crate::postgres::replication::Failure { fault, error, notices: Vec::new() });
+            Error::Replication { action: "stream".into(), failure }
+        };
+        for fault in [Fault::WalRemoved, Fault::NotInHistory] {
+            assert!(is_an_answer(&refused(fault.clone())), "{fault:?}");
+        }
+        for fault in [
+            Fault::NoWalSender,
+            Fault::NoHbaEntry,
+            Fault::RoleNotAllowed,
+            Fault::ShuttingDown,
+            Fault::Denied,
+            Fault::Ahead,
+            Fault::Other,
+        ] {
+            assert!(!is_an_answer(&refused(fault.clone())), "{fault:?}");
+        }
+        let (target, what) = (String::from("t"), String::from("w"));
+        assert!(!is_an_answer(&Error::Authentication { target: target.clone(), what: what.clone() }));
+        assert!(!is_an_answer(&Error::Protocol { target: target.clone(), what: what.clone() }));
+        assert!(!is_an_answer(&Error::Unreachable { target, what }));
+    }
+
+    #[test]
+    fn only_what_was_hunted_for_is_skipped_and_only_kin_help_out() {
+        let timeline = |number| Timeline::new(number).unwrap();
+        let all = servers();
+        let hunt = Hunt::begin(timeline(1), Lsn::new(7), all.clone(), &all[0]);
+        assert!(hunt.is_for(timeline(1), Lsn::new(7)));
+        assert!(!hunt.is_for(timeline(2), Lsn::new(7)) && !hunt.is_for(timeline(1), Lsn::new(8)));
+        let stored = History::parse(timeline(2), b"1\t0/5000000\tno recovery target specified\n").unwrap();
+        assert!(came_the_same_way(&stored, b"1\t0/5000000\tanother reason\n"));
+        assert!(!came_the_same_way(&stored, b"1\t0/5000028\tno recovery target specified\n"));
+        assert!(!came_the_same_way(&stored, b"garbage"));
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::hunt::Hunt;
+use super::loan::Loan;
 use super::sender::{Place, Sender};
 use super::session::{End, Session, Streaming};
 use super::{Event, How, Listener, Outcome, pace, ready};
@@ -55,8 +56,8 @@ pub(super) struct Begun {
     pub(super) stream: WalStream,
     pub(super) pace: pace::PaceWatch,
     pub(super) status_interval: Duration,
-    /// No more than up to here is wanted.
-    pub(super) enough: Option<Lsn>,
+    /// It is one of a server that helps out.
+    pub(super) loan: Option<Loan>,
 }
 
 /// What a connection begins with.
@@ -156,7 +157,8 @@ impl<'a> Life<'a> {
 
     /// The server has lost what comes next. Who else may have it?
     async fn begin_hunt(&mut self) {
-        let (Some(streaming), Some(server)) = (&self.streaming, &self.server) else { return };
+        let (Some(streaming), Some(server)) = (&mut self.streaming, &self.server) else { return };
+        streaming.asks_another();
         let (timeline, at) = (streaming.timeline, streaming.flow.received());
         if self.hunt.as_ref().is_none_or(|hunt| (hunt.timeline, hunt.at) != (timeline, at)) {
             self.hunt = Some(Hunt::begin(timeline, at, self.source.each_server().await, server));
@@ -177,20 +179,34 @@ impl<'a> Life<'a> {
         };
         self.settled_in = true;
         let Some(streaming) = self.streaming.as_mut() else { return Err(Error::Interrupted) };
-        let Begun { stream, pace, status_interval, enough } = begun;
+        let Begun { stream, pace, status_interval, loan } = begun;
         let segment_bytes = self.place.identity.segment_bytes.bytes();
         let (how, sender, cancel) = (&self.how, &mut self.sender, self.cancel);
-        let session = Session { how, sender, streaming, pace, status_interval, enough, segment_bytes, cancel };
+        let session = Session { how, sender, streaming, pace, status_interval, loan, segment_bytes, cancel };
         let end = session.run(stream).await;
-        let Some(index) = self.borrowed.take() else { return end };
+        let borrowed = self.borrowed.take();
+        if let Ok(End::Lost(postgres::Error::Replication { failure, .. })) = &end
+            && failure.fault == Fault::WalRemoved
+            && self.streaming.as_mut().is_some_and(|streaming| streaming.gives_up_overlap(segment_bytes))
+        {
+            return Ok(End::Enough);
+        }
+        let Some(index) = borrowed else { return end };
         let received = self.received().unwrap_or_default();
-        match end? {
-            End::Stopped => Ok(End::Stopped),
-            End::Lost(error) => {
+        match end {
+            Ok(End::Stopped) => Ok(End::Stopped),
+            // Nothing of it was taken in: that server is none of ours.
+            Err(Error::Diverged { what }) => {
+                self.warn(format!("a server that was to help out went another way: {what}"));
+                self.after_borrowing(index, received, None);
+                Ok(End::Enough)
+            }
+            Err(error) => Err(error),
+            Ok(End::Lost(error)) => {
                 self.after_borrowing(index, received, Some(&error));
                 Ok(End::Enough)
             }
-            end => {
+            Ok(end) => {
                 self.after_borrowing(index, received, None);
                 Ok(if matches!(end, End::TimelineEnded) { end } else { End::Enough })
             }
@@ -231,7 +247,8 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// A pause between two connections, in which what was received becomes durable. True if we were told to stop.
+    /// A pause between two connections, in which what was received becomes durable and, if it lasts, gets its long lock. True if
+    /// we were told to stop.
     async fn rest(&mut self, pause: Duration) -> Result<bool> {
         let until = Instant::now() + pause;
         if self.streaming.is_some() {
@@ -243,10 +260,20 @@ impl<'a> Life<'a> {
                 return Ok(true);
             }
         }
+        let (cancel, place) = (self.cancel, self.sender.place());
+        let tail = self.streaming.as_mut().map(|streaming| &mut streaming.tail);
+        let looking_after = async {
+            let Some(tail) = tail else { return std::future::pending().await };
+            tail.look_after(place);
+            loop {
+                tail.looked_after().await;
+            }
+        };
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Ok(false),
+            () = cancel.cancelled() => Ok(false),
             () = tokio::time::sleep_until(until) => Ok(false),
+            () = looking_after => Ok(false),
         }
     }
 

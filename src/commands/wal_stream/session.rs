@@ -6,6 +6,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::How;
+use super::loan::{Loan, silence};
 use super::pace::PaceWatch;
 use super::recent::Recent;
 use super::report::Reports;
@@ -13,7 +14,6 @@ use super::sender::{Sender, Sent};
 use super::tail::Tail;
 use crate::commands::{Error, Result};
 use crate::format::{Lsn, Timeline};
-use crate::limits::WAL_BORROW_PAUSE_SECONDS;
 use crate::pipeline::wal_stream::{Disorder, Flow, Pace, Start, Ticket};
 use crate::postgres;
 use crate::postgres::replication::{WalEvent, WalStream};
@@ -31,21 +31,44 @@ pub(super) struct Streaming {
     recent: Recent,
     /// What is stored of the unfinished piece.
     pub(super) tail: Tail,
+    /// Of what lies before here nothing can be compared: the server that was asked last no longer has that segment.
+    uncompared: Option<Lsn>,
 }
 
 impl Streaming {
     /// `partial_retain` is the short lock of partials.
     pub(super) fn new(start: Start, flow: Flow, partial_retain: Duration) -> Self {
         let Start { timeline, at: first, continues } = start;
-        Self { timeline, flow, first, continues, recent: Recent::default(), tail: Tail::new(partial_retain) }
+        let (recent, tail) = (Recent::default(), Tail::new(partial_retain));
+        Self { timeline, flow, first, continues, recent, tail, uncompared: None }
     }
 
     /// From where to ask for more: from before the end of what was received, in the segment that the server has in any case, so
-    /// that a server that is not the same any more is found out.
+    /// that a server that is not the same any more is found out. At the start of a segment, from the one before, as long as
+    /// the server has that.
     pub(super) fn ask_from(&self, segment_bytes: u64) -> Lsn {
         let received = self.flow.received();
-        let overlap = (self.recent.bytes() as u64).min(received.since(received.floor(segment_bytes)));
-        Lsn::new(received.get() - overlap)
+        let room = match received.since(received.floor(segment_bytes)) {
+            0 if self.uncompared != Some(received) => segment_bytes,
+            room => room,
+        };
+        Lsn::new(received.get() - (self.recent.bytes() as u64).min(room))
+    }
+
+    /// The server no longer has what it was asked for. True if that may be what was to be compared only: without that it is to
+    /// be asked again.
+    pub(super) fn gives_up_overlap(&mut self, segment_bytes: u64) -> bool {
+        let received = self.flow.received();
+        let overlaps = self.ask_from(segment_bytes) < received.floor(segment_bytes);
+        if overlaps {
+            self.uncompared = Some(received);
+        }
+        overlaps
+    }
+
+    /// Another server is asked next.
+    pub(super) fn asks_another(&mut self) {
+        self.uncompared = None;
     }
 
     /// Takes in WAL, of which the beginning may be known.
@@ -123,8 +146,8 @@ pub(super) struct Session<'a> {
     pub(super) streaming: &'a mut Streaming,
     pub(super) pace: PaceWatch,
     pub(super) status_interval: Duration,
-    /// No more than up to here is wanted of this connection.
-    pub(super) enough: Option<Lsn>,
+    /// The stream is one of a server that helps out.
+    pub(super) loan: Option<Loan>,
     pub(super) segment_bytes: u64,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -160,11 +183,15 @@ impl Session<'_> {
             if matches!(state, State::Stopping | State::Ending) && flow.is_settled() {
                 break;
             }
-            if self.enough.is_some_and(|enough| flow.received() >= enough) {
+            let received = flow.received();
+            if self.loan.is_some_and(|loan| loan.is_enough(received)) {
                 return Ok(End::Enough);
             }
             let reads = matches!(state, State::Reading | State::Draining { .. });
             let wants_input = flow.wants_input() && reads;
+            if let Some(loan) = &mut self.loan {
+                loan.listens(wants_input);
+            }
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled(), if state == State::Reading => {
@@ -189,7 +216,7 @@ impl Session<'_> {
                 () = tail.looked_after() => {}
                 pace = self.pace.changed(), if state == State::Reading => flow.set_pace(pace),
                 event = reader.next(), if wants_input => match event {
-                    Ok(WalEvent::Data { start, bytes, .. }) => self.streaming.receive(start, &bytes)?,
+                    Ok(WalEvent::Data { start, bytes, server_end, .. }) => self.take_in(start, &bytes, server_end)?,
                     Ok(WalEvent::Keepalive { reply_requested, .. }) => {
                         if reply_requested {
                             reports.asked();
@@ -203,12 +230,21 @@ impl Session<'_> {
                     Err(error) => return Ok(End::Lost(error)),
                 },
                 () = pause(state), if wants_input => state = State::Stopping,
-                () = silence(self.enough), if wants_input => return Ok(End::Enough),
+                end = silence(self.loan, received), if wants_input => return Ok(end),
             }
         }
         reports.durable(self.streaming.reported());
         reports.finish().await;
         Ok(if state == State::Ending { End::TimelineEnded } else { End::Stopped })
+    }
+
+    /// Takes in WAL of a server that has it up to `server_end`.
+    fn take_in(&mut self, start: Lsn, bytes: &[u8], server_end: Lsn) -> Result<()> {
+        self.streaming.receive(start, bytes)?;
+        if let Some(loan) = &mut self.loan {
+            loan.heard(server_end);
+        }
+        Ok(())
     }
 
     /// PostgreSQL may have sent the beginning of a record that was never finished before its timeline ended in front of it (a standby
@@ -240,17 +276,33 @@ async fn pause(state: State) {
     }
 }
 
-/// A server that helps out and sends nothing for a while has no more to give.
-async fn silence(enough: Option<Lsn>) {
-    match enough {
-        Some(_) => tokio::time::sleep(Duration::from_secs(WAL_BORROW_PAUSE_SECONDS)).await,
-        None => std::future::pending().await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_received_is_asked_for_again_across_the_start_of_a_segment() {
+        let (timeline, piece, segment, first) = (Timeline::new(1).unwrap(), 64, 128, Lsn::new(128));
+        let flow = Flow::new(timeline, piece, first, 1, Pace::Interval);
+        let mut streaming =
+            Streaming::new(Start { timeline, at: first, continues: false }, flow, Duration::from_hours(1));
+        assert_eq!(streaming.ask_from(segment), first, "nothing was received yet");
+        assert!(!streaming.gives_up_overlap(segment));
+        streaming.receive(first, &[7; 128]).unwrap();
+        let received = Lsn::new(256);
+        assert_eq!(streaming.ask_from(segment), first);
+        // Another server's bytes are found out at the start of a segment, too.
+        let differs = streaming.receive(first, &[8; 128]);
+        assert!(matches!(differs, Err(Error::Diverged { .. })), "{differs:?}");
+        assert!(streaming.gives_up_overlap(segment), "the segment before may be gone");
+        assert_eq!(streaming.ask_from(segment), received);
+        assert!(!streaming.gives_up_overlap(segment), "then the WAL itself is");
+        streaming.asks_another();
+        assert_eq!(streaming.ask_from(segment), first);
+        streaming.receive(received, &[7; 10]).unwrap();
+        assert_eq!(streaming.ask_from(segment), received, "no further than the segment that is there in any case");
+        assert!(!streaming.gives_up_overlap(segment));
+    }
 
     #[test]
     fn a_timeline_that_goes_on_after_its_end_is_read_again() {

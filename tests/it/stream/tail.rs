@@ -63,3 +63,23 @@ async fn i11_an_idle_tail_and_the_ground_are_looked_after() {
     assert!(longest > SignedDuration::from_secs(63), "the cluster record outlives what is written now: {longest:#}");
     streamer.stop().await;
 }
+
+/// A server that is dead for long takes no look after the newest WAL away: that may be the only copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_the_tail_is_looked_after_while_the_server_is_down() {
+    let Some(mut stage) = Stage::new("a tail without a server", |_| {}).await else { return };
+    let mut streamer = stage.stream_with("", |command| {
+        command.env("STONEWAL_WAL_PARTIAL_RETAIN", "1m").env("STONEWAL_LOCK_RETAIN", "1m");
+    });
+    stage.flushed(stage.write(50).await, SOON).await;
+    stage.fixture.server.kill().await.unwrap();
+    let store = stage.s3(Role::Admin).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert!(streamer.is_running(), "{}", streamer.said());
+    let tail = stage.coverage(timeline(1)).await.tail().unwrap();
+    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
+    let chain = stage.repository().await.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
+    let head = store.head(&chain[0].entry.key, &chain[0].entry.version).await.unwrap();
+    let locked = head.last_modified.duration_until(head.lock.unwrap().retain_until);
+    assert!(locked > SignedDuration::from_secs(63), "{locked:#}");
+}
