@@ -85,7 +85,9 @@ async fn a_stream_cut_anywhere_keeps_what_came_in_order() {
 #[tokio::test]
 async fn a_killed_server_is_an_error() {
     for installed in postgres_majors("killed_servers") {
-        let mut ground = Ground::new(&installed, |_| {}).await;
+        // The checkpoint of the base backup must leave the WAL that is streamed without a slot.
+        let mut ground =
+            Ground::new(&installed, |options| options.settings.push(("wal_keep_size".into(), "1GB".into()))).await;
         ground.execute("CREATE TABLE t AS SELECT n, repeat('x', 500) FROM generate_series(1, 100000) AS n").await;
         let mut client = ground.client().await;
         let system = client.identify_system().await.unwrap();
