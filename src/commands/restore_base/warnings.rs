@@ -97,3 +97,39 @@ async fn other_libc(facts: &BaseFacts) -> Option<String> {
 fn has_keys(target: &Target) -> bool {
     target.aws.iter().any(|(name, _)| name == "AWS_ACCESS_KEY_ID")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::CollationFact;
+
+    fn sorted_by(provider: &str, version: Option<&str>) -> BaseFacts {
+        let database = CollationFact {
+            database: "books".into(),
+            collate: "de_DE.UTF-8".into(),
+            provider: provider.into(),
+            version: version.map(str::to_owned),
+        };
+        BaseFacts {
+            label: "test".into(),
+            server_version_num: 150_000,
+            standby: false,
+            settings: Vec::new(),
+            databases: vec![database],
+            tablespaces: Vec::new(),
+            index: Vec::new(),
+        }
+    }
+
+    /// PAINS B13.
+    #[tokio::test]
+    async fn b13_another_c_library_than_the_one_that_sorted_is_told() {
+        let warning = other_libc(&sorted_by("c", Some("2.0"))).await.unwrap();
+        assert!(warning.contains("database books was sorted by glibc 2.0"), "{warning}");
+        assert!(warning.contains("REINDEX"), "{warning}");
+        let here = warning.split("this host has glibc ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
+        assert_eq!(other_libc(&sorted_by("c", Some(here))).await, None);
+        assert_eq!(other_libc(&sorted_by("c", None)).await, None);
+        assert_eq!(other_libc(&sorted_by("i", Some("2.0"))).await, None, "ICU has versions of its own");
+    }
+}
