@@ -39,8 +39,9 @@ pub(super) fn decide(facts: &Facts, policy: &Policy, now: Timestamp, lines: &Lin
     for kind in KINDS {
         grounds.of_kind(kind);
     }
-    let mut decisions: Vec<BackupDecision> = facts.backups.iter().map(|fact| grounds.judge(fact)).collect();
-    decisions.sort_by(|a, b| (a.arrived_at, &a.backup).cmp(&(b.arrived_at, &b.backup)));
+    let mut ordered: Vec<&BackupFact> = facts.backups.iter().collect();
+    ordered.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    let decisions: Vec<BackupDecision> = ordered.into_iter().map(|fact| grounds.judge(fact)).collect();
     refuse_nothing_left(facts, now, &decisions)?;
     Ok(decisions)
 }
@@ -79,7 +80,7 @@ impl<'a> Grounds<'a> {
     fn of_kind(&mut self, kind: Kind) {
         let counts = |fact: &&BackupFact| fact.kind == kind && counts(fact, self.now);
         let mut newest: Vec<&'a BackupFact> = self.facts.backups.iter().filter(counts).collect();
-        newest.sort_by(|a, b| (b.arrived_at, &b.id).cmp(&(a.arrived_at, &a.id)));
+        newest.sort_by(|a, b| b.rank().cmp(&a.rank()));
         let (last, redundancy) = (self.policy.keep_last(kind), self.policy.min_redundancy);
         for (number, fact) in (1..).zip(&newest) {
             if number <= last {

@@ -96,6 +96,13 @@ pub struct TimelineFact {
     pub last_commit: Option<Timestamp>,
 }
 
+impl BackupFact {
+    /// Where it stands among all: by arrival, of which stores tell whole seconds, and within one by its beginning.
+    pub(super) fn rank(&self) -> (Timestamp, Timestamp, &BackupId) {
+        (self.arrived_at, self.started_at, &self.id)
+    }
+}
+
 impl Facts {
     /// The stored WAL as recovery plans see it.
     pub fn wal_state(&self) -> WalState {

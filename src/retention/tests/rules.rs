@@ -45,6 +45,19 @@ fn the_newest_are_kept_however_old_they_are() {
 }
 
 #[test]
+fn of_two_that_arrived_in_one_second_the_one_that_began_later_is_newer() {
+    let policy = Policy { keep_last_dumps: 1, ..policy() };
+    let (mut sooner, mut later) = (dump_at(day(0), 2), dump_at(day(0), 1));
+    sooner.started_at -= SignedDuration::from_millis(600);
+    later.started_at -= SignedDuration::from_millis(200);
+    for dumps in [[sooner.clone(), later.clone()], [later, sooner]] {
+        let made = planned(&dumps, &policy, day(300)).unwrap();
+        assert_eq!(verdicts(&made), [("-", None), ("keep-last", Some(day(317)))]);
+        assert_eq!(made.backups[1].backup, id(day(0), 1));
+    }
+}
+
+#[test]
 fn what_has_no_end_is_never_locked_beyond_the_bound() {
     let policy = Policy { max: days(12), ..policy() };
     let made = planned(&[dump(0)], &policy, day(100)).unwrap();
