@@ -6,7 +6,17 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::Timestamp;
 
-use crate::commands::parts::LockRecord;
+use crate::commands::parts::{CheckStatus, LockRecord};
+
+/// `ok`, `FAIL`: what a line of a check begins with.
+pub(super) fn check_word(status: CheckStatus) -> &'static str {
+    match status {
+        CheckStatus::Ok => "ok",
+        CheckStatus::Note => "note",
+        CheckStatus::Warn => "warn",
+        CheckStatus::Fail => "FAIL",
+    }
+}
 
 /// `12.3 MiB`.
 pub(super) fn size(bytes: u64) -> String {

@@ -12,6 +12,7 @@ use crate::observe::chain;
 use crate::postgres::ConnInfo;
 use crate::postgres::programs::Search;
 use crate::verify::Findings;
+pub use crate::verify::restored::Status;
 
 mod capabilities;
 mod contents;
@@ -40,20 +41,6 @@ pub struct Options {
     pub application_name: String,
     /// Whether canaries may be written: they stay until their lock of one minute has expired and someone removes them.
     pub probe: bool,
-}
-
-/// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// Worth knowing.
-    Note,
-    /// Should be changed.
-    Warn,
-    /// Backups cannot be trusted to this.
-    Fail,
 }
 
 /// One check.

@@ -50,9 +50,9 @@ pub enum Status {
     Ok,
     /// Worth knowing.
     Note,
-    /// To be looked at, and no reason not to promote.
+    /// Should be looked at or changed.
     Warn,
-    /// Do not promote.
+    /// Not to be relied on: backups must not be trusted to it, or it must not be promoted.
     Fail,
 }
 

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use super::Report;
 use crate::cli::Exit;
-use crate::cli::words::table;
+use crate::cli::words::{check_word, table};
 use crate::commands::doctor::{Outcome, Status};
 
 impl Report for Outcome {
     fn print(&self, out: &mut String) {
         let width = self.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
         for check in &self.checks {
-            let status = word(check.status);
+            let status = check_word(check.status);
             let _ = writeln!(out, "{status:4}  {:width$}  {}", check.name, check.detail);
             if let Some(hint) = &check.hint {
                 let _ = writeln!(out, "      {:width$}  hint: {hint}", "");
@@ -32,14 +32,5 @@ impl Report for Outcome {
             Status::Warn => Exit::Warnings,
             Status::Fail => Exit::Failed,
         }
-    }
-}
-
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Ok => "ok",
-        Status::Note => "note",
-        Status::Warn => "warn",
-        Status::Fail => "FAIL",
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Report, warnings_of};
 use crate::cli::Exit;
+use crate::cli::words::check_word;
 use crate::commands::parts::CheckStatus;
 use crate::commands::verify_restore::Outcome;
 
@@ -14,12 +15,7 @@ impl Report for Outcome {
     fn print(&self, out: &mut String) {
         let width = self.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
         for check in &self.checks {
-            let word = match check.status {
-                CheckStatus::Ok => "ok",
-                CheckStatus::Note => "note",
-                CheckStatus::Warn => "warn",
-                CheckStatus::Fail => "FAIL",
-            };
+            let word = check_word(check.status);
             let _ = writeln!(out, "{word:4}  {:width$}  {}", check.name, check.detail);
             for detail in check.details.iter().take(DETAILS_SHOWN) {
                 let _ = writeln!(out, "      {:width$}  {detail}", "");
