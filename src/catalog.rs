@@ -21,7 +21,7 @@ pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
-pub use listing::each_entry;
+pub use listing::{Pages, each_entry};
 pub use open::{Access, Repository, open_bundle};
 pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Finding, FindingKind, Result};
 use crate::limits::{FINDINGS_MAX, FIRST_VERSIONS_MAX, SMALL_OBJECT_BYTES_MAX};
-use crate::store::{self, Entry, ListQuery, ObjectKey, PageToken, Read};
+use crate::store::{self, Entry, ListQuery, ObjectKey, Page, PageToken, Read};
 
 /// Gives every version and delete marker below `prefix` to `take`, page by page.
 pub async fn each_entry(store: &dyn Read, prefix: &str, mut take: impl FnMut(Entry) + Send) -> Result<()> {
@@ -26,39 +26,57 @@ pub(super) async fn entries_after(
     after: Option<String>,
     mut take: impl FnMut(Entry) -> ControlFlow<()> + Send,
 ) -> Result<()> {
-    let mut token = after.map(|key| PageToken { key, version: None });
-    loop {
-        let page = store.list_page(query, token.as_ref()).await?;
+    let mut pages =
+        Pages { token: after.map(|key| PageToken { key, version: None }), ..Pages::of(store, query.clone()) };
+    while let Some(page) = pages.next().await? {
         if page.entries.into_iter().try_for_each(&mut take).is_break() {
-            return Ok(());
-        }
-        match page.next {
-            Some(next) => token = Some(moved_on(&query.prefix, token, next)?),
-            None => return Ok(()),
+            break;
         }
     }
-}
-
-/// A store that gives the same page again would keep us for ever.
-fn moved_on(prefix: &str, last: Option<PageToken>, next: PageToken) -> Result<PageToken> {
-    if last.is_some_and(|last| last.key == next.key && last.version == next.version) {
-        let (target, what) = (format!("listing of {prefix}"), "it gives the same page again".to_owned());
-        return Err(store::Error::Corrupt { target, what }.into());
-    }
-    Ok(next)
+    Ok(())
 }
 
 /// The folders directly below `prefix`.
 pub(super) async fn folders(store: &dyn Read, prefix: &str) -> Result<Vec<String>> {
-    let query = ListQuery { prefix: prefix.to_owned(), by_folder: true };
-    let (mut folders, mut token) = (Vec::new(), None);
-    loop {
-        let page = store.list_page(&query, token.as_ref()).await?;
+    let mut folders = Vec::new();
+    let mut pages = Pages::of(store, ListQuery { prefix: prefix.to_owned(), by_folder: true });
+    while let Some(page) = pages.next().await? {
         folders.extend(page.prefixes);
-        match page.next {
-            Some(next) => token = Some(moved_on(prefix, token, next)?),
-            None => return Ok(folders),
+    }
+    Ok(folders)
+}
+
+/// A version listing, page by page: never all of it in memory.
+pub struct Pages<'a> {
+    store: &'a dyn Read,
+    query: ListQuery,
+    token: Option<PageToken>,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// From the first page on.
+    pub fn of(store: &'a dyn Read, query: ListQuery) -> Self {
+        Self { store, query, token: None, ended: false }
+    }
+
+    /// The next page; `None` behind the last. A store that gives the same page again would keep us for ever.
+    ///
+    /// # Errors
+    /// What the store answers, and [`store::Error::Corrupt`] where it does not move on.
+    pub async fn next(&mut self) -> store::Result<Option<Page>> {
+        if self.ended {
+            return Ok(None);
         }
+        let page = self.store.list_page(&self.query, self.token.as_ref()).await?;
+        let stays = |last: &PageToken, next: &PageToken| last.key == next.key && last.version == next.version;
+        if self.token.as_ref().zip(page.next.as_ref()).is_some_and(|(last, next)| stays(last, next)) {
+            let target = format!("listing of {}", self.query.prefix);
+            return Err(store::Error::Corrupt { target, what: "it gives the same page again".into() });
+        }
+        self.ended = page.next.is_none();
+        self.token.clone_from(&page.next);
+        Ok(Some(page))
     }
 }
 
@@ -174,25 +192,20 @@ pub(super) async fn read_small(store: &dyn Read, entry: &Entry) -> Result<Option
 /// follow it in a listing and may be millions, so it ends at the first of them.
 pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option<Entry>, Vec<Finding>)> {
     let query = ListQuery { prefix: key.to_owned(), by_folder: false };
-    let (mut first, mut versions, mut markers, mut token) = (None, 0, 0, None);
-    'listing: loop {
-        let page = store.list_page(&query, token.as_ref()).await?;
-        for entry in page.entries {
-            if entry.key.as_str() != key {
-                break 'listing;
-            }
-            if entry.delete_marker {
-                markers += 1;
-            } else {
-                versions += 1;
-                first = Some(entry);
-            }
+    let (mut first, mut versions, mut markers) = (None, 0, 0);
+    entries_after(store, &query, None, |entry| {
+        if entry.key.as_str() != key {
+            return ControlFlow::Break(());
         }
-        match page.next {
-            Some(next) => token = Some(moved_on(key, token, next)?),
-            None => break,
+        if entry.delete_marker {
+            markers += 1;
+        } else {
+            versions += 1;
+            first = Some(entry);
         }
-    }
+        ControlFlow::Continue(())
+    })
+    .await?;
     Ok((first, overlays(&ObjectKey::new(key), versions, markers)))
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::gather;
-use crate::catalog::{Access, Backup, Finding, Repository};
+use crate::catalog::{Access, Backup, Finding, Pages, Repository};
 use crate::commands::{Connected, Error, Immutability, RepositoryOptions, Result};
 use crate::format::{BackupId, ClusterName};
 use crate::retention::{self, Plan, Policy};
-use crate::store::{Entry, ListQuery, LockMode, ObjectKey, PageToken, Read, S3, S3Options, VersionId, VersionOf};
+use crate::store::{Entry, ListQuery, LockMode, ObjectKey, Read, S3, S3Options, VersionId, VersionOf};
 use crate::verify::Findings;
 
 /// Whose locks, by which rules, with which credentials.
@@ -110,35 +110,9 @@ pub(super) fn pinned(repository: &Repository, backup: &Backup) -> Vec<Target> {
     wraps.into_iter().chain(chunks).collect()
 }
 
-/// A version listing, page by page: never all of it in memory.
-pub(super) struct Pages<'a> {
-    store: &'a dyn Read,
-    query: ListQuery,
-    token: Option<PageToken>,
-    ended: bool,
-}
-
-impl<'a> Pages<'a> {
-    pub(super) fn of(store: &'a dyn Read, prefix: &str) -> Self {
-        let query = ListQuery { prefix: prefix.to_owned(), by_folder: false };
-        Self { store, query, token: None, ended: false }
-    }
-
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let page = self.store.list_page(&self.query, self.token.as_ref()).await?;
-        let same = |a: &PageToken, b: &PageToken| a.key == b.key && a.version == b.version;
-        if page.next.as_ref().zip(self.token.as_ref()).is_some_and(|(next, last)| same(next, last)) {
-            let what = "it gives the same page again".to_owned();
-            let target = format!("listing of {}", self.query.prefix);
-            return Err(crate::store::Error::Corrupt { target, what }.into());
-        }
-        self.ended = page.next.is_none();
-        self.token = page.next;
-        Ok(Some(page.entries))
-    }
+/// Every version and delete marker below a prefix, page by page.
+pub(super) fn pages<'a>(store: &'a dyn Read, prefix: &str) -> Pages<'a> {
+    Pages::of(store, ListQuery { prefix: prefix.to_owned(), by_folder: false })
 }
 
 /// The first version of every object below a prefix, page by page (invariant I4).
@@ -149,13 +123,13 @@ pub(super) struct Firsts<'a> {
 
 impl<'a> Firsts<'a> {
     pub(super) fn of(store: &'a dyn Read, prefix: &str) -> Self {
-        Self { pages: Pages::of(store, prefix), passing: None }
+        Self { pages: pages(store, prefix), passing: None }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         let Some(page) = self.pages.next().await? else { return Ok(self.passing.take().map(|last| vec![last])) };
         let mut firsts = Vec::new();
-        for entry in page.into_iter().filter(|entry| !entry.delete_marker) {
+        for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {
             // A listing gives the newest version of a key first.
             let same = self.passing.as_ref().is_some_and(|passing| passing.key == entry.key);
             let before = self.passing.replace(entry);

@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::acting::{Pages, Scene, Scope, Target, noteworthy};
+use super::acting::{Scene, Scope, Target, noteworthy, pages};
 use crate::catalog::Finding;
 use crate::commands::Result;
 use crate::format::{BackupId, ClusterName};
@@ -156,9 +156,9 @@ impl Work<'_> {
             let mut gone = true;
             // A full batch is flushed on the way.
             let before = self.outcome.locked_count;
-            let mut pages = Pages::of(&**scene.repository.store(), &prefix);
-            while let Some(entries) = pages.next().await? {
-                for entry in entries {
+            let mut listing = pages(&**scene.repository.store(), &prefix);
+            while let Some(page) = listing.next().await? {
+                for entry in page.entries {
                     gone &= self.doom(&entry).await?;
                 }
             }
@@ -180,9 +180,9 @@ impl Work<'_> {
     async fn sweep(&mut self, prefix: &str) -> Result<()> {
         let scene = self.scene;
         let manifests = |id: &BackupId| scene.repository.names().manifests(&scene.cluster, id);
-        let mut pages = Pages::of(&**scene.repository.store(), prefix);
-        while let Some(entries) = pages.next().await? {
-            for entry in entries {
+        let mut listing = pages(&**scene.repository.store(), prefix);
+        while let Some(page) = listing.next().await? {
+            for entry in page.entries {
                 let item = Item::of(scene.repository.names(), &scene.cluster, entry.key.as_str());
                 let ours = !matches!(item, Item::Unknown | Item::OtherCluster(_) | Item::Audit | Item::Evidence);
                 let verdict = scene.plan.verdict(&item);
