@@ -7,6 +7,7 @@ mod expiry;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod report;
 mod retention;
 mod roundtrip;
 mod sources;
