@@ -104,7 +104,8 @@ async fn i06_b17_evidence_that_is_not_genuine_is_reported() {
     put(&store, place(&id(-4)), vec![0; 300 << 10]).await;
     put(&store, place(&id(-5)), &b""[..]).await;
     let (kept, findings) = repository.evidence(&cluster()).await.unwrap();
-    assert_eq!(kept.into_iter().map(|kept| kept.evidence).collect::<Vec<_>>(), [genuine.clone()]);
+    let told: Vec<_> = kept.into_iter().map(|kept| kept.evidence).collect();
+    assert_eq!(told, std::slice::from_ref(&genuine));
     assert!(findings.iter().all(|finding| finding.kind == FindingKind::ForgedEvidence), "{findings:?}");
     assert_eq!(findings.len(), 6, "{findings:?}");
     let (none, findings) = repository.evidence_of(&cluster(), &forged.evidence).await.unwrap();
