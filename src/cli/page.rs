@@ -65,10 +65,10 @@ pub(super) fn html(outcome: &Outcome) -> String {
 }
 
 fn head(out: &mut String, outcome: &Outcome) {
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<header class=\"top\">{mark}<div><h1>Backup report</h1><p><code>{location}</code></p></div>\
-         <p class=\"when\">as of<br><strong>{at}</strong></p></header>\n",
+         <p class=\"when\">as of<br><strong>{at}</strong></p></header>",
         mark = shapes::MARK,
         location = Text(&outcome.location),
         at = time(outcome.at),
@@ -100,11 +100,11 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number:
 }
 
 fn foot(out: &mut String, outcome: &Outcome) {
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<footer><p>Made by stonewal {version} from what <code>{location}</code> holds; no server was asked. All times are \
          UTC by the store's clock, unless a server's is named. Only backups that a trusted writer signed count.</p>\
-         <p>This page holds no script and loads nothing.</p></footer>\n",
+         <p>This page holds no script and loads nothing.</p></footer>",
         version = Text(&outcome.stonewal),
         location = Text(&outcome.location),
     );

@@ -57,7 +57,7 @@ pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
         let lock = match day {
             36.. => LockState::NotNeeded,
             31 => LockState::EndsSoon,
-            12..30 => LockState::ToExtend,
+            12..=29 => LockState::ToExtend,
             _ => LockState::Enough,
         };
         let left = 37 - day - if matches!(lock, LockState::ToExtend | LockState::EndsSoon) { 4 } else { 0 };

@@ -143,7 +143,7 @@ pub enum LockState {
     NoLocks,
 }
 
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
 fn mode<S: serde::Serializer>(mode: &Option<LockMode>, serializer: S) -> Result<S::Ok, S::Error> {
     mode.map(|mode| mode.to_string()).serialize(serializer)
 }
