@@ -287,6 +287,8 @@ pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
 /// Windows of WAL that may be waiting for an earlier piece that is on its way.
 pub const STATUS_IN_FLIGHT_MAX: usize = 8;
 
+/// A document of people's that a table is written into, in bytes.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 /// Checks in one piece of evidence.
 pub const EVIDENCE_CHECKS_MAX: usize = 1000;
 /// Phases in one piece of evidence.

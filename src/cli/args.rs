@@ -19,7 +19,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
-pub(super) use report::Report;
+pub(super) use report::{Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,

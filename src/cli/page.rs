@@ -10,7 +10,10 @@ use crate::commands::report::{ClusterReport, Outcome};
 
 mod axis;
 mod backups;
+mod bars;
 mod coverage;
+mod dr;
+mod drills;
 mod escape;
 mod findings;
 mod locks;
@@ -22,6 +25,7 @@ mod table;
 mod verdict;
 mod words;
 
+pub(super) use dr::dr;
 pub(super) use markdown::markdown;
 
 use escape::Text;
@@ -94,6 +98,7 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number:
     let _ = writeln!(out, "<article id=\"c{number}\" aria-labelledby=\"c{number}-name\">");
     verdict::section(out, outcome, cluster, number);
     coverage::section(out, outcome, cluster, number);
+    drills::section(out, outcome, cluster, number);
     locks::section(out, outcome, cluster, number);
     backups::section(out, cluster, number);
     out.push_str("</article>\n");

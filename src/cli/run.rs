@@ -9,7 +9,9 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{
+    Backup, Cli, Command, Hold, Keys, Report, ReportWhat, Restore, Retention, Store, Verify, VerifyWhat, Wal,
+};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -155,6 +157,7 @@ impl Run<'_> {
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(Report { what: Some(ReportWhat::Dr(args)), .. }) => self.report_dr(args).await,
             Command::Report(args) => self.report(args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,

@@ -16,6 +16,7 @@ use crate::verify::Findings;
 
 mod backups;
 mod cluster;
+pub mod dr;
 mod facts;
 mod reach;
 mod times;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// Report on everything that an auditor asks about: one page that stands by itself
 ///
@@ -14,15 +14,19 @@ use clap::Args;
 ///
 /// Exit code 3 when a backup is not whole or something does not belong there; `stonewal status` judges the cluster.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
 Examples:
   stonewal report --into report.html
   stonewal report --markdown
+  stonewal report dr --into docs/DR.md
   stonewal report --all-clusters --json | jq '.clusters[] | {cluster, health, restorable}'
 
 Variables:
   BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file: they say whose backups count
-  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_RETENTION_*, STONEWAL_STATUS_*, AWS_*")]
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_RETENTION_*, STONEWAL_STATUS_*, AWS_*"
+)]
 pub(in crate::cli) struct Report {
     /// Write the page into this file, in place of what is there, instead of to standard output
     #[arg(long, value_name = "FILE")]
@@ -30,6 +34,42 @@ pub(in crate::cli) struct Report {
     /// Markdown instead of HTML
     #[arg(long)]
     pub(in crate::cli) markdown: bool,
+    /// All clusters, even if one is configured
+    #[arg(long, conflicts_with = "cluster")]
+    pub(in crate::cli) all_clusters: bool,
+    #[command(subcommand)]
+    pub(in crate::cli) what: Option<ReportWhat>,
+}
+
+/// What to report besides a page.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ReportWhat {
+    Dr(ReportDr),
+}
+
+/// Refresh the table of RTO and RPO in a document on disaster recovery
+///
+/// Objectives, what the last drill measured, and the worst of the newest drills, for every cluster or the one that is
+/// configured or given. The table stands between two lines of the document, and everything else stays byte for byte:
+///
+///   <!-- stonewal:dr -->
+///
+///   <!-- /stonewal:dr -->
+///
+/// The document is replaced as a whole, or not at all.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal report dr --into docs/DR.md
+  stonewal report dr --into docs/DR.md && git commit -m 'Drill of this week' docs/DR.md
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file: they say whose evidence counts
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+pub(in crate::cli) struct ReportDr {
+    /// The document
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) into: PathBuf,
     /// All clusters, even if one is configured
     #[arg(long, conflicts_with = "cluster")]
     pub(in crate::cli) all_clusters: bool,

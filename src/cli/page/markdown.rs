@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use super::escape::misleads;
 use super::words::{count, short, size, span, time};
-use super::{backups, coverage, locks, verdict};
+use super::{backups, coverage, drills, locks, verdict};
 use crate::commands::parts::{Findings, Verified};
 use crate::commands::report::{BackupRow, ClusterReport, Outcome};
 
@@ -55,6 +55,13 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
             let _ = writeln!(out, "\nand {more} before");
         }
     }
+    if !cluster.drills.is_empty() {
+        out.push_str("\n### Drills\n\n");
+        table(out, &["Drill", "Result", "Time to recover", "Data lost", "Checks", "Backup"], drills::rows(cluster));
+        if let Some(more) = drills::hidden(cluster) {
+            let _ = writeln!(out, "\nand {more} before");
+        }
+    }
     let (rows, more) = coverage::rows(cluster);
     if !rows.is_empty() {
         out.push_str("\n### Write-ahead log\n\n");
@@ -102,7 +109,7 @@ fn findings(out: &mut String, findings: &Findings) {
     }
 }
 
-fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+pub(super) fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let _ = writeln!(out, "| {} |\n|{}", headings.join(" | "), " --- |".repeat(headings.len()));
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| Plain(cell).to_string()).collect();
@@ -111,7 +118,7 @@ fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<Str
 }
 
 /// Text in which nothing is markup.
-struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

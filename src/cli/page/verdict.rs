@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::drills;
 use super::escape::Text;
 use super::words::{count, relative, seconds, short, span, time};
 use crate::commands::parts::Kind;
@@ -72,6 +73,8 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
     let mut figures = vec![restores(outcome, cluster)];
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
     figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
+    let (value, below, class) = drills::newest(cluster, outcome.at);
+    figures.push(Figure { label: "Last drill", value, below, class });
     figures.extend(first_lock(outcome, cluster));
     figures
 }

@@ -1,7 +1,7 @@
 //! `report`: a page, a text or a document; on standard output or in a file.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -83,5 +83,52 @@ impl Report for Page {
 
     fn is_summary(&self) -> bool {
         self.written.is_some()
+    }
+}
+
+/// A table in somebody's document.
+#[derive(Debug)]
+pub(in crate::cli) struct Dr {
+    outcome: Outcome,
+    table: String,
+    path: PathBuf,
+}
+
+impl Dr {
+    /// Renders.
+    pub(in crate::cli) fn new(outcome: Outcome, path: PathBuf) -> Self {
+        Self { table: page::dr(&outcome), outcome, path }
+    }
+
+    /// The table.
+    pub(in crate::cli) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The document.
+    pub(in crate::cli) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Serialize for Dr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.outcome.serialize(serializer)
+    }
+}
+
+impl Report for Dr {
+    fn print(&self, out: &mut String) {
+        let clusters = count(self.outcome.clusters.len() as u64, "cluster");
+        let _ = writeln!(out, "{}: {clusters}", self.path.display());
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let never = self.outcome.clusters.iter().filter(|cluster| cluster.drills.is_empty());
+        never.map(|cluster| format!("cluster {} was never drilled: `stonewal drill`", cluster.cluster)).collect()
+    }
+
+    fn is_summary(&self) -> bool {
+        true
     }
 }

@@ -26,6 +26,9 @@ impl Looker<'_> {
         let wal = self.wal(cluster, &seen.bucket.timelines).await?;
         let histories: BTreeMap<_, _> = facts.wal.iter().map(|fact| (fact.timeline, fact.history.clone())).collect();
         let bases: Vec<_> = facts.backups.iter().filter_map(|fact| fact.base.as_ref()).collect();
+        let (drills, beside) = self.repository.evidence(cluster).await?;
+        let mut findings = gathered.findings;
+        findings.extend(beside);
         let report = ClusterReport {
             cluster: cluster.clone(),
             system_identifier: seen.bucket.system_identifier,
@@ -35,12 +38,13 @@ impl Looker<'_> {
             restorable: reach::periods(&bases, &wal, &histories),
             wal,
             backups,
+            drills: drills.into_iter().map(|kept| kept.evidence).collect(),
             unfinished: (facts.unfinished.len() + facts.unread.len()) as u64,
             policy_window_seconds: self.policy.window.as_secs().try_into().unwrap_or(0),
             min_lock_seconds: min_lock.as_secs(),
             no_plan,
         };
-        Ok((report, gathered.findings))
+        Ok((report, findings))
     }
 
     async fn wal(&self, cluster: &ClusterName, timelines: &[status::TimelineFacts]) -> Result<Vec<Line>> {
