@@ -2,6 +2,7 @@
 
 mod attack;
 mod audit;
+mod evidence;
 mod ground;
 mod order;
 mod restore;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backups;
+mod evidence;
 mod streams;
 mod wal;
 
