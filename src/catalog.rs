@@ -3,6 +3,7 @@
 //! The first version of an object wins (invariant I4): names are random and fresh, so whoever wrote a name first is the
 //! one who made it; later versions and delete markers are noise and are reported as [`Finding`]s.
 
+mod audit;
 mod commit;
 mod coverage;
 mod discover;
@@ -16,6 +17,7 @@ mod open;
 pub mod plan;
 mod wal;
 
+pub use audit::{AuditEntry, AuditFound, AuditTrail};
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;

@@ -1,6 +1,7 @@
 //! One use case per file: what the command line offers, as functions that take resolved options and give back an
 //! outcome. Nothing here parses arguments or prints.
 
+pub mod audit;
 pub mod backup_base;
 pub mod backup_dump;
 mod begun;

@@ -22,10 +22,10 @@ pub use error::{Error, Origin, Result};
 pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
-    ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
-    DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings, Settings,
-    StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
+    AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
+    ChainText, Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat,
+    LogSettings, PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings,
+    Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
 };
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.

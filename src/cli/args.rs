@@ -99,6 +99,9 @@ pub(super) struct Global {
     /// Recovery file: reads backups without the passphrase
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) identity_file: Option<String>,
+    /// Why this is done, such as a ticket; stands in the audit record
+    #[arg(long, global = true, value_name = "TEXT", hide_short_help = true)]
+    pub(super) reason: Option<String>,
     /// Print one JSON document on standard output, for success and failure alike
     #[arg(long, global = true)]
     pub(super) json: bool,

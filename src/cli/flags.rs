@@ -24,6 +24,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
+            (&key::AUDIT_REASON, "--reason", &global.reason),
             (&key::LOG_FORMAT, "--log-format", &global.log_format),
         ],
     );

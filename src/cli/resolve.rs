@@ -1,6 +1,7 @@
 //! Settings to command options.
 
 mod access;
+mod audit;
 mod database;
 mod recovery;
 mod repository;
@@ -14,7 +15,8 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, access_if_any, recipients};
+pub(super) use access::{Purpose, access, access_if_any, recipients, signer};
+pub(super) use audit::recording;
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
     restore_target, search,

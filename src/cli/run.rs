@@ -22,6 +22,7 @@ use crate::config::{self, Environment, Settings};
 use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
+mod audit;
 mod bases;
 mod databases;
 mod looks;

@@ -160,6 +160,18 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// A record of what is done cannot be written.
+    #[error("no audit record: {why}")]
+    NoAudit {
+        /// Why not.
+        why: String,
+    },
+    /// A record must be written before anything is done, and cannot.
+    #[error("nothing was done, since audit.mode is \"required\" and no audit record could be written: {why}")]
+    NotAudited {
+        /// Why not.
+        why: String,
+    },
     /// A retention policy that must not be followed.
     #[error(transparent)]
     Retention(#[from] retention::Error),
@@ -205,8 +217,9 @@ impl Error {
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
+            Self::NotAudited { .. } => "mend what keeps records from being written (audit.profile, a writer file or the passphrase); or go on without them, deliberately: STONEWAL_AUDIT_MODE=on".into(),
             Self::Embedded(error) => return error.hint(),
-            Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
+            Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::NoAudit { .. } | Self::Interrupted => {
                 return None;
             }
         })

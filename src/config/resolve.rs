@@ -18,6 +18,7 @@ use super::settings::{
 };
 use super::values::{self, Parsed};
 
+mod audit;
 mod retention;
 mod verify;
 
@@ -53,6 +54,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
         retention: retention::settings(&read)?,
+        audit: audit::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,

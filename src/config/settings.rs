@@ -12,8 +12,10 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
+mod audit;
 mod verify;
 
+pub use audit::{AuditMode, AuditSettings};
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub verify: VerifySettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
+    /// Audit records.
+    pub audit: AuditSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).

@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use jiff::Span;
 
 use super::settings::RepositoryUrl;
+use crate::limits::AUDIT_TEXT_BYTES_MAX;
 
 /// A parsed value, or what is wrong with the text.
 pub(super) type Parsed<T> = std::result::Result<T, String>;
@@ -127,6 +128,18 @@ pub(super) fn price(text: &str) -> Parsed<f64> {
     let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
     let price: f64 = text.parse().ok().filter(|_| plain).ok_or_else(|| format!("{text:?} is not a price"))?;
     within(price, text, 0.0..=1000.0)
+}
+
+/// Why something is done: one line.
+pub(super) fn reason(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err("holds a line end or another control character".into());
+    }
+    if text.len() > AUDIT_TEXT_BYTES_MAX {
+        return Err(format!("is {} bytes long", text.len()));
+    }
+    Ok(text.into())
 }
 
 /// The shape only; `format` reads it.

@@ -27,6 +27,8 @@ pub enum Purpose {
     Gap,
     /// The record of a drill.
     Evidence,
+    /// An audit record.
+    Audit,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Wal => "WAL object",
             Self::Gap => "gap record",
             Self::Evidence => "evidence",
+            Self::Audit => "audit record",
         }
     }
 
@@ -52,6 +55,7 @@ impl Purpose {
             Self::Wal => b"stonewal/v1/signed/wal",
             Self::Gap => b"stonewal/v1/signed/gap",
             Self::Evidence => b"stonewal/v1/signed/evidence",
+            Self::Audit => b"stonewal/v1/signed/audit",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::RestoreDump;
 use crate::cli::failure::{Failure, Result};
@@ -28,9 +29,15 @@ impl Run<'_> {
             uploads: settings.limits.uploads,
         };
         let progress = Progress::new();
-        let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("backup.dump").cluster(&options.cluster).with("database", options.source.redacted());
+        let job = async |notes: &Notes| {
+            let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.backup);
+            notes.number("stored_bytes", outcome.stored_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     pub(super) async fn restore_dump(&self, args: &RestoreDump) -> Result<Exit> {
@@ -45,9 +52,20 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+        let notes = Notes::of("restore.dump").cluster(&options.cluster).chosen(&options.which);
+        let notes = match &options.target {
+            RestoreTarget::Database(target) => notes.with("database", target.info.redacted()),
+            RestoreTarget::File { path, .. } => notes.with("file", path.display()),
+            RestoreTarget::Writer { .. } => notes.with("file", "-"),
+        };
+        let job = async |notes: &Notes| {
+            let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.backup);
+            notes.number("plain_bytes", outcome.plain_bytes);
+            Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+        };
+        self.audited(notes, job).await
     }
 
     fn target(&self, args: &RestoreDump, which: &Which) -> Result<RestoreTarget> {

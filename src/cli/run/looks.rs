@@ -1,6 +1,7 @@
 //! `list`, `show`, `verify`, `status`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{List, Show, Status, Verify};
 use crate::cli::failure::Result;
@@ -50,9 +51,19 @@ impl Run<'_> {
         };
         let progress = Progress::new();
         progress.set_phase(Phase::Streaming);
-        let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
-        let outcome = watch(self.screen, &progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let mut notes = Notes::of("verify");
+        if let Some(cluster) = &options.cluster {
+            notes = notes.cluster(cluster);
+        }
+        let job = async |notes: &Notes| {
+            let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
+            let outcome = watch(self.screen, &progress, job).await?;
+            outcome.backups.iter().for_each(|verified| notes.object("backup", &verified.backup));
+            notes.number("damaged", outcome.backups.iter().filter(|verified| !verified.whole).count() as u64);
+            Ok(self.screen.deliver(&outcome))
+        };
+        // The lowest level reads no data.
+        if level == Level::List { job(&notes).await } else { self.audited(notes, job).await }
     }
 
     pub(super) async fn status(&self, args: &Status) -> Result<Exit> {

@@ -1,6 +1,7 @@
 //! `init`, `doctor`, `keys writer`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Doctor, Init, Writer};
 use crate::cli::failure::Result;
@@ -19,7 +20,12 @@ impl Run<'_> {
             recovery_file: args.recovery_file,
         };
         let outcome = self.until_interrupted(Box::pin(init::run(options))).await?;
-        Ok(self.screen.deliver(&Initialised::new(outcome, &passphrase)))
+        let notes = outcome.created_repository.then(|| Notes::of("init").with("repository", outcome.repository));
+        let exit = self.screen.deliver(&Initialised::new(outcome, &passphrase));
+        match notes {
+            Some(notes) => self.audited_afterwards(notes, exit).await,
+            None => Ok(exit),
+        }
     }
 
     pub(super) async fn doctor(&self, args: &Doctor) -> Result<Exit> {
@@ -45,7 +51,12 @@ impl Run<'_> {
             name: args.name,
             out: args.out,
         };
-        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("keys.writer").with("host", &options.name);
+        let job = async |notes: &Notes| {
+            let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
+            notes.object("writer", &outcome.writer);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 }

@@ -79,6 +79,7 @@ impl Restored {
             .env("AWS_ACCESS_KEY_ID", credentials.access_key)
             .env("AWS_SECRET_ACCESS_KEY", credentials.secret_key.expose_secret())
             .env("STONEWAL_KEYS_IDENTITY_FILE", self.stage.recovery_path())
+            .env("STONEWAL_AUDIT_MODE", "off")
             .env("RESTORE_DATABASE_URL", self.url(database))
             .current_dir(self.stage.dir.path());
         command
