@@ -19,7 +19,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
-pub(super) use report::{Report, ReportDr, ReportWhat};
+pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
@@ -132,6 +132,7 @@ pub(super) enum Command {
     Verify(Verify),
     Status(Status),
     Report(Report),
+    Checklist(Checklist),
     #[command(subcommand)]
     Retention(Retention),
     #[command(subcommand)]

@@ -21,7 +21,7 @@ mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
-pub(super) use page::{Dr, Form, Page};
+pub(super) use page::{Checked, Dr, Form, Page};
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

@@ -160,6 +160,7 @@ impl Run<'_> {
             Command::Status(args) => self.status(&args).await,
             Command::Report(Report { what: Some(ReportWhat::Dr(args)), .. }) => self.report_dr(args).await,
             Command::Report(args) => self.report(args).await,
+            Command::Checklist(args) => self.checklist(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,

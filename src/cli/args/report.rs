@@ -74,3 +74,33 @@ pub(in crate::cli) struct ReportDr {
     #[arg(long, conflicts_with = "cluster")]
     pub(in crate::cli) all_clusters: bool,
 }
+
+/// Check the seven points that must hold before anybody says "we have backups"
+///
+/// Stored backups are encrypted and whole; WAL covers the recovery window; a restore was rehearsed; a recovery to a moment was
+/// rehearsed, with recovery.signal; the restored database passed its checks; the use of backups is recorded; the restored
+/// database belongs to the approved release. Each with what it rests on: the bucket, the evidence of drills, the audit log.
+///
+/// Exit code 5 while a point is open.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal checklist
+  stonewal checklist --release \"$(git rev-parse HEAD)\" --markdown >> incident.md
+  stonewal checklist --json | jq '.clusters[].checklist[] | select(.ticked | not)'
+
+Variables:
+  BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file: they say whose evidence counts
+  STONEWAL_CHECKLIST_MAX_AGE   so old may a drill be
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_RETENTION_*, AWS_*")]
+pub(in crate::cli) struct Checklist {
+    /// The release that is approved
+    #[arg(long, value_name = "RELEASE")]
+    pub(in crate::cli) release: Option<String>,
+    /// Markdown, for a ticket
+    #[arg(long)]
+    pub(in crate::cli) markdown: bool,
+    /// All clusters, even if one is configured
+    #[arg(long, conflicts_with = "cluster")]
+    pub(in crate::cli) all_clusters: bool,
+}

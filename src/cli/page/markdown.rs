@@ -47,6 +47,8 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
         let (name, text, hint) = (Plain(reason.name), Plain(&reason.text), Plain(&reason.hint));
         let _ = writeln!(out, "- **{word}** {name}: {text}. {hint}");
     }
+    out.push_str("\n### Checklist\n\n");
+    ticks(out, cluster);
     if !cluster.backups.is_empty() {
         out.push_str("\n### Backups\n\n");
         let headings = ["Backup", "Kind", "Arrived", "Took", "Stored", "Whole", "Needed until", "Locked until", "Lock"];
@@ -72,6 +74,27 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
     }
     if more > 0 {
         let _ = writeln!(out, "\nand {} before", count(more as u64, "line"));
+    }
+}
+
+/// The checklists alone.
+pub(in crate::cli) fn checklists(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for cluster in &outcome.clusters {
+        let (name, sum) = (Plain(&cluster.cluster), super::checklist::sum(&cluster.checklist));
+        let _ = write!(out, "# Checklist of cluster {name}: {sum}, as of {}\n\n", time(outcome.at));
+        ticks(&mut out, cluster);
+    }
+    out
+}
+
+fn ticks(out: &mut String, cluster: &ClusterReport) {
+    for point in &cluster.checklist {
+        let tick = if point.ticked { 'x' } else { ' ' };
+        let _ = writeln!(out, "- [{tick}] **{}**: {}", Plain(point.title), Plain(&point.evidence));
+        if let Some(hint) = point.hint {
+            let _ = writeln!(out, "  - {}", Plain(hint));
+        }
     }
 }
 

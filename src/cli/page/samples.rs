@@ -7,7 +7,7 @@ use crate::commands::parts::evidence::{
     PhaseRecord, RequestRecord,
 };
 use crate::commands::parts::{Finding, FindingKind, Findings, Kind, LockMode, Lsn, Timeline, Verified};
-use crate::commands::report::{BackupRow, ClusterReport, Line, LockState, Missing, Outcome, Period, Run};
+use crate::commands::report::{BackupRow, ClusterReport, Line, LockState, Missing, Outcome, Period, Point, Run};
 use crate::commands::status::{Branch, Health, Reason, Window};
 
 pub(super) fn now() -> Timestamp {
@@ -114,6 +114,57 @@ fn drill(days: i64, backup: &BackupRow) -> Evidence {
     }
 }
 
+fn points() -> Vec<Point> {
+    let point = |name, title, evidence: &str, hint| Point {
+        name,
+        title,
+        ticked: hint.is_none(),
+        evidence: evidence.into(),
+        hint,
+    };
+    vec![
+        point(
+            "encrypted",
+            "Stored backups are encrypted and whole",
+            "base 20261122T033000Z-5b0c6f61: 412 objects there and locked as promised, 3 streams sealed by AES-256-GCM under key 6f1c",
+            None,
+        ),
+        point(
+            "wal-window",
+            "WAL covers the recovery window",
+            "recovery is not possible between 2026-11-06 06:30 UTC and 2026-11-08 03:30 UTC",
+            Some(
+                "see `stonewal status`; a gap is closed by `stonewal wal push --from`, else only by a new base backup and time",
+            ),
+        ),
+        point(
+            "restored",
+            "A restore was rehearsed without errors",
+            "drill 20261124T043000Z-0000d000 of dump 20261124T023000Z-5b0c6f32 passed at 2026-11-24 04:41 UTC",
+            None,
+        ),
+        point(
+            "point-in-time",
+            "A recovery to a moment was rehearsed, with recovery.signal before the start",
+            "drill 20261123T043000Z-0000d001 of base 20261122T033000Z-5b0c6f61 passed, with recovery.signal before the start",
+            None,
+        ),
+        point(
+            "verified",
+            "The restored database passed its checks",
+            "2 checks, 1 of them hash chains, none failed",
+            None,
+        ),
+        point("audited", "The use of backups is recorded", "audit records tell of the newest drill", None),
+        point(
+            "release",
+            "The restored database belongs to the approved release",
+            "found 4f2a91c, the approved one",
+            None,
+        ),
+    ]
+}
+
 /// A cluster that failed over eight days ago and lost some WAL eighteen days ago.
 pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
     let mut backups = Vec::new();
@@ -175,6 +226,8 @@ pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
         wal: vec![first, second],
         backups,
         drills,
+        checklist: points(),
+        physical_since: Some(ago(38 * 24)),
         unfinished: 1,
         policy_window_seconds: 35 * 86_400,
         min_lock_seconds: 7 * 86_400,

@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal as _;
 
+use jiff::SignedDuration;
+
 use super::Run;
 use crate::cli::Exit;
-use crate::cli::args::{Report, ReportDr};
+use crate::cli::args::{Checklist, Report, ReportDr};
 use crate::cli::failure::{Failure, Result};
-use crate::cli::report::{Dr, Form, Page};
+use crate::cli::report::{Checked, Dr, Form, Page};
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::{report, status};
 
@@ -37,6 +39,11 @@ impl Run<'_> {
         Ok(self.screen.deliver(&report))
     }
 
+    pub(super) async fn checklist(&self, args: &Checklist) -> Result<Exit> {
+        let outcome = self.until_interrupted(Box::pin(report::run(self.report_options(args.all_clusters)?))).await?;
+        Ok(self.screen.deliver(&Checked::new(outcome, args.markdown)))
+    }
+
     fn report_options(&self, all_clusters: bool) -> Result<report::Options> {
         let (settings, limits) = (self.settings, self.settings.status);
         Ok(report::Options {
@@ -44,6 +51,10 @@ impl Run<'_> {
             access: resolve::access(settings, Purpose::Look)?,
             cluster: resolve::cluster_or_all(settings, all_clusters)?,
             policy: resolve::policy(settings)?,
+            terms: report::Terms {
+                max_age: SignedDuration::try_from(settings.checklist_max_age).unwrap_or(SignedDuration::MAX),
+                release: settings.verify.release.clone(),
+            },
             thresholds: status::Thresholds {
                 max_lag: limits.max_lag,
                 max_base_age: limits.max_base_age,

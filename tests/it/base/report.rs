@@ -192,6 +192,44 @@ async fn store_get(store: &S3, key: &ObjectKey) -> bytes::Bytes {
     store.get(key, &entry.version, 0..entry.bytes).await.unwrap()
 }
 
+/// PAINS B17: each point rests on something that is there, and the exit code says whether all do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checklist_is_ticked_by_what_is_there_and_by_nothing_else() {
+    let Some(world) = World::new("checklist").await else { return };
+    world.run_as(Role::Auditor, "checklist").await.ends(5).says(&["no clusters"]);
+    let backup = world.good_backup().await;
+    assert_eq!(ticked(&world, "").await, ["encrypted", "wal-window"]);
+    world.run_as(Role::Auditor, "checklist").await.ends(5).says(&[
+        "[x] Stored backups are encrypted and whole",
+        "sealed by AES-256-GCM",
+        "[ ] A recovery to a moment was rehearsed",
+        "hint: run `stonewal drill --kind base`",
+    ]);
+    drilled(&world, &backup, 2, false).await;
+    assert_eq!(ticked(&world, "").await, ["encrypted", "wal-window"], "a drill that failed ticks nothing");
+    drilled(&world, &backup, 1, true).await;
+    let rehearsed = ["encrypted", "wal-window", "restored", "point-in-time", "verified"];
+    assert_eq!(ticked(&world, "").await, rehearsed);
+    // Nobody recorded that drill, and it names no release.
+    let open = world.run_as(Role::Auditor, "checklist --markdown --release 4f2a91c").await.ends(5);
+    assert!(open.stdout.contains("# Checklist of cluster main: 5 of 7"), "{}", open.stdout);
+    assert!(
+        open.stdout.contains("- [ ] **The use of backups is recorded**: the audit log knows nothing"),
+        "{}",
+        open.stdout
+    );
+    let page = world.run_as(Role::Auditor, "report").await.ends(0).stdout;
+    assert!(page.contains("Checklist: 5 of 7"), "the page has the same list");
+}
+
+async fn ticked(world: &World, flags: &str) -> Vec<String> {
+    let document = world.run_as(Role::Auditor, &format!("checklist --json {flags}")).await.ends(5).json();
+    assert_eq!(document["clusters"][0]["ticked"], false);
+    let points = document["clusters"][0]["checklist"].as_array().unwrap();
+    let ticked = points.iter().filter(|point| point["ticked"] == true);
+    ticked.map(|point| point["name"].as_str().unwrap().to_owned()).collect()
+}
+
 /// The browser and what drives it.
 fn browser() -> Option<&'static str> {
     let works = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
