@@ -115,7 +115,7 @@ fn drill(days: i64, backup: &BackupRow) -> Evidence {
 }
 
 fn points() -> Vec<Point> {
-    let point = |name, title, evidence: &str, hint| Point {
+    let point = |name, title, evidence: &str, hint: Option<&'static str>| Point {
         name,
         title,
         ticked: hint.is_none(),

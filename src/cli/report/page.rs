@@ -185,7 +185,9 @@ impl Report for Checked {
             for point in &cluster.checklist {
                 let _ = writeln!(out, "[{}] {}", if point.ticked { 'x' } else { ' ' }, point.title);
                 let _ = writeln!(out, "    {}", point.evidence);
-                point.hint.iter().for_each(|hint| drop(writeln!(out, "    hint: {hint}")));
+                if let Some(hint) = point.hint {
+                    let _ = writeln!(out, "    hint: {hint}");
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::format::manifest::Kind;
 use crate::format::{BackupId, StreamRecord};
 use crate::limits::{CHECKLIST_STREAMS_MAX, CHUNK_HEADER_BYTES_MAX};
 use crate::observe::Progress;
-use crate::store::{ObjectKey, Read as _, VersionId};
+use crate::store::{ObjectKey, VersionId};
 use crate::verify::{self, Level};
 
 /// One backup, looked at closely.
