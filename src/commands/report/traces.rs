@@ -77,10 +77,11 @@ async fn entries(repository: &Repository, drill: &Evidence) -> Result<Vec<Entry>
             if !inside || entry.delete_marker {
                 return;
             }
+            let room = entries.len() < CHECKLIST_RECORDS_MAX;
             match entries.last_mut() {
                 // Newest version first: the last one seen of a key is its first.
                 Some(known) if known.key == entry.key => *known = entry,
-                _ if entries.len() < CHECKLIST_RECORDS_MAX => entries.push(entry),
+                _ if room => entries.push(entry),
                 _ => {}
             }
         })
