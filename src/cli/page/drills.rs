@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::bars::{Bar, Bars, Part};
-use super::shapes::{Key, legend};
+use super::shapes::{Form, Key, legend};
 use super::table::{Cell, table};
 use super::words::{count, relative, short, span, version};
 use crate::commands::parts::evidence::{CheckResult, Evidence, EvidenceResult};
@@ -36,7 +36,11 @@ pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterRepo
     chart(out, &losses, &format!("c{number}-rpo"), "Data lost (RPO)");
     out.push_str("</div>\n");
     let phases = PHASES.map(|(name, class)| (Key::Bar(class), name));
-    let rest = [(Key::Bar("wal-bar"), "data lost"), (Key::Line("goal"), "objective"), (Key::Bar("bad-bar"), "failed")];
+    let rest = [
+        (Key::Bar("wal-bar"), "data lost"),
+        (Key::Line("goal"), "objective"),
+        (Key::Sign("bad-sign", Form::Cross), "failed"),
+    ];
     legend(out, &phases.into_iter().chain(rest).collect::<Vec<_>>());
     let rows: Vec<_> = cluster.drills.iter().take(SHOWN).map(|drill| row(outcome, drill)).collect();
     let headings = ["Drill (UTC)", "Result", ">Time to recover", ">Data lost", "Checks", "Backup"];
