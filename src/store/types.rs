@@ -196,6 +196,8 @@ pub struct Entry {
     pub delete_marker: bool,
     /// Whether a plain GET would see this one.
     pub is_latest: bool,
+    /// Its storage class; `None` for the usual one.
+    pub class: Option<String>,
 }
 
 /// What the bucket says of itself.
