@@ -8,6 +8,7 @@ mod coverage;
 mod discover;
 mod diverging;
 mod error;
+mod evidence;
 mod finding;
 mod footing;
 mod foundation;
@@ -22,6 +23,7 @@ pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, me
 pub use discover::Backup;
 pub use diverging::{Branch, Diverging};
 pub use error::{Error, Result};
+pub use evidence::{KeptEvidence, publish_evidence};
 pub use finding::{Finding, FindingKind};
 pub use footing::{Footing, Foundation};
 pub use foundation::{found, outlive, publish_certificate, put_record};
