@@ -60,9 +60,10 @@ Examples:
   stonewal verify --all-clusters --level checksum --json
   stonewal verify --locks
 
-With --locks: for every backup that the retention plan keeps, which object it needs is unlocked first, among manifest,
-chunks, keys, identity bundle, certificate and WAL, and whether that is too soon (exit code 3): within retention.margin
-although it is needed longer, or before the lock of the manifest that needs it. One request for every object.
+With --locks: for every backup that the retention plan keeps, which object it needs is unlocked
+first (manifest, chunk, key, identity bundle, certificate or WAL), and whether that is too soon:
+within retention.margin although it is needed longer, or before the lock of the manifest that
+needs it. Exit code 3 then. It makes one request for every object.
 
 Variables:
   BACKUP_PASSPHRASE            or keys.writer_file (not for decrypt), or keys.identity_file

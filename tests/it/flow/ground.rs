@@ -175,7 +175,7 @@ async fn e01_init_installs_a_lifecycle_that_doctor_finds_good() {
     assert_eq!(statuses(&looked)["lifecycle"], Status::Ok, "{:#?}", looked.checks);
     assert!(!init::run(again()).await.unwrap().lifecycle.unwrap().changed, "it is there");
     // The plan keeps for less now; the rule may stay. For longer: it is replaced.
-    let for_days = |days| init::Options { lifecycle: Some(std::time::Duration::from_hours(24 * days)), ..again() };
+    let for_days = |days: u64| init::Options { lifecycle: Some(std::time::Duration::from_hours(24 * days)), ..again() };
     assert!(!init::run(for_days(35)).await.unwrap().lifecycle.unwrap().changed);
     assert!(init::run(for_days(800)).await.unwrap().lifecycle.unwrap().changed);
 
