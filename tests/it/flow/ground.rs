@@ -197,24 +197,6 @@ async fn e01_init_installs_a_lifecycle_that_doctor_finds_good() {
     assert_eq!(raw.get_bucket_lifecycle_configuration().bucket(BUCKET).send().await.unwrap().rules().len(), 2);
 }
 
-/// PAINS A14, E3: whatever ends a backup, no part can be sent twice and no unfinished upload is left, because none was ever begun.
-#[tokio::test]
-async fn e03_an_interrupted_backup_leaves_no_uploads() {
-    let Some(stage) = Stage::new("e03_uploads", |_| ()).await else { return };
-    for patience in [300, 600, 900] {
-        let backup = run_backup(stage.backup_options());
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(patience), backup).await;
-    }
-    assert!(stage.entries().await.iter().any(|entry| entry.key.as_str().contains("/backups/")), "nothing was begun");
-    let uploads = raw_client(&stage).list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
-    assert!(uploads.uploads().is_empty() && uploads.is_truncated() != Some(true), "{uploads:?}");
-    let multipart = stage
-        .log()
-        .into_iter()
-        .find(|r| r.action.as_deref().is_some_and(|a| a.contains("Multipart") && !a.starts_with("List")));
-    assert!(multipart.is_none(), "{multipart:?}");
-}
-
 #[tokio::test]
 async fn doctor_reads_the_bucket_policy_as_auditor() {
     let Some(stage) = Stage::new("doctor_policy", |_| ()).await else { return };
