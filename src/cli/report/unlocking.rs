@@ -49,7 +49,8 @@ impl Report for Outcome {
     }
 
     fn exit(&self) -> Exit {
-        match (self.backups().any(|backup| backup.findings.has_damage()), self.warnings().is_empty()) {
+        let damaged = self.beside.has_damage() || self.backups().any(|backup| backup.findings.has_damage());
+        match (damaged, self.warnings().is_empty()) {
             (true, _) => Exit::Integrity,
             (false, false) => Exit::Warnings,
             (false, true) => Exit::Done,
