@@ -152,6 +152,12 @@ pub const LIST_PAGE_MAX: i32 = 1000;
 /// Versions in one `DeleteObjects` request (S3 API DeleteObjects: "up to 1,000 keys").
 pub const DELETE_KEYS_MAX: usize = 1000;
 
+/// Days after which the lifecycle rule of ours removes what was written over or hidden, at least: time to notice an attack.
+/// The modules of infra/ have the same.
+pub const LIFECYCLE_NONCURRENT_DAYS: u32 = 90;
+/// Days after which it removes uploads that were never completed. stonewal makes none.
+pub const LIFECYCLE_UPLOAD_DAYS: u32 = 7;
+
 /// Requests about locks and holds under way at once.
 pub const RETENTION_IN_FLIGHT: usize = 16;
 

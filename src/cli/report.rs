@@ -16,6 +16,7 @@ mod setup;
 mod show;
 mod status;
 mod stream;
+mod unlocking;
 mod verify;
 mod wal;
 

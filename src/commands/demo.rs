@@ -150,6 +150,7 @@ impl Stage {
             passphrase: passphrase.clone(),
             recipients: Vec::new(),
             recovery_file: Some(self.folder.join("recovery.txt")),
+            lifecycle: None,
         })
         .await?;
         tell(Event::Line(format!("{}: versions and Object Lock, repository {}", made.location, made.repository)));

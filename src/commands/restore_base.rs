@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use layout::Mapping;
 pub use plan::Plan;
+pub(in crate::commands) use plan::wal_of;
 pub use recovery::{Action, WalSource};
 
 use super::repository::interruptible;
@@ -122,13 +123,15 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let mut outcome = Outcome {
         plan: planned.plan,
         restored: None,
-        warnings: Vec::new(),
+        warnings: planned.diverging.iter().map(|found| format!("{found}; {}", found.hint())).collect(),
         findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
     };
     let Some(target) = options.target else {
+        outcome.warnings.extend(planned.classes.warning());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
     };
+    interruptible(cancel, planned.classes.refuse(&repository)).await?;
     let job = work::Job {
         repository: &repository,
         options: &options.repository,
@@ -150,7 +153,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let (restored, warnings) = Box::pin(job.restore(target)).await?;
     progress.set_phase(Phase::Done);
     outcome.restored = Some(restored);
-    outcome.warnings = warnings;
+    outcome.warnings.extend(warnings);
     Ok(outcome)
 }
 

@@ -27,7 +27,8 @@ mod server;
 mod window;
 
 pub use facts::{
-    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window,
+    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, ShortLock, Span,
+    TimelineFacts, Window,
 };
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};

@@ -4,7 +4,7 @@ use super::Run;
 use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Doctor, Init, Writer};
-use crate::cli::failure::Result;
+use crate::cli::failure::{Failure, Result};
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::{doctor, init, writer};
@@ -13,7 +13,9 @@ impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
         let repository = resolve::repository(self.settings)?;
         let passphrase = self.settings.keys.require_passphrase()?;
+        let kept = || Ok::<_, Failure>(resolve::policy(self.settings)?.keeps_at_least());
         let options = init::Options {
+            lifecycle: args.lifecycle.then(kept).transpose()?,
             repository,
             passphrase: passphrase.clone(),
             recipients: resolve::recipients(self.settings)?,

@@ -101,6 +101,7 @@ impl Stage {
             passphrase: PASSPHRASE.into(),
             recipients: Vec::new(),
             recovery_file: Some(self.recovery_path()),
+            lifecycle: None,
         }
     }
 
