@@ -81,11 +81,12 @@ class Browser:
     def scheme(self, name):
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
-    def picture(self):
-        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        data = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
-        return base64.b64decode(data)
+    def picture(self, part=None):
+        """Of a part, or of all."""
+        size = part or {"x": 0, "y": 0, **self.ask("Page.getLayoutMetrics")["cssContentSize"]}
+        clip = {name: size[name] for name in ["x", "y", "width", "height"]} | {"scale": 1}
+        flags = {"format": "png", "captureBeyondViewport": True, "optimizeForSpeed": True}
+        return base64.b64decode(self.ask("Page.captureScreenshot", clip=clip, **flags)["data"])
 
 
 def pixels(png):
@@ -131,11 +132,16 @@ def unfilter(how, row, above, step):
             row[i] = (row[i] + best) & 255
 
 
-SHAPES = """
-(() => [...document.querySelectorAll('.chart rect, .chart path, .tile, .hero, .icon circle, .icon .ground')].map(e => {
-  const r = e.getBoundingClientRect(), s = getComputedStyle(e);
-  return {class: e.getAttribute('class') || e.tagName, x: r.x + scrollX, y: r.y + scrollY, w: r.width, h: r.height,
-          fill: e instanceof SVGElement ? s.fill : s.backgroundColor};
+# The parts of the page with what is drawn in them, by whole pixels.
+PARTS = """
+(() => [...document.querySelectorAll('.hero, .checks, .chart')].map(part => {
+  const box = part.getBoundingClientRect(), left = Math.floor(box.x + scrollX), top = Math.floor(box.y + scrollY);
+  const inside = [part, ...part.querySelectorAll('rect, path, .tile, .icon circle, .icon .ground')];
+  return {x: left, y: top, width: Math.ceil(box.width) + 1, height: Math.ceil(box.height) + 1, shapes: inside.map(e => {
+    const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+    return {names: [e.tagName, ...e.classList], x: r.x + scrollX - left, y: r.y + scrollY - top, w: r.width, h: r.height,
+            fill: e instanceof SVGElement ? s.fill : s.backgroundColor};
+  })};
 }))()
 """
 
@@ -164,24 +170,34 @@ def near(a, b):
     return all(abs(x - y) <= 12 for x, y in zip(a, b))
 
 
-def check_shapes(browser, png, scheme, wanted):
+def check_part(part, png, seen):
+    """Notes of every shape whether it has its colour in its middle; of a pattern, whether it has more than one."""
     channels, rows = pixels(png)
 
     def at(x, y):
-        row = rows[int(y)]
-        return tuple(row[int(x) * channels:int(x) * channels + 3])
+        y, x = min(max(int(y), 0), len(rows) - 1), min(max(int(x), 0), part["width"] - 1)
+        return tuple(rows[y][x * channels:x * channels + 3])
 
-    seen, everything = {}, browser.run(SHAPES)
-    for shape in everything:
-        middle = at(shape["x"] + shape["w"] / 2, shape["y"] + shape["h"] / 2)
-        fill = re.match(r"rgba?\((\d+), (\d+), (\d+)", shape["fill"])
+    for shape in part["shapes"]:
+        y, fill = shape["y"] + shape["h"] / 2, re.match(r"rgba?\((\d+), (\d+), (\d+)", shape["fill"])
         if fill:
-            right = near(middle, tuple(map(int, fill.groups())))
-        else:  # a pattern: more than one colour
-            y = shape["y"] + shape["h"] / 2
-            line = {at(shape["x"] + i, y) for i in range(1, max(2, int(shape["w"]) - 1))}
-            right = len(line) > 1 or shape["w"] < 8
-        seen.setdefault(shape["class"], []).append(right)
+            # The ground of a card or tile is seen at its upper edge, above its text.
+            boxed = "DIV" in shape["names"] or "SECTION" in shape["names"]
+            x, y = (shape["x"] + 30, shape["y"] + 4) if boxed else (shape["x"] + shape["w"] / 2, y)
+            colour, points = tuple(map(int, fill.groups())), [(x, y)]
+            if "path" in shape["names"]:  # whose middle may be hollow
+                points = [(shape["x"] + i, shape["y"] + j) for i in range(int(shape["w"])) for j in range(int(shape["h"]))]
+            right = any(near(at(*point), colour) for point in points)
+        else:
+            right = len({at(shape["x"] + i, y) for i in range(1, max(2, int(shape["w"]) - 1))}) > 1
+        for name in shape["names"]:
+            seen.setdefault(name, []).append(right)
+
+
+def check_shapes(browser, scheme, wanted):
+    seen = {}
+    for part in browser.run(PARTS):
+        check_part(part, browser.picture(part), seen)
     for name in wanted:
         # Shapes may lie on each other; one that is nowhere to be seen is missing.
         if not any(seen.get(name, [])):
@@ -205,9 +221,8 @@ def look(browser, url, folder, wanted):
     browser.open(url)
     for scheme in ["light", "dark"]:
         browser.scheme(scheme)
-        png = browser.picture()
-        (folder / f"{scheme}.png").write_bytes(png)
-        check_shapes(browser, png, scheme, wanted)
+        (folder / f"{scheme}.png").write_bytes(browser.picture())
+        check_shapes(browser, scheme, wanted)
         faint = browser.run(FAINT)
         if faint:
             sys.exit(f"{scheme}: text that is hard to read: {faint}")
