@@ -14,6 +14,7 @@ pub mod init;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;
+pub mod report;
 mod repository;
 pub mod restore_base;
 pub mod restore_dump;

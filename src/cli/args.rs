@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 mod backup;
 mod look;
 mod proof;
+mod report;
 mod restore;
 mod retention;
 mod serve;
@@ -18,6 +19,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
+pub(super) use report::Report;
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
@@ -129,6 +131,7 @@ pub(super) enum Command {
     Show(Show),
     Verify(Verify),
     Status(Status),
+    Report(Report),
     #[command(subcommand)]
     Retention(Retention),
     #[command(subcommand)]

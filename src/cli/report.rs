@@ -10,6 +10,7 @@ mod doctor;
 mod jobs;
 mod list;
 mod locks;
+mod page;
 mod proof;
 mod retention;
 mod setup;
@@ -21,6 +22,7 @@ mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
+pub(super) use page::{Form, Page};
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

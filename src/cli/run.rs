@@ -25,6 +25,7 @@ mod bases;
 mod databases;
 mod looks;
 mod proof;
+mod report;
 mod retention;
 mod servers;
 mod setup;
@@ -155,6 +156,7 @@ impl Run<'_> {
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(args) => self.report(args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,

@@ -8,6 +8,7 @@ mod frozen;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod report;
 mod retention;
 mod roundtrip;
 mod sources;
