@@ -23,7 +23,7 @@ pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
-    DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    DrillSettings, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings, Settings,
     StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
 };

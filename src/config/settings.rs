@@ -12,8 +12,10 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
+mod drill;
 mod verify;
 
+pub use drill::DrillSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
@@ -48,6 +50,8 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How drills are carried out.
+    pub drill: DrillSettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
     /// Logging.
