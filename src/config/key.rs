@@ -84,7 +84,7 @@ keys! {
     DRILL_RTO = "drill.rto", "STONEWAL_DRILL_RTO", None, "a duration from 1s to 10y: the longest time from the start of a drill to a checked database";
     DRILL_RPO = "drill.rpo", "STONEWAL_DRILL_RPO", None, "a duration from 1s to 10y: the longest time between the newest commit that comes back and the moment wanted";
     DRILL_SQL = "drill.sql", "STONEWAL_DRILL_SQL", None, "a list of files, each with one query that gives one boolean column";
-    DRILL_TIMEOUT = "drill.timeout", "STONEWAL_DRILL_TIMEOUT", Some("6h"), "a duration from 1m to 31d, for a whole drill";
+    DRILL_TIMEOUT = "drill.timeout", "STONEWAL_DRILL_TIMEOUT", Some("6h"), "a duration from 1s to 31d, for a whole drill";
     DRILL_USER = "drill.user", "STONEWAL_DRILL_USER", Some("postgres"), "the name of a superuser of the cluster";
     DRILL_DATABASE = "drill.database", "STONEWAL_DRILL_DATABASE", None, "the name of a database of the cluster";
     DRILL_PRELOAD = "drill.preload", "STONEWAL_DRILL_PRELOAD", None, "a list of libraries, each of letters, digits, '_', '-' and '.'";

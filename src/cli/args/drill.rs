@@ -34,7 +34,6 @@ Variables:
   BACKUP_PASSPHRASE            or keys.identity_file, and keys.writer_file to sign with
   STONEWAL_DRILL_*, STONEWAL_VERIFY_*, STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*"
 )]
-#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(in crate::cli) struct Drill {
     /// Which backup: latest, random, or an id as `stonewal list` shows it
     #[arg(long, value_name = "BACKUP", default_value = "latest")]

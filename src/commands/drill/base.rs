@@ -63,12 +63,10 @@ impl Job<'_> {
         let all: Vec<&str> = facts.databases.iter().map(|database| database.database.as_str()).collect();
         let unknown = |what: String| Err(Error::Usage(what));
         if let Some(named) = &self.options.database {
-            return match all.contains(&named.as_str()) {
-                true => Ok(named.clone()),
-                false => {
-                    unknown(format!("the backup has no database {named} (drill.database); it has {}", all.join(", ")))
-                }
-            };
+            if all.contains(&named.as_str()) {
+                return Ok(named.clone());
+            }
+            return unknown(format!("the backup has no database {named} (drill.database); it has {}", all.join(", ")));
         }
         let meant: Vec<&str> = all.iter().copied().filter(|name| !NOT_MEANT.contains(name)).collect();
         match meant.as_slice() {

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::leftover;
 use crate::commands::{Error, Result};
@@ -17,5 +18,7 @@ pub fn run(dir: &Path) -> Result<()> {
     if said == KEEP {
         return Ok(());
     }
-    leftover::remove(dir).map(drop).map_err(|error| Error::File { path: dir.to_owned(), why: error.to_string() })
+    leftover::remove(dir, Duration::ZERO)
+        .map(drop)
+        .map_err(|error| Error::File { path: dir.to_owned(), why: error.to_string() })
 }

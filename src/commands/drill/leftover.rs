@@ -23,7 +23,7 @@ const LOOKS: u32 = 200;
 /// Looks in a row that must find none: one may have been on its way when the drill was killed.
 const QUIET_LOOKS: u32 = 4;
 /// An empty directory of this age is not one that a drill is just making.
-const EMPTY_SECONDS_MIN: u64 = 60;
+const EMPTY_AGE_MIN: Duration = Duration::from_mins(1);
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -55,7 +55,7 @@ pub fn clean(dir: &Path) -> Result<Left> {
         if !is_named || !is_ours(&path) {
             continue;
         }
-        match remove(&path) {
+        match remove(&path, EMPTY_AGE_MIN) {
             Ok(Some(true)) => left.removed.push(path),
             Ok(Some(false)) => left.running.push(path),
             Ok(None) => {}
@@ -71,14 +71,15 @@ fn is_ours(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own)
 }
 
-/// Removes one, with what runs in it, unless its drill lives (`false`) or it is not a drill's (`None`).
-pub(super) fn remove(dir: &Path) -> io::Result<Option<bool>> {
+/// Removes one, with what runs in it, unless its drill lives (`false`) or it is not a drill's (`None`). An empty one may be one
+/// that is just being made, unless it is so old.
+pub(super) fn remove(dir: &Path, empty_age: Duration) -> io::Result<Option<bool>> {
     if !is_ours(dir) {
         return Ok(None);
     }
     let owner = match File::options().read(true).write(true).open(dir.join(OWNER)) {
         Ok(owner) => owner,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return remove_empty(dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return remove_empty(dir, empty_age),
         Err(error) => return Err(error),
     };
     match owner.try_lock() {
@@ -89,9 +90,9 @@ pub(super) fn remove(dir: &Path) -> io::Result<Option<bool>> {
 }
 
 /// A drill was killed before it could say that the directory is its own. What is kept on purpose is not empty.
-fn remove_empty(dir: &Path) -> io::Result<Option<bool>> {
+fn remove_empty(dir: &Path, least_age: Duration) -> io::Result<Option<bool>> {
     let age = fs::metadata(dir)?.modified()?.elapsed().unwrap_or_default();
-    if age < Duration::from_secs(EMPTY_SECONDS_MIN) {
+    if age < least_age {
         return Ok(None);
     }
     Ok(fs::remove_dir(dir).is_ok().then_some(true))

@@ -69,11 +69,15 @@ impl Workplace {
         }
         check_outside_clusters(&dir)?;
         let failed = |error: io::Error| Error::File { path: dir.clone(), why: error.to_string() };
-        // Never one that is there already, whoever made it.
-        fs::DirBuilder::new().mode(0o700).create(&dir).map_err(failed)?;
-        let mut place = Self { dir: dir.clone(), owner: None, guard: None, done: false };
+        // The guard first: from here on, whatever is there when we are gone is removed.
+        let mut place =
+            Self { dir: dir.clone(), owner: None, guard: Some(guard(program, &dir).map_err(failed)?), done: false };
+        // Never a directory that is there already, whoever made it.
+        if let Err(error) = fs::DirBuilder::new().mode(0o700).create(&dir) {
+            place.let_be().map_err(failed)?;
+            return Err(failed(error));
+        }
         place.owner = Some(lock(&dir, id).map_err(failed)?);
-        place.guard = Some(guard(program, &dir).map_err(failed)?);
         passable(&dir).map_err(failed)?;
         Ok(place)
     }
@@ -93,12 +97,18 @@ impl Workplace {
     /// Leaves the directory to whoever wants to look at it.
     fn keep(mut self) -> io::Result<PathBuf> {
         fs::remove_file(self.path(OWNER))?;
+        self.let_be()?;
+        Ok(self.path("data"))
+    }
+
+    /// Nothing is removed, by us or by the guard.
+    fn let_be(&mut self) -> io::Result<()> {
+        self.done = true;
         if let Some(pipe) = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut()) {
             pipe.write_all(super::guard::KEEP)?;
         }
-        self.done = true;
         self.dismiss();
-        Ok(self.path("data"))
+        Ok(())
     }
 
     fn remove(&mut self) -> io::Result<()> {

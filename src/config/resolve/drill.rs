@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{HOUR, MINUTE, RETAIN_MAX, Reader, any};
+use super::{HOUR, RETAIN_MAX, Reader, any};
 use crate::config::error::{Error, Result};
 use crate::config::key;
 use crate::config::settings::DrillSettings;
 use crate::config::values;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 pub(super) fn settings(read: &Reader<'_>) -> Result<DrillSettings> {
-    let objective = |key| read.optional(key, |text| values::duration(text, Duration::from_secs(1), RETAIN_MAX));
+    let objective = |key| read.optional(key, |text| values::duration(text, SECOND, RETAIN_MAX));
     let dir = read.path(&key::DRILL_DIR)?;
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let nice = read.required(&key::DRILL_NICE, |text| values::number(text, 0, 19))?;
@@ -18,7 +20,7 @@ pub(super) fn settings(read: &Reader<'_>) -> Result<DrillSettings> {
         rto: objective(&key::DRILL_RTO)?,
         rpo: objective(&key::DRILL_RPO)?,
         sql: read.paths(&key::DRILL_SQL)?,
-        timeout: read.required(&key::DRILL_TIMEOUT, |text| values::duration(text, MINUTE, 31 * 24 * HOUR))?,
+        timeout: read.required(&key::DRILL_TIMEOUT, |text| values::duration(text, SECOND, 31 * 24 * HOUR))?,
         user: read.required(&key::DRILL_USER, any)?,
         database: read.optional(&key::DRILL_DATABASE, any)?,
         preload: read.list(&key::DRILL_PRELOAD, values::library)?,

@@ -25,11 +25,13 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
     ] {
         world.sql(&format!("ALTER SYSTEM SET {name} = '{value}'")).await;
     }
-    world.sql("ALTER DATABASE postgres SET session_preload_libraries = 'no_such_library'").await;
     let mut file = std::fs::OpenOptions::new().append(true).open(world.source.data_dir().join("pg_hba.conf")).unwrap();
     std::io::Write::write_all(&mut file, b"host all all 0.0.0.0/0 trust\n").unwrap();
     let base = world.good_backup().await;
     let session = Session::connect(&world.source.socket_conninfo("template1").unwrap(), "clock").await.unwrap();
+    // Comes with the WAL; from here on no one logs in to that database of the source.
+    let load = "ALTER DATABASE postgres SET session_preload_libraries = 'no_such_library'";
+    session.client().batch_execute(load).await.unwrap();
     let before: Timestamp = Moment::now(session.client()).await.unwrap().time;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     session.client().batch_execute("CREATE TABLE public.later (n int)").await.unwrap();

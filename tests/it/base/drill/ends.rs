@@ -100,11 +100,10 @@ async fn b17_an_interrupted_drill_has_tidied_up_when_it_ends() {
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"], serde_json::json!([]), "what was interrupted proves nothing");
     // One that takes too long is given up, and that is evidence.
-    let mut command = world.drill_as(Role::Writer, "--sql slow.sql --json");
-    let output = command.env("STONEWAL_DRILL_TIMEOUT", "1m").output();
-    let output = tokio::time::timeout(PATIENCE, output).await.unwrap().unwrap();
-    let drilled: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(5), "the statement has the same limit, and ends first: {drilled}");
+    let late = world.drill("--sql slow.sql --timeout 5s --json").await.ends(1).json();
+    assert_eq!(late["evidence"]["result"], "error");
+    assert!(late["evidence"]["error"].as_str().unwrap().contains("did not end within 5 s"), "{late}");
+    assert!(late["stored"].is_string() && late["hint"].as_str().unwrap().contains("drill.timeout"));
     world.nothing_is_left();
 }
 

@@ -18,12 +18,12 @@ async fn a_drill_refuses_what_it_cannot_do_before_it_begins() {
         ("--dir true.sql", 1, "it is not a directory"),
         (&*format!("--dir {data} --no-evidence"), 1, "it lies inside the PostgreSQL cluster"),
         ("--sql missing.sql", 1, "missing.sql: No such file"),
-        ("--kind both", 2, "dump or base"),
+        ("--kind both", 2, "is none of dump, base"),
         ("--backup yesterday", 2, "not the id of a backup"),
         ("--kind dump --target-time 2026-11-24T12:00:00Z", 2, "a dump cannot be recovered to a moment"),
         (&*format!("--backup {id} --kind base"), 2, "is a dump"),
         ("--kind base --no-evidence", 1, "base"),
-        ("--schedule at", 2, "systemd or cron"),
+        ("--schedule at", 2, "is none of systemd, cron"),
     ] {
         world.drill(line).await.ends(code).says(&[words]);
         world.nothing_is_left();
