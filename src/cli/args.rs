@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
+mod drill;
 mod look;
 mod proof;
 mod report;
@@ -17,6 +18,7 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use report::Report;
@@ -130,6 +132,7 @@ pub(super) enum Command {
     List(List),
     Show(Show),
     Verify(Verify),
+    Drill(Box<Drill>),
     Status(Status),
     Report(Report),
     #[command(subcommand)]

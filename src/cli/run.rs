@@ -9,7 +9,9 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{
+    Backup, Cli, Command, Drill, DrillWhat, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal,
+};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -23,6 +25,7 @@ use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 mod audit;
 mod bases;
 mod databases;
+mod drill;
 mod looks;
 mod proof;
 mod report;
@@ -85,7 +88,11 @@ fn prepare(cli: &Cli, screen: &Screen) -> Result<Settings> {
     let flags = flags(&cli.global, &cli.command);
     let environment = Environment::capture()?;
     let settings = match cli.command {
+        // Neither needs to be told anything, and both must work on any host.
         Command::Demo(_) => config::isolated(&flags, environment)?,
+        Command::Drill(ref drill) if matches!(**drill, Drill { what: Some(DrillWhat::Guard(_)), .. }) => {
+            config::isolated(&flags, environment)?
+        }
         _ => config::load(&flags, environment)?,
     };
     let format = match settings.log.format {
@@ -155,6 +162,7 @@ impl Run<'_> {
             Command::Show(args) => self.show(&args).await,
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
+            Command::Drill(args) => self.drill(*args).await,
             Command::Status(args) => self.status(&args).await,
             Command::Report(args) => self.report(args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,

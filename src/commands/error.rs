@@ -172,6 +172,20 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// There is no evidence of this drill, or of any.
+    #[error("cluster {cluster} has no evidence {}", id.as_deref().map_or_else(|| "of any drill".into(), |id| format!("called {id}")))]
+    NoEvidence {
+        /// The cluster.
+        cluster: String,
+        /// The id asked for.
+        id: Option<String>,
+    },
+    /// A drill took too long.
+    #[error("the drill did not end within {seconds} s; it was given up and everything it made was removed")]
+    DrillTimeout {
+        /// The limit.
+        seconds: u64,
+    },
     /// A retention policy that must not be followed.
     #[error(transparent)]
     Retention(#[from] retention::Error),
@@ -213,6 +227,8 @@ impl Error {
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
+            Self::NoEvidence { .. } => "`stonewal drill list` shows the ids; `stonewal drill` runs one".into(),
+            Self::DrillTimeout { .. } => "give it longer (drill.timeout), more workers (limits.downloads), or a faster disk (drill.dir)".into(),
             Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),

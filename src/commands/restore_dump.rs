@@ -15,6 +15,7 @@ use crate::format::{BackupId, ClusterName, DataKey, StreamName};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::StreamReader;
 use crate::pipeline::stage::OpenReceipt;
+use crate::postgres::Session;
 use crate::store::Read;
 
 mod database;
@@ -93,6 +94,29 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     progress.set_phase(Phase::Done);
     outcome.findings = findings;
     Ok(outcome)
+}
+
+/// Into a database, from a repository that is open.
+pub(super) async fn load(
+    (repository, backup): (&Repository, &Backup),
+    target: DatabaseTarget,
+    downloads: usize,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<Outcome> {
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let job = Job { repository, backup, key, downloads, progress, cancel };
+    database::restore(&job, target).await
+}
+
+/// Names of the tablespaces that the globals of a backup have and the server lacks.
+pub(super) async fn missing_tablespaces(
+    (repository, backup): (&Repository, &Backup),
+    session: &Session,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<Vec<String>> {
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let job = Job { repository, backup, key, downloads: 1, progress, cancel };
+    Ok(database::globals(&job, session).await?.tablespace_names())
 }
 
 /// The backup that is meant, and the key of its streams.

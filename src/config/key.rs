@@ -80,6 +80,17 @@ keys! {
     VERIFY_ACCEPT = "verify.accept", "STONEWAL_VERIFY_ACCEPT", None, "a list of names as verify restore prints them: sequences, constraints, indexes that are known to be so in the source";
     VERIFY_RELEASE_QUERY = "verify.release_query", "STONEWAL_VERIFY_RELEASE_QUERY", None, "a SELECT of one value";
     VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query must answer";
+    DRILL_DIR = "drill.dir", "STONEWAL_DRILL_DIR", Some("/var/tmp"), "a directory with room for a restored backup";
+    DRILL_RTO = "drill.rto", "STONEWAL_DRILL_RTO", None, "a duration from 1s to 10y: the longest time from the start of a drill to a checked database";
+    DRILL_RPO = "drill.rpo", "STONEWAL_DRILL_RPO", None, "a duration from 1s to 10y: the longest time between the newest commit that comes back and the moment wanted";
+    DRILL_SQL = "drill.sql", "STONEWAL_DRILL_SQL", None, "a list of files, each with one query that gives one boolean column";
+    DRILL_TIMEOUT = "drill.timeout", "STONEWAL_DRILL_TIMEOUT", Some("6h"), "a duration from 1s to 31d, for a whole drill";
+    DRILL_USER = "drill.user", "STONEWAL_DRILL_USER", Some("postgres"), "the name of a superuser of the cluster";
+    DRILL_DATABASE = "drill.database", "STONEWAL_DRILL_DATABASE", None, "the name of a database of the cluster";
+    DRILL_PRELOAD = "drill.preload", "STONEWAL_DRILL_PRELOAD", None, "a list of libraries, each of letters, digits, '_', '-' and '.'";
+    DRILL_SHARED_BUFFERS = "drill.shared_buffers", "STONEWAL_DRILL_SHARED_BUFFERS", Some("128MiB"), "a size from 1MiB to 64GiB";
+    DRILL_PARALLEL = "drill.parallel", "STONEWAL_DRILL_PARALLEL", Some("2"), "a number from 0 to 64: workers of one query";
+    DRILL_NICE = "drill.nice", "STONEWAL_DRILL_NICE", Some("10"), "a number from 0 to 19: the priority of the server";
     RETENTION_WINDOW = "retention.window", "STONEWAL_RETENTION_WINDOW", Some("35d"), "a duration from 1m to 100y: so far back must recovery be possible";
     RETENTION_KEEP_LAST_DUMPS = "retention.keep_last_dumps", "STONEWAL_RETENTION_KEEP_LAST_DUMPS", Some("7"), "a number from 0 to 100000";
     RETENTION_KEEP_LAST_BASES = "retention.keep_last_bases", "STONEWAL_RETENTION_KEEP_LAST_BASES", Some("2"), "a number from 0 to 100000";

@@ -19,6 +19,7 @@ use super::settings::{
 use super::values::{self, Parsed};
 
 mod audit;
+mod drill;
 mod retention;
 mod verify;
 
@@ -53,6 +54,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         restore: restore(&environment)?,
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
+        drill: drill::settings(&read)?,
         retention: retention::settings(&read)?,
         audit: audit::settings(&read)?,
         log: LogSettings {
@@ -261,15 +263,23 @@ impl Reader<'_> {
 
     /// A path: `~/` is the home directory; in a file, relative means relative to that file.
     fn path(&self, key: &'static Key) -> Result<Option<PathBuf>> {
-        let Some(text) = self.optional(key, any)? else { return Ok(None) };
+        Ok(self.optional(key, any)?.map(|text| self.beside(key, &text)))
+    }
+
+    /// The same for a list of them.
+    fn paths(&self, key: &'static Key) -> Result<Vec<PathBuf>> {
+        Ok(self.list(key, any)?.iter().map(|text| self.beside(key, text)).collect())
+    }
+
+    fn beside(&self, key: &'static Key, text: &str) -> PathBuf {
         if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), &self.home) {
-            return Ok(Some(home.join(rest)));
+            return home.join(rest);
         }
         let base = match self.layers.get(key).map(|given| given.origin) {
             Some(Origin::File { path, .. }) => path.parent().map(Path::to_owned),
             _ => None,
         };
-        Ok(Some(base.unwrap_or_default().join(text)))
+        base.unwrap_or_default().join(text)
     }
 }
 

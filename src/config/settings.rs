@@ -13,9 +13,11 @@ use super::layers::Layers;
 use super::secret_file::SecretFile;
 
 mod audit;
+mod drill;
 mod verify;
 
 pub use audit::{AuditMode, AuditSettings};
+pub use drill::DrillSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How drills are carried out.
+    pub drill: DrillSettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
     /// Audit records.

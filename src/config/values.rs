@@ -143,6 +143,12 @@ pub(super) fn reason(text: &str) -> Parsed<String> {
 }
 
 /// The shape only; `format` reads it.
+/// A library that PostgreSQL loads by name.
+pub(super) fn library(text: &str) -> Parsed<String> {
+    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    if good && !text.starts_with(['-', '.']) { Ok(text.into()) } else { Err(format!("{text:?} is not a library")) }
+}
+
 pub(super) fn backup_id(text: &str) -> Parsed<String> {
     let good = text.split_once('-').is_some_and(|(begun, random)| {
         begun.len() == 16 && random.len() == 8 && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')

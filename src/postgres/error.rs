@@ -118,6 +118,14 @@ pub enum Error {
         /// Where we looked.
         looked: Vec<PathBuf>,
     },
+    /// No server of this major version.
+    #[error("the server programs of PostgreSQL {major} are not installed here ({})", there(.found))]
+    ServerMissing {
+        /// The version.
+        major: u32,
+        /// Those that are there.
+        found: Vec<u32>,
+    },
     /// The program is older than the job needs.
     #[error("{program} {found} ({path}) is too old: {needs}")]
     ProgramTooOld {
@@ -236,6 +244,7 @@ impl Error {
             Self::Denied { action, .. } if action.contains("role passwords") => "run as a superuser, or leave the passwords out (globals = \"no-passwords\")".into(),
             Self::Denied { .. } => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) and, with row security, BYPASSRLS let a role dump everything".into(),
             Self::ProgramMissing { program, .. } => format!("install the PostgreSQL client programs (Debian: postgresql-client), or name the path of {program}"),
+            Self::ServerMissing { major, .. } => format!("install them (Debian: postgresql-{major}), or name their directory in postgres.bin_dir"),
             Self::ProgramTooOld { major, .. } => format!("install the client programs of PostgreSQL {major} or newer (Debian: postgresql-client-{major}), or name their path"),
             Self::ChildFailed { stderr, .. } if stderr.contains("permission denied") => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) lets a role dump everything".into(),
             Self::ChildFailed { .. } | Self::Incomplete { .. } => "nothing was published; mend what the program complains about and run the command again".into(),
@@ -270,6 +279,11 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
 
 fn problems_list(problems: &[Problem]) -> String {
     problems.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn there(majors: &[u32]) -> String {
+    let numbers: Vec<_> = majors.iter().map(u32::to_string).collect();
+    if numbers.is_empty() { "there are none".into() } else { format!("there is {}", numbers.join(", ")) }
 }
 
 fn in_places(paths: &[PathBuf]) -> String {

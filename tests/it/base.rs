@@ -3,6 +3,7 @@
 mod archive;
 mod broken;
 mod delta;
+mod drill;
 mod expiry;
 mod frozen;
 mod pitr;

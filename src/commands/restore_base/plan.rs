@@ -52,17 +52,21 @@ pub struct Plan {
 }
 
 /// A plan and what it stands on.
-pub(super) struct Planned {
-    pub(super) plan: Plan,
-    pub(super) backup: Backup,
-    pub(super) findings: Vec<Finding>,
+pub(in crate::commands) struct Planned {
+    pub(in crate::commands) plan: Plan,
+    pub(in crate::commands) backup: Backup,
+    pub(in crate::commands) findings: Vec<Finding>,
     /// Where no timeline was named: whether the latest is not the one that lives.
-    pub(super) diverging: Option<Diverging>,
-    pub(super) classes: Classes,
+    pub(in crate::commands) diverging: Option<Diverging>,
+    pub(in crate::commands) classes: Classes,
 }
 
 /// Plans. Reads listings, manifests and a few headers of WAL.
-pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request: &Request) -> Result<Planned> {
+pub(in crate::commands) async fn make(
+    repository: &Repository,
+    cluster: &ClusterName,
+    request: &Request,
+) -> Result<Planned> {
     let mut bases = Vec::new();
     let mut findings = repository
         .each_backup(cluster, |backup| {

@@ -153,7 +153,7 @@ async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Op
 }
 
 /// The recorded globals that the target lacks.
-async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorable> {
+pub(super) async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorable> {
     let mut reader = match job.reader(GLOBALS_STREAM) {
         Ok(reader) => reader,
         Err(Error::NoStream { .. }) => return Ok(Restorable::default()),

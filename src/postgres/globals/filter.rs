@@ -33,6 +33,13 @@ pub struct Restorable {
     pub tablespaces_left_alone: Vec<String>,
 }
 
+impl Restorable {
+    /// Names of the tablespaces that do not exist yet.
+    pub fn tablespace_names(&self) -> Vec<String> {
+        self.tablespaces.iter().filter_map(|statement| name_at(&tokens(statement), 2)).collect()
+    }
+}
+
 /// Picks the statements of a pg_dumpall script that concern what does not exist yet.
 ///
 /// # Errors
