@@ -22,7 +22,7 @@ pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
     restore_target, search,
 };
-pub(super) use drill::{drill_goal, drill_words, evidence_id, kind, pick, scheduler, signer, sql_checks};
+pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
 pub(super) use retention::{acting, day, moment, policy, wal_until};
