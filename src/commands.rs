@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 mod error;
 mod facts;
+pub mod import;
 pub mod init;
 pub mod list;
 pub mod parts;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
+mod import;
 mod look;
 mod proof;
 mod restore;
@@ -16,6 +17,7 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use import::Import;
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
@@ -122,6 +124,7 @@ pub(super) enum Command {
     Restore(Restore),
     #[command(subcommand)]
     Wal(Wal),
+    Import(Import),
     List(List),
     Show(Show),
     Verify(Verify),

@@ -7,6 +7,7 @@ use crate::commands::parts::{Finding, Findings};
 
 mod bases;
 mod doctor;
+mod import;
 mod jobs;
 mod list;
 mod locks;

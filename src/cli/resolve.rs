@@ -17,7 +17,7 @@ use super::failure::{Failure, Result};
 pub(super) use access::{Purpose, access, access_if_any, recipients};
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
-    restore_target, search,
+    restore_target, search, tables,
 };
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;

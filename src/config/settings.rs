@@ -12,8 +12,10 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
+mod import;
 mod verify;
 
+pub use import::ImportSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
@@ -32,6 +34,8 @@ pub struct Settings {
     pub s3: S3Settings,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// What imported files are encrypted under.
+    pub import: ImportSettings,
     /// What a dump contains.
     pub dump: DumpSettings,
     /// Stored WAL.
