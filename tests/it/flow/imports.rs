@@ -175,9 +175,16 @@ async fn a02_damage_and_a_wrong_passphrase_are_told_apart() {
     std::fs::write(&plain, gzip.stdout).unwrap();
     let said = old.refused(|| old.artifact(&plain), Class::Integrity).await;
     assert!(said.contains("gzip and not encrypted"), "{said}");
+}
 
-    // What was written down beside it.
-    let (size, digest) = (whole.len(), sha256(&file));
+#[tokio::test]
+async fn what_was_written_down_beside_a_file_is_checked_and_kept() {
+    let Some(old) = Old::new("written_down_beside").await else { return };
+    old.stage.source.target("empty").await;
+    let file = old.file("app-20251103T031500Z.sql.gz.enc");
+    encrypt(&old.plain, &file, &["-pbkdf2", "-iter", "100000"]);
+    let size = std::fs::metadata(&file).unwrap().len();
+    let digest = sha256(&file);
     for (meta, want) in [
         (format!("{{\"file_size_bytes\": {}}}", size + 1), "its meta file says"),
         (format!("{{\"checksum_sha256\": \"{}\"}}", "0".repeat(64)), "SHA-256"),
