@@ -274,8 +274,8 @@ async fn i05_damage_behind_the_table_undoes_it() {
     assert!(stream.chunks.len() > 2, "{made:?}");
     let database = stage.source.target("target").await;
     into(&stage, &stage.source, &database, tables(&[("public", MARKER)])).await.unwrap();
-    let (number, last) = (stream.chunks.len() as u32 - 1, stream.chunks.last().unwrap());
-    let key = Names::new(PREFIX).unwrap().chunk(&cluster(), &made.backup, &stream.name, number.into(), last.tag);
+    let (number, last) = (u32::try_from(stream.chunks.len() - 1).unwrap(), stream.chunks.last().unwrap());
+    let key = Names::new(PREFIX).unwrap().chunk(&cluster(), &made.backup, &stream.name, number, last.tag);
     let store = stage.connected(Role::Admin).await.store;
     store.delete_version(&ObjectKey::new(key), &VersionId::new(&last.version), true).await.unwrap();
     stage.source.psql("target", &format!("DROP TABLE \"{MARKER}\""), &[]);
