@@ -219,9 +219,9 @@ impl Work<'_> {
             }
         }
         let _receipt = reader.finish()?;
-        let picked = picker.finish()?;
-        self.look_for_rows(&picked)?;
-        Ok(picked)
+        let done = picker.finish()?;
+        self.look_for_rows(&done)?;
+        Ok(done)
     }
 
     /// The SQL of a piece, unless the target lacks something that it needs.

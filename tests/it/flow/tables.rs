@@ -15,6 +15,14 @@ use crate::support::fixture::{DATABASE, Fixture};
 
 const CUSTOMERS: &str = "\"Geschäfts Daten\".\"Kunden; DROP\"";
 
+/// The awkward database, with `public` in the search path.
+async fn awkward(test: &str) -> Option<Stage> {
+    let stage = Stage::awkward(test, 1).await?;
+    let reset = format!("ALTER DATABASE \"{}\" RESET search_path", DATABASE.replace('"', "\"\""));
+    stage.source.server.execute("postgres", &reset).await.unwrap();
+    Some(stage)
+}
+
 fn name(schema: &str, table: &str) -> TableName {
     TableName { schema: schema.into(), table: table.into() }
 }
@@ -71,7 +79,7 @@ fn shape(server: &Fixture, database: &str, table: &str) -> String {
 /// The playbook of a damaged audit log: the copy beside the original in the live database (PAINS B7: `\restrict` included).
 #[tokio::test]
 async fn a_table_comes_back_beside_the_original_under_another_name() {
-    let Some(stage) = Stage::awkward("a_table_beside", 1).await else { return };
+    let Some(stage) = awkward("a_table_beside").await else { return };
     let source = &stage.source;
     stage.backup().await;
     let before = rows(source, DATABASE, "public.audit_logs");
@@ -108,7 +116,7 @@ async fn a_table_comes_back_beside_the_original_under_another_name() {
 #[tokio::test]
 async fn a_partitioned_table_comes_with_its_partitions_and_says_what_the_target_lacks() {
     let test = "a_partitioned_table";
-    let Some(stage) = Stage::awkward(test, 1).await else { return };
+    let Some(stage) = awkward(test).await else { return };
     let Some(other) = Fixture::empty(test).await else { return };
     stage.backup().await;
     let target = other.target("restored").await;
@@ -148,7 +156,7 @@ async fn a_partitioned_table_comes_with_its_partitions_and_says_what_the_target_
 #[tokio::test]
 async fn foreign_keys_policies_and_owners_come_where_the_target_has_what_they_need() {
     let test = "foreign_keys";
-    let Some(stage) = Stage::awkward(test, 1).await else { return };
+    let Some(stage) = awkward(test).await else { return };
     let Some(other) = Fixture::empty(test).await else { return };
     stage.backup().await;
     let target = other.target("restored").await;
@@ -181,7 +189,7 @@ async fn foreign_keys_policies_and_owners_come_where_the_target_has_what_they_ne
 
 #[tokio::test]
 async fn rows_alone_go_into_an_empty_table_only() {
-    let Some(stage) = Stage::awkward("rows_alone", 1).await else { return };
+    let Some(stage) = awkward("rows_alone").await else { return };
     let source = &stage.source;
     stage.backup().await;
     let only = |schema, table| Tables { data_only: true, ..tables(&[(schema, table)]) };
@@ -214,7 +222,7 @@ async fn rows_alone_go_into_an_empty_table_only() {
 
 #[tokio::test]
 async fn what_cannot_be_picked_is_refused_before_anything_is_written() {
-    let Some(stage) = Stage::awkward("cannot_be_picked", 1).await else { return };
+    let Some(stage) = awkward("cannot_be_picked").await else { return };
     stage.backup().await;
     for (asked, said) in [
         (tables(&[("public", "audit_log")]), "did you mean public.audit_logs?"),
@@ -245,7 +253,7 @@ async fn what_cannot_be_picked_is_refused_before_anything_is_written() {
 /// The file is what psql loads; names that pass for others in comments or rows pick nothing.
 #[tokio::test]
 async fn a_table_goes_into_a_file_that_psql_loads() {
-    let Some(stage) = Stage::awkward("table_to_file", 1).await else { return };
+    let Some(stage) = awkward("table_to_file").await else { return };
     let source = &stage.source;
     let trap = "CREATE TABLE \"x; Type: TABLE; Schema: public; Owner: y\nCOPY public.lines (line) FROM stdin;\" (line text);
         CREATE TABLE trap (line text); INSERT INTO trap VALUES (E'\\\\.\\nCOPY public.lines (line) FROM stdin;\\nstray'), ('CREATE TABLE public.lines (x int);');";
