@@ -47,16 +47,16 @@ impl std::fmt::Display for Derivation {
 }
 
 impl Derivation {
-    fn derive(self, passphrase: &SecretString, salt: &[u8; 8]) -> Zeroizing<[u8; DERIVED_BYTES]> {
+    fn derive(self, passphrase: &SecretString, salt: [u8; 8]) -> Zeroizing<[u8; DERIVED_BYTES]> {
         let secret = passphrase.expose_secret().as_bytes();
         let mut out = Zeroizing::new([0; DERIVED_BYTES]);
         match self {
             Self::Pbkdf2(rounds) => {
                 let rounds = std::num::NonZeroU32::new(rounds).unwrap_or(std::num::NonZeroU32::MIN);
-                pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, secret, &mut *out);
+                pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, secret, &mut *out);
             }
-            Self::Sha256 => stretch(&mut *out, secret, salt, |text| digest(&SHA256, text).as_ref().to_vec()),
-            Self::Md5 => stretch(&mut *out, secret, salt, |text| {
+            Self::Sha256 => stretch(&mut *out, secret, &salt, |text| digest(&SHA256, text).as_ref().to_vec()),
+            Self::Md5 => stretch(&mut *out, secret, &salt, |text| {
                 use md5::Digest as _;
                 md5::Md5::digest(text).to_vec()
             }),
@@ -120,7 +120,7 @@ impl<R: Read> Decrypt<R> {
         salt.copy_from_slice(&head[8..16]);
         let first = &head[BLOCK_BYTES..];
         let fitting = WAYS.into_iter().find_map(|way| {
-            let derived = way.derive(passphrase, &salt);
+            let derived = way.derive(passphrase, salt);
             let cipher = Aes256Dec::new_from_slice(&derived[..32]).ok()?;
             let mut chain = [0; BLOCK_BYTES];
             chain.copy_from_slice(&derived[32..]);
