@@ -225,7 +225,7 @@ pub const SERVER_START_SECONDS_MAX: u64 = 60;
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
 /// Longest statement of a dump that is looked at as a whole when tables are picked out of it: definitions are a few KiB.
-pub const DUMP_STATEMENT_BYTES_MAX: usize = 4 << 20;
+pub const DUMP_STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// Tables, views and sequences of one dump, when tables are picked out of it.
 pub const DUMP_RELATIONS_MAX: usize = 1_000_000;
 

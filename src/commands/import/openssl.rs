@@ -1,8 +1,8 @@
 //! Files of `openssl enc -aes-256-cbc`: `Salted__`, eight bytes of salt, then blocks that nothing authenticates.
 //!
 //! The key and the first chaining value come from passphrase and salt, in a way that the file does not tell. What is
-//! encrypted is known to be gzip, so the way that gives its first bytes is the one: three in two to the twenty-four
-//! passphrases pass by accident. What is wrong behind that is damage, not the passphrase.
+//! encrypted is known to be gzip, so the way that gives its first bytes is the one; one wrong passphrase in thirty million
+//! passes by accident. What is wrong behind that is damage, not the passphrase.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};

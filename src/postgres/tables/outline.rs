@@ -53,11 +53,8 @@ impl Outline {
         let mut tables = named.clone();
         // As many rounds as partitions are nested.
         loop {
-            let more = self
-                .found
-                .partitions
-                .iter()
-                .filter(|(child, parent)| tables.contains(parent) && !tables.contains(child));
+            let new = |child: &TableName| self.found.tables.contains_key(child) && !tables.contains(child);
+            let more = self.found.partitions.iter().filter(|(child, parent)| tables.contains(*parent) && new(child));
             let more: Vec<_> = more.map(|(child, _)| child.clone()).collect();
             if more.is_empty() {
                 break;

@@ -128,6 +128,11 @@ impl Sink for Pick {
             return Ok(());
         }
         match sure {
+            // One that may be somebody else's; ours would be looked for in vain under another name.
+            Err(_) if matches!(&statement, Statement::Sequence { .. }) => {
+                self.waiting = None;
+                Ok(())
+            }
             Ok(text) if whole => {
                 self.take(text, statement);
                 Ok(())
@@ -242,7 +247,9 @@ impl Pick {
                 let why = "a partition that is restored on its own stands on its own";
                 (format!("{child} as a partition of {table}"), vec![Need::Never(why.into())])
             }
-            What::Attach(_) => return,
+            What::Attach(child) => {
+                (format!("{child} as a partition of {table}"), vec![Need::Never("it is no table of the dump".into())])
+            }
             What::ForeignKey { references, .. } if self.selection.tables.contains(&references) => {
                 return self.define(text, None);
             }

@@ -87,6 +87,10 @@ pub(super) enum What {
 
 /// What this is, as pg_dump writes it. What it does not write for tables is [`Statement::Other`].
 pub(super) fn parse(text: &str) -> Statement {
+    // Bodies may be long, and are of no table.
+    if ["CREATE FUNCTION", "CREATE PROCEDURE", "DO "].iter().any(|start| text.starts_with(start)) {
+        return Statement::Other;
+    }
     let mut words = Words::of(text);
     let known = ["SET SESSION", "SET default_tablespace", "SET", "SELECT pg_catalog", "CREATE", "ALTER", "COMMENT ON"];
     let found = match words.one_of(&known) {
@@ -210,8 +214,9 @@ fn trigger(words: &mut Words) -> Option<Statement> {
     let table = words.seek("ON").then(|| words.qualified())??;
     words.seek("EXECUTE").then_some(())?;
     words.one_of(&["FUNCTION", "PROCEDURE"])?;
-    let function = words.qualified()?;
-    Some(Statement::Of { table, what: What::Trigger { name, function } })
+    // Functions of PostgreSQL itself stand without a schema, and are there.
+    let what = words.qualified().map_or(What::Plain, |function| What::Trigger { name, function });
+    Some(Statement::Of { table, what })
 }
 
 fn policy(words: &mut Words) -> Option<Statement> {
@@ -334,4 +339,52 @@ fn about(words: &mut Words, kind: &str) -> Option<Statement> {
     let part = format!("{kind} {}", words.name()?);
     let table = words.eat("ON").then(|| words.qualified())??;
     Some(Statement::Of { table, what: What::About(part) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(table: &str) -> TableName {
+        TableName { schema: "s".into(), table: table.into() }
+    }
+
+    fn of(what: What) -> Statement {
+        Statement::Of { table: name("t"), what }
+    }
+
+    #[test]
+    fn statements_are_told_by_what_they_say() {
+        let role = |role: &str| of(What::Role(role.into()));
+        let trigger = What::Trigger { name: "g".into(), function: name("f") };
+        let part = |part: &str, place| Statement::Part { table: name("t"), part: name(part), place };
+        let cases = [
+            ("SET xmloption = content", Statement::Setting),
+            ("SET default_tablespace = fast", Statement::Other),
+            ("SET SESSION AUTHORIZATION x", Statement::Other),
+            ("SELECT pg_catalog.set_config('search_path', '', false)", Statement::Setting),
+            ("ALTER TABLE ONLY s.t ALTER COLUMN a SET DEFAULT 1", of(What::Plain)),
+            ("ALTER TABLE s.t OWNER TO \"R ö\"", role("R ö")),
+            ("GRANT SELECT(a),UPDATE(\"on\") ON TABLE s.t TO r WITH GRANT OPTION", role("r")),
+            ("REVOKE ALL ON TABLE s.t FROM PUBLIC", of(What::Plain)),
+            ("GRANT ALL ON FUNCTION s.t() TO r", Statement::Other),
+            (
+                "CREATE TRIGGER g AFTER UPDATE OF a ON s.t FOR EACH ROW WHEN ((old.a = 1)) EXECUTE FUNCTION s.f('x')",
+                of(trigger),
+            ),
+            (
+                "CREATE TRIGGER g BEFORE UPDATE ON s.t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+                of(What::Plain),
+            ),
+            ("CREATE UNIQUE INDEX i ON ONLY s.t USING btree (a)", part("i", Some(3))),
+            ("ALTER TABLE ONLY s.t\n    ADD CONSTRAINT k PRIMARY KEY (a)", part("k", Some(8))),
+            ("ALTER TABLE s.t\n    ADD CONSTRAINT k CHECK ((a > 0)) NOT VALID", of(What::Plain)),
+            ("CREATE RULE r AS\n    ON DELETE TO s.t DO INSTEAD NOTHING", of(What::Plain)),
+            ("COMMENT ON TRIGGER g ON s.t IS 'x'", of(What::About("trigger g".into()))),
+            ("CREATE FUNCTION s.f() RETURNS int AS $$ CREATE TABLE s.t (a int) $$", Statement::Other),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse(text), want, "{text}");
+        }
+    }
 }
