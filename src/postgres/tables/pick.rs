@@ -128,7 +128,7 @@ impl Sink for Pick {
             return Ok(());
         }
         match sure {
-            // One that may be somebody else's; ours would be looked for in vain under another name.
+            // Of another table: names that are not UTF-8 fit none that was asked for.
             Err(_) if matches!(&statement, Statement::Sequence { .. }) => {
                 self.waiting = None;
                 Ok(())
