@@ -66,10 +66,10 @@ fn rows(server: &Fixture, database: &str, table: &str) -> String {
 fn shape(server: &Fixture, database: &str, table: &str) -> String {
     let sql = format!(
         "SELECT string_agg(line, chr(10) ORDER BY line) FROM (
-           SELECT regexp_replace(indexdef, '^(CREATE (UNIQUE )?INDEX) \\S+ ON (ONLY )?(\"[^\"]+\"|\\w+)\\.(\"[^\"]+\"|\\w+)', '\\1') FROM pg_indexes
+           SELECT regexp_replace(indexdef, '^(CREATE (UNIQUE )?INDEX) (\"([^\"]|\"\")+\"|\\w+) ON (ONLY )?(\"([^\"]|\"\")+\"|\\w+)\\.(\"([^\"]|\"\")+\"|\\w+)', '\\1') FROM pg_indexes
              WHERE format('%I.%I', schemaname, tablename)::regclass = '{table}'::regclass
-           UNION ALL SELECT contype || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype <> 'f'
-           UNION ALL SELECT attname || format_type(atttypid, atttypmod) || attnotnull || attidentity || attgenerated || (atthasdef AND attgenerated = '')::text
+           UNION ALL SELECT contype::text || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype <> 'f'
+           UNION ALL SELECT attname::text || format_type(atttypid, atttypmod) || attnotnull::text || attidentity::text || attgenerated::text || (atthasdef AND attgenerated = '')::text
              FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0
            UNION ALL SELECT 'statistics' || stxkind::text FROM pg_statistic_ext WHERE stxrelid = '{table}'::regclass) l (line)"
     );
