@@ -8,7 +8,6 @@ pub mod demo;
 pub mod doctor;
 mod error;
 mod facts;
-pub mod import;
 pub mod init;
 pub mod list;
 pub mod parts;
@@ -27,6 +26,8 @@ pub mod wal_push;
 pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
+
+pub mod import;
 
 pub use error::{Class, Error, Result};
 pub use repository::{Connected, Immutability, RepositoryOptions};

@@ -23,10 +23,12 @@ pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
-    DumpSettings, Globals, Immutability, ImportSettings, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings, Settings,
     StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
 };
+
+pub use settings::ImportSettings;
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.
 pub const SYSTEM_FILE: &str = "/etc/stonewal/stonewal.toml";

@@ -12,14 +12,15 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
-mod import;
 mod verify;
 
-pub use import::ImportSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
 };
+
+mod import;
+pub use import::ImportSettings;
 
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
