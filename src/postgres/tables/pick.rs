@@ -127,6 +127,9 @@ impl Sink for Pick {
         if !self.concerns(&statement) {
             return Ok(());
         }
+        if text.starts_with(b"SET client_encoding") && !text.ends_with(b"'UTF8'") {
+            self.refuse_letters()?;
+        }
         match sure {
             // Of another table: names that are not UTF-8 fit none that was asked for.
             Err(_) if matches!(&statement, Statement::Sequence { .. }) => {
@@ -186,6 +189,17 @@ impl Pick {
             Statement::OfPart(part) => self.known.contains(part),
             Statement::AttachIndex { parent, child } => self.known.contains(parent) && self.known.contains(child),
             Statement::NoTable(..) | Statement::Other => false,
+        }
+    }
+
+    /// The dump is in another encoding than what we write.
+    fn refuse_letters(&self) -> Result<()> {
+        match &self.form.rename {
+            Some(rename) if !rename.to.to_string().is_ascii() => Err(Error::NotPicked {
+                what: format!("the dump is not UTF-8, and {} is not ASCII", rename.to),
+                way_out: "choose a name of ASCII letters".into(),
+            }),
+            _ => Ok(()),
         }
     }
 
