@@ -34,6 +34,8 @@ pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
 
+pub mod import;
+
 pub use error::{Class, Error, Result};
 pub use repository::{Connected, Immutability, RepositoryOptions};
 

@@ -230,6 +230,11 @@ pub const SERVER_START_SECONDS_MAX: u64 = 60;
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
+/// Longest statement of a dump that is looked at as a whole when tables are picked out of it: definitions are a few KiB.
+pub const DUMP_STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// Tables, views and sequences of one dump, when tables are picked out of it.
+pub const DUMP_RELATIONS_MAX: usize = 1_000_000;
+
 /// Connections the embedded store serves at once; more wait in the listen queue.
 pub const EMBEDDED_CONNECTIONS_MAX: usize = 256;
 /// Connections of the embedded store that wait to be accepted.

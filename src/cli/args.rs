@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
 mod drill;
+mod import;
 mod look;
 mod proof;
 mod report;
@@ -19,6 +20,7 @@ mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
+pub(super) use import::Import;
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use report::Report;
@@ -129,6 +131,7 @@ pub(super) enum Command {
     Restore(Restore),
     #[command(subcommand)]
     Wal(Wal),
+    Import(Import),
     List(List),
     Show(Show),
     Verify(Verify),

@@ -53,6 +53,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
         Command::Doctor(args) => set(

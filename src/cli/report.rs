@@ -8,6 +8,7 @@ use crate::commands::parts::{Finding, Findings};
 mod bases;
 mod doctor;
 mod drill;
+mod import;
 mod jobs;
 mod list;
 mod locks;

@@ -20,7 +20,7 @@ pub(super) use access::{Purpose, access, access_if_any, recipients, signer};
 pub(super) use audit::recording;
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
-    restore_target, search,
+    restore_target, search, tables,
 };
 pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};

@@ -26,6 +26,7 @@ mod audit;
 mod bases;
 mod databases;
 mod drill;
+mod imports;
 mod looks;
 mod proof;
 mod report;
@@ -116,6 +117,7 @@ fn refuse_passwords(command: &Command) -> Result<()> {
         Command::Status(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Wal(Wal::Stream(args)) => ("--from", args.from.as_deref(), SERVER),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
+        Command::Import(args) => ("--to", args.to.as_deref(), TARGET),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             ("--database", args.database.as_deref(), TARGET)
         }
@@ -158,6 +160,7 @@ impl Run<'_> {
             Command::Wal(Wal::Fetch(args)) => self.wal_fetch(args).await,
             Command::Wal(Wal::Verify(args)) => self.wal_verify(&args).await,
             Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
+            Command::Import(args) => self.import(&args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,

@@ -209,6 +209,7 @@ impl Stage {
         };
         let done = restore_dump::run(
             restore_dump::Options {
+                tables: None,
                 repository: self.repository(Role::Reader)?,
                 access: Access::Passphrase(passphrase.clone()),
                 cluster: cluster()?,

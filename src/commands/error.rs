@@ -111,6 +111,30 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// A file that is to be imported is not what it should be, or does not open.
+    #[error("{path}: {why}", path = path.display())]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to do.
+        way_out: String,
+    },
+    /// An import would be the latest backup, and hide one that shows a later state.
+    #[error(
+        "cluster {cluster} has backup {backup}, which shows {shows}; the import shows {taken_at} and would be its latest"
+    )]
+    Newer {
+        /// The cluster.
+        cluster: String,
+        /// Its latest dump.
+        backup: String,
+        /// When that was taken.
+        shows: jiff::Timestamp,
+        /// When the import was.
+        taken_at: jiff::Timestamp,
+    },
     /// A directory cannot be restored into.
     #[error("{path}: {why}", path = path.display())]
     Target {
@@ -229,7 +253,8 @@ impl Error {
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::NoEvidence { .. } => "`stonewal drill list` shows the ids; `stonewal drill` runs one".into(),
             Self::DrillTimeout { .. } => "give it longer (drill.timeout), more workers (limits.downloads), or a faster disk (drill.dir)".into(),
-            Self::Target { way_out, .. } => way_out.clone(),
+            Self::Target { way_out, .. } | Self::Artifact { way_out, .. } => way_out.clone(),
+            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
@@ -248,6 +273,7 @@ impl Error {
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
             Self::Gap { .. }
             | Self::Diverged { .. }
+            | Self::Artifact { .. }
             | Self::Store(store::Error::Corrupt { .. })
             | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
             Self::Interrupted => Class::Interrupted,
@@ -257,8 +283,9 @@ impl Error {
             | Self::NotConfirmed { .. }
             | Self::Production { .. }
             | Self::NotReady { .. }
+            | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
-            | Self::Postgres(postgres::Error::Setting { .. })
+            | Self::Postgres(postgres::Error::Setting { .. } | postgres::Error::NotPicked { .. })
             | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
             | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
             _ => Class::Failed,

@@ -13,8 +13,9 @@ use super::key::{self, Key};
 use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::{
-    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
+    Checksum, Codec, DumpSettings, Globals, Immutability, ImportSettings, KeySettings, LimitSettings, LockMode,
+    LogFormat, LogSettings, PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings,
+    WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -42,6 +43,10 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        import: ImportSettings {
+            passphrase: environment.secret("IMPORT_PASSPHRASE"),
+            passphrase_file: read.path(&key::IMPORT_PASSPHRASE_FILE)?.map(SecretFile::new),
         },
         dump: dump(&read)?,
         wal: wal(&read)?,

@@ -23,6 +23,9 @@ pub use verify::{
     TableRef, VerifySettings,
 };
 
+mod import;
+pub use import::ImportSettings;
+
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct Settings {
@@ -36,6 +39,8 @@ pub struct Settings {
     pub s3: S3Settings,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// What imported files are encrypted under.
+    pub import: ImportSettings,
     /// What a dump contains.
     pub dump: DumpSettings,
     /// Stored WAL.

@@ -187,7 +187,7 @@ fn within<T: PartialOrd>(value: T, text: &str, allowed: std::ops::RangeInclusive
 
 mod verify;
 
-pub(super) use verify::{chain_field, host_pattern, required_table, table};
+pub(super) use verify::{chain_field, host_pattern, required_table, table, table_parts};
 
 #[cfg(test)]
 mod tests;

@@ -213,6 +213,14 @@ pub enum Error {
         /// Everything that is missing.
         problems: Vec<Problem>,
     },
+    /// A table cannot be restored on its own, or not like this.
+    #[error("{what}")]
+    NotPicked {
+        /// Which one, and why not.
+        what: String,
+        /// What to do instead.
+        way_out: String,
+    },
     /// The caller asked us to stop.
     #[error("cancelled")]
     Cancelled,
@@ -253,6 +261,7 @@ impl Error {
             Self::NotReady { problems, .. } => {
                 problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
             }
+            Self::NotPicked { way_out, .. } => way_out.clone(),
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,
         })

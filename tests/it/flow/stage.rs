@@ -188,6 +188,7 @@ impl Stage {
     /// A restore of the dump by the restore host, to `target`.
     pub(super) fn restore_options(&self, which: Which, target: restore_dump::RestoreTarget) -> restore_dump::Options {
         restore_dump::Options {
+            tables: None,
             repository: self.repository(Role::Reader),
             access: Self::passphrase(),
             cluster: cluster(),
