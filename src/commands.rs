@@ -9,6 +9,7 @@ pub mod doctor;
 mod error;
 mod facts;
 pub mod init;
+pub mod keys;
 pub mod list;
 pub mod parts;
 mod repository;

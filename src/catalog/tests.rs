@@ -4,6 +4,7 @@ mod attack;
 mod ground;
 mod order;
 mod restore;
+mod roster;
 mod sim;
 mod wal;
 mod world;

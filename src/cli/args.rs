@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
+mod keys;
 mod look;
 mod proof;
 mod restore;
@@ -16,6 +17,7 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
@@ -23,7 +25,7 @@ pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
 };
 pub(super) use serve::{Demo, Doctor, Serve, Store};
-pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use setup::{Init, LockFlags};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 

@@ -8,6 +8,7 @@ use crate::commands::parts::{Finding, Findings};
 mod bases;
 mod doctor;
 mod jobs;
+mod keys;
 mod list;
 mod locks;
 mod proof;
@@ -20,6 +21,7 @@ mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
+pub(super) use keys::WithPassphrase;
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

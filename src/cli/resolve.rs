@@ -14,7 +14,7 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, access_if_any, recipients};
+pub(super) use access::{Purpose, access, access_if_any, bundle, recipients};
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
     restore_target, search,

@@ -3,7 +3,7 @@
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
 pub use crate::catalog::{Access, Finding};
 pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts};
-pub use crate::format::{BackupId, ClusterName, Codec, LockRecord, Lsn, Timeline};
+pub use crate::format::{BackupId, ClusterName, Codec, LockRecord, Lsn, Tag, Timeline};
 pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
 pub use crate::pipeline::Encoding;
 pub use crate::postgres::conninfo::carries_password;

@@ -69,6 +69,25 @@ impl Names {
         format!("{}{tag}", self.writer_copies(writer))
     }
 
+    /// Folder of rosters.
+    pub fn rosters(&self) -> String {
+        format!("{}roster/", self.prefix)
+    }
+
+    /// The roster with this number; copies of it, and one whose name was taken, have a random part.
+    pub fn roster(&self, generation: u64, tag: Option<Tag>) -> String {
+        let tag = tag.map_or_else(String::new, |tag| format!("-{tag}"));
+        format!("{}{generation}{tag}", self.rosters())
+    }
+
+    /// The number of the roster stored under `key`.
+    pub fn roster_of(&self, key: &str) -> Option<u64> {
+        let name = key.strip_prefix(&self.rosters())?;
+        let (number, tag) = name.split_once('-').map_or((name, None), |(number, tag)| (number, Some(tag)));
+        tag.map(str::parse::<Tag>).transpose().ok()?;
+        number.parse().ok().filter(|generation: &u64| generation.to_string() == number)
+    }
+
     /// Folder of the wraps of one data key.
     pub fn wraps(&self, key: KeyId) -> String {
         format!("{}keys/{key}/", self.prefix)
@@ -181,6 +200,12 @@ mod tests {
         for bad in ["p/keys/03/0101010101010101.age", "keys/x", &format!("{}x.age", names.wraps(id)), &names.wraps(id)]
         {
             assert_eq!(names.key_of(bad), None, "{bad}");
+        }
+        for tag in [None, Some(tag)] {
+            assert_eq!(names.roster_of(&names.roster(12, tag)), Some(12));
+        }
+        for bad in ["p/roster/", "p/roster/012", "p/roster/+1", "p/roster/1-", "p/roster/1-x", "roster/1"] {
+            assert_eq!(names.roster_of(bad), None, "{bad}");
         }
         let writer = crate::format::WriterPublic::new([4; 32]).id();
         assert!(names.is_writer(&names.writer(&writer, tag)) && !names.is_writer("p/writers/x-y"));

@@ -13,6 +13,7 @@ mod network;
 mod promote;
 mod refusing;
 mod retain;
+mod rotation;
 mod roundtrip;
 mod secrecy;
 mod stage;

@@ -1,12 +1,12 @@
-//! `init`, `doctor`, `keys writer`.
+//! `init`, `doctor`.
 
 use super::Run;
 use crate::cli::Exit;
-use crate::cli::args::{Doctor, Init, Writer};
+use crate::cli::args::{Doctor, Init};
 use crate::cli::failure::Result;
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
-use crate::commands::{doctor, init, writer};
+use crate::commands::{doctor, init};
 
 impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
@@ -35,17 +35,6 @@ impl Run<'_> {
             probe: !args.no_probe,
         };
         let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
-    }
-
-    pub(super) async fn writer(&self, args: Writer) -> Result<Exit> {
-        let options = writer::Options {
-            repository: resolve::repository(self.settings)?,
-            passphrase: self.settings.keys.require_passphrase()?,
-            name: args.name,
-            out: args.out,
-        };
-        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 }
