@@ -27,6 +27,8 @@ pub enum Purpose {
     Gap,
     /// The roster of passphrases and recipients.
     Roster,
+    /// The record of a drill.
+    Evidence,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Wal => "WAL object",
             Self::Gap => "gap record",
             Self::Roster => "roster",
+            Self::Evidence => "evidence",
         }
     }
 
@@ -52,6 +55,7 @@ impl Purpose {
             Self::Wal => b"stonewal/v1/signed/wal",
             Self::Gap => b"stonewal/v1/signed/gap",
             Self::Roster => b"stonewal/v1/signed/roster",
+            Self::Evidence => b"stonewal/v1/signed/evidence",
         }
     }
 }
