@@ -201,24 +201,17 @@ macro_rules! moment_id {
                 self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
             }
 
-<<<<<<< HEAD
-    /// The random part.
-    pub fn random(&self) -> Option<[u8; 4]> {
-        self.0.split_once('-').and_then(|(_, random)| unhex(random))
-    }
+            /// The random part.
+            pub fn random(&self) -> Option<[u8; 4]> {
+                self.0.split_once('-').and_then(|(_, random)| unhex(random))
+            }
 
-    /// When the backup started, to the second, as the id says; `None` where that is no time.
-    pub fn time(&self) -> Option<Timestamp> {
-        self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
-    }
-=======
             /// When it started, to the second, as the id says; `None` where that is no time.
             pub fn time(&self) -> Option<Timestamp> {
                 self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
             }
         }
     };
->>>>>>> main
 }
 
 moment_id!(BackupId);
