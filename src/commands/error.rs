@@ -230,8 +230,15 @@ impl Error {
             | Self::NotReady { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })
-            | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
-            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
+            | Self::Keys(
+                keys::Error::Missing { .. }
+                | keys::Error::BadRecipient { .. }
+                | keys::Error::Retired { .. }
+                | keys::Error::File { .. },
+            )
+            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. } | keys::Error::Retired { .. })) => {
+                Class::Usage
+            }
             _ => Class::Failed,
         }
     }
