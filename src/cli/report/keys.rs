@@ -201,7 +201,7 @@ impl Report for WithPassphrase<rotate::Outcome> {
         }
         let _ = writeln!(
             out,
-            "Set BACKUP_PASSPHRASE to the new one wherever the old one is used. Writer files and recovery files stay as they are."
+            "Set BACKUP_PASSPHRASE to the new one wherever the old one is used, and keys.bundle, where it is set, to its fingerprint. Writer files and recovery files stay as they are."
         );
         match &outcome.former_identity {
             Some(former) => {
