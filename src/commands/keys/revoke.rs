@@ -38,8 +38,9 @@ pub struct Outcome {
 pub async fn run(options: Options) -> Result<Outcome> {
     let what = options.what.trim().to_owned();
     let print: Option<Tag> = what.parse().ok();
-    if print.is_none() {
-        what.parse::<Recipient>()?;
+    if print.is_none() && what.parse::<Recipient>().is_err() {
+        let why = format!("{what:?} is neither a recipient (age1…) nor a fingerprint; see `stonewal keys list`");
+        return Err(Error::Usage(why));
     }
     let mut change = Change::begin(&options.holder).await?;
     match print {
