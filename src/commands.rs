@@ -13,6 +13,7 @@ pub mod evidence;
 mod facts;
 mod frozen;
 pub mod init;
+pub mod keys;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;

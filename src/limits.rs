@@ -143,6 +143,21 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// The largest work factor accepted when reading: a planted bundle must not cost minutes or gigabytes.
 pub const SCRYPT_LOG_N_MAX: u8 = 18;
 
+/// Recipients of data keys: all must find room in the header of a WAL object.
+pub const RECIPIENTS_MAX: usize = 16;
+/// The name of a recipient or passphrase in a roster.
+pub const ROSTER_NAME_BYTES_MAX: usize = 100;
+/// Bundles that a roster names which are tried first, newest first.
+pub const ROSTER_BUNDLES_MAX: usize = 4;
+/// Former identities of one bundle.
+pub const FORMER_IDENTITIES_MAX: usize = 100;
+/// Data keys opened, wrapped or examined at once: some small requests each.
+pub const KEYS_IN_FLIGHT: usize = 32;
+/// Data keys of WAL remembered as seen; beyond that some are looked at twice.
+pub const KEYS_SEEN_MAX: usize = 1 << 20;
+/// How often a streamer looks for a new roster, in seconds.
+pub const ROSTER_SECONDS: u64 = 3600;
+
 /// Identity bundles tried with a passphrase before giving up: each costs one scrypt.
 pub const IDENTITY_BUNDLES_MAX: usize = 8;
 

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 mod backup;
 mod drill;
 mod import;
+mod keys;
 mod look;
 mod proof;
 mod report;
@@ -21,6 +22,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::Import;
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use report::Report;
@@ -29,7 +31,7 @@ pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
 };
 pub(super) use serve::{Demo, Doctor, Serve, Store};
-pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use setup::{Init, LockFlags};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 

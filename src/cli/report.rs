@@ -10,6 +10,7 @@ mod doctor;
 mod drill;
 mod import;
 mod jobs;
+mod keys;
 mod list;
 mod locks;
 mod page;
@@ -24,6 +25,7 @@ mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
+pub(super) use keys::WithPassphrase;
 pub(super) use page::{Form, Page};
 pub(super) use setup::Initialised;
 

@@ -9,9 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{
-    Backup, Cli, Command, Drill, DrillWhat, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal,
-};
+use super::args::{Backup, Cli, Command, Drill, DrillWhat, Hold, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -27,6 +25,7 @@ mod bases;
 mod databases;
 mod drill;
 mod imports;
+mod keys;
 mod looks;
 mod proof;
 mod report;
@@ -174,7 +173,7 @@ impl Run<'_> {
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
-            Command::Keys(Keys::Writer(args)) => self.writer(args).await,
+            Command::Keys(args) => self.keys(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,
         }

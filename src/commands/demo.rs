@@ -155,7 +155,9 @@ impl Stage {
         .await?;
         tell(Event::Line(format!("{}: versions and Object Lock, repository {}", made.location, made.repository)));
         let (name, out) = ("db1".to_owned(), self.folder.join("db1.writer"));
-        let writer = writer::run(writer::Options { repository, passphrase: passphrase.clone(), name, out }).await?;
+        let writer =
+            writer::run(writer::Options { repository, passphrase: passphrase.clone(), bundle: None, name, out })
+                .await?;
         tell(Event::Line(format!("host db1 gets writer {}: it can publish and not decrypt", writer.writer)));
         Ok(())
     }

@@ -286,8 +286,15 @@ impl Error {
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. } | postgres::Error::NotPicked { .. })
-            | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
-            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
+            | Self::Keys(
+                keys::Error::Missing { .. }
+                | keys::Error::BadRecipient { .. }
+                | keys::Error::Retired { .. }
+                | keys::Error::File { .. },
+            )
+            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. } | keys::Error::Retired { .. })) => {
+                Class::Usage
+            }
             _ => Class::Failed,
         }
     }

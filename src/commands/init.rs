@@ -79,13 +79,13 @@ async fn check(
     created_bucket: bool,
 ) -> Result<Outcome> {
     if options.recovery_file.is_some() || !options.recipients.is_empty() {
-        let why = "the repository exists already; recipients can only be named when it is created. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
+        let why = "the repository exists already; `stonewal keys add` adds recipients to it. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
         return Err(Error::Usage(why.into()));
     }
     if repository.lacks_record() {
         let (store, names) = (&connected.store, &connected.names);
-        let (bundle, _) = open_bundle(&**store, names, options.passphrase, &connected.location).await?;
-        put_record(&**store, names, &bundle, connected.lock()?).await?;
+        let root = open_bundle(&**store, names, options.passphrase, None, &connected.location).await?;
+        put_record(&**store, names, &root.bundle, connected.lock()?).await?;
     }
     Ok(Outcome {
         location: connected.location,
@@ -121,7 +121,7 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
     // Before anything is stored: a file that cannot be written must not leave a repository without its recovery.
     let mut recovery_file = None;
     if let Some((path, identity)) = recovery {
-        write_secret(&path, &RecoveryFile { repository, root, identity }.encode())?;
+        write_secret(&path, &RecoveryFile { repository, root, identity, former: Vec::new() }.encode())?;
         recovery_file = Some(path);
     }
     let lock = connected.lock()?;

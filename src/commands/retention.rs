@@ -1,6 +1,6 @@
 //! How long backups are kept.
 
-mod acting;
+pub(super) mod acting;
 pub mod apply;
 pub mod extend;
 mod gather;

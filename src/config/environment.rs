@@ -12,6 +12,7 @@ use super::{Error, Result};
 const NAMES: &[&str] = &[
     "ALLOW_VERIFY_PROD",
     "BACKUP_PASSPHRASE",
+    "BACKUP_PASSPHRASE_NEW",
     "CONFIRM_PITR",
     "CONFIRM_RESTORE",
     "CREATE_WAL_SLOT",

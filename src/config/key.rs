@@ -39,6 +39,7 @@ keys! {
     S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("900s"), "a duration from 1s to 1h, for one request with all its retries";
     S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("20"), "a number from 1 to 100";
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
+    KEYS_NEW_PASSPHRASE_FILE = "keys.new_passphrase_file", "STONEWAL_KEYS_NEW_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
     KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";

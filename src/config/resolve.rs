@@ -39,6 +39,8 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         keys: KeySettings {
             passphrase: environment.secret("BACKUP_PASSPHRASE"),
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
+            new_passphrase: environment.secret("BACKUP_PASSPHRASE_NEW"),
+            new_passphrase_file: read.path(&key::KEYS_NEW_PASSPHRASE_FILE)?.map(SecretFile::new),
             writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,

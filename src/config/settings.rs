@@ -167,6 +167,9 @@ pub struct KeySettings {
     pub(super) passphrase: Option<SecretString>,
     /// File with the passphrase.
     pub passphrase_file: Option<SecretFile>,
+    pub(super) new_passphrase: Option<SecretString>,
+    /// File with the passphrase that is to be added, or to take the place of the other.
+    pub new_passphrase_file: Option<SecretFile>,
     /// Writer file of a host that must not decrypt.
     pub writer_file: Option<SecretFile>,
     /// File with an age identity.
@@ -198,6 +201,21 @@ impl KeySettings {
         self.passphrase()?.ok_or(Error::Missing {
             what: "passphrase",
             ways: "set BACKUP_PASSPHRASE, or keys.passphrase_file to a file that only you may read",
+        })
+    }
+
+    /// The passphrase that is to be added, or to take the place of the other: `BACKUP_PASSPHRASE_NEW`, else the file.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and when the file cannot be read or may be read by others.
+    pub fn require_new_passphrase(&self) -> Result<SecretString> {
+        let given = match &self.new_passphrase {
+            Some(passphrase) => Some(passphrase.clone()),
+            None => self.new_passphrase_file.as_ref().map(SecretFile::read).transpose()?,
+        };
+        given.ok_or(Error::Missing {
+            what: "new passphrase",
+            ways: "set BACKUP_PASSPHRASE_NEW, or keys.new_passphrase_file to a file that only you may read",
         })
     }
 }

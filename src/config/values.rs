@@ -12,7 +12,7 @@ use crate::limits::AUDIT_TEXT_BYTES_MAX;
 pub(super) type Parsed<T> = std::result::Result<T, String>;
 
 /// Cluster names that the layout of a repository uses itself.
-const RESERVED_CLUSTERS: [&str; 3] = ["repository", "identities", "keys"];
+const RESERVED_CLUSTERS: [&str; 7] = ["repository", "identities", "keys", "writers", "roster", "canary", "audit"];
 
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| unknown(text))

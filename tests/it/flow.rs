@@ -14,6 +14,7 @@ mod network;
 mod promote;
 mod refusing;
 mod retain;
+mod rotation;
 mod roundtrip;
 mod secrecy;
 mod stage;

@@ -12,6 +12,16 @@ use crate::commands::{init, lifecycle, serve, writer};
 /// Characters below which a passphrase is called short: what is stored can be guessed at offline, for ever.
 const PASSPHRASE_CHARACTERS: usize = 16;
 
+/// What to say of a passphrase that is short.
+pub(super) fn too_short(passphrase: &SecretString) -> Option<String> {
+    let short = passphrase.expose_secret().chars().count() < PASSPHRASE_CHARACTERS;
+    short.then(|| {
+        format!(
+            "the passphrase has fewer than {PASSPHRASE_CHARACTERS} characters; whoever copies the bucket can guess at it at leisure"
+        )
+    })
+}
+
 /// A repository, and what to say about the passphrase it was made with.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct Initialised {
@@ -23,14 +33,11 @@ pub(in crate::cli) struct Initialised {
 impl Initialised {
     pub(in crate::cli) fn new(outcome: init::Outcome, passphrase: &SecretString) -> Self {
         let mut warnings = Vec::new();
-        let short = passphrase.expose_secret().chars().count() < PASSPHRASE_CHARACTERS;
-        if outcome.created_repository && short {
-            warnings.push(format!(
-                "the passphrase has fewer than {PASSPHRASE_CHARACTERS} characters; whoever copies the bucket can guess at it at leisure"
-            ));
+        if outcome.created_repository {
+            warnings.extend(too_short(passphrase));
         }
         if outcome.created_repository && outcome.recipients.len() < 2 {
-            let why = "there is one recipient only: if the passphrase is lost, so is every backup; make the repository with --recovery-file under another prefix, while nothing is in this one";
+            let why = "there is one recipient only: if the passphrase is lost, so is every backup; `stonewal keys add --recovery-file FILE --past` makes another";
             warnings.push(why.into());
         }
         Self { outcome, warnings }

@@ -66,9 +66,9 @@ impl Scene {
     }
 
     /// The folders and objects that hold what every backup of the cluster stands on.
-    pub(super) fn ground(&self) -> [String; 4] {
+    pub(super) fn ground(&self) -> [String; 5] {
         let names = self.repository.names();
-        [names.repository(), names.identities(), names.writers(), names.cluster_record(&self.cluster)]
+        [names.repository(), names.identities(), names.rosters(), names.writers(), names.cluster_record(&self.cluster)]
     }
 
     /// Folder of all wraps.
@@ -116,17 +116,17 @@ pub(super) fn pages<'a>(store: &'a dyn Read, prefix: &str) -> Pages<'a> {
 }
 
 /// The first version of every object below a prefix, page by page (invariant I4).
-pub(super) struct Firsts<'a> {
+pub(in crate::commands) struct Firsts<'a> {
     pages: Pages<'a>,
     passing: Option<Entry>,
 }
 
 impl<'a> Firsts<'a> {
-    pub(super) fn of(store: &'a dyn Read, prefix: &str) -> Self {
+    pub(in crate::commands) fn of(store: &'a dyn Read, prefix: &str) -> Self {
         Self { pages: pages(store, prefix), passing: None }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+    pub(in crate::commands) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         let Some(page) = self.pages.next().await? else { return Ok(self.passing.take().map(|last| vec![last])) };
         let mut firsts = Vec::new();
         for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {

@@ -108,7 +108,8 @@ impl Stage {
     /// A writer file called `name`, and its certificate in the bucket.
     pub(super) async fn new_writer(&self, name: &str) {
         let (repository, out) = (self.repository(Role::Admin), self.writer_path(name));
-        let options = writer::Options { repository, passphrase: PASSPHRASE.into(), name: name.into(), out };
+        let options =
+            writer::Options { repository, passphrase: PASSPHRASE.into(), bundle: None, name: name.into(), out };
         writer::run(options).await.unwrap();
     }
 
