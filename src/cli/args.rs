@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
-mod import;
 mod look;
 mod proof;
 mod restore;
@@ -16,8 +15,9 @@ mod setup;
 mod stream;
 mod wal;
 
+mod import;
+
 pub(super) use backup::{Backup, BackupBase, BackupDump};
-pub(super) use import::Import;
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
@@ -28,6 +28,8 @@ pub(super) use serve::{Demo, Doctor, Serve, Store};
 pub(super) use setup::{Init, Keys, LockFlags, Writer};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
+
+pub(super) use import::Import;
 
 /// PostgreSQL backups set in stone.
 ///

@@ -7,7 +7,6 @@ use crate::commands::parts::{Finding, Findings};
 
 mod bases;
 mod doctor;
-mod import;
 mod jobs;
 mod list;
 mod locks;
@@ -19,6 +18,8 @@ mod status;
 mod stream;
 mod verify;
 mod wal;
+
+mod import;
 
 pub(super) use jobs::ToStdout;
 pub(super) use setup::Initialised;

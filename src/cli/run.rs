@@ -22,7 +22,6 @@ use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
 mod bases;
 mod databases;
-mod imports;
 mod looks;
 mod proof;
 mod retention;
@@ -30,6 +29,8 @@ mod servers;
 mod setup;
 mod stream;
 mod wal;
+
+mod imports;
 
 /// How long an interrupted job may take to end by itself.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(INTERRUPT_GRACE_SECONDS);

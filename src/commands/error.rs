@@ -225,11 +225,12 @@ impl Error {
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
-            Self::Target { way_out, .. } | Self::Artifact { way_out, .. } => way_out.clone(),
-            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
+            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Artifact { way_out: way, .. } => way.clone(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;
@@ -242,6 +243,7 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
+            Self::Postgres(error) if error.is_refusal() => Class::Usage,
             Self::Gap { .. }
             | Self::Diverged { .. }
             | Self::Artifact { .. }
@@ -256,7 +258,7 @@ impl Error {
             | Self::NotReady { .. }
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
-            | Self::Postgres(postgres::Error::Setting { .. } | postgres::Error::NotPicked { .. })
+            | Self::Postgres(postgres::Error::Setting { .. })
             | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
             | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
             _ => Class::Failed,
