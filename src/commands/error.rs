@@ -119,7 +119,7 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
         /// What to do.
-        way_out: String,
+        way_out: &'static str,
     },
     /// An import would be the latest backup, and hide one that shows a later state.
     #[error(
@@ -222,6 +222,8 @@ impl Error {
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Artifact { way_out, .. } => (*way_out).into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
@@ -229,8 +231,6 @@ impl Error {
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
-            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
-            Self::Artifact { way_out: way, .. } => way.clone(),
             Self::Embedded(error) => return error.hint(),
             Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
                 return None;
