@@ -119,7 +119,7 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
         /// What to do.
-        way_out: String,
+        way_out: &'static str,
     },
     /// An import would be the latest backup, and hide one that shows a later state.
     #[error(
@@ -248,13 +248,14 @@ impl Error {
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Artifact { way_out, .. } => (*way_out).into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
             Self::NoEvidence { .. } => "`stonewal drill list` shows the ids; `stonewal drill` runs one".into(),
             Self::DrillTimeout { .. } => "give it longer (drill.timeout), more workers (limits.downloads), or a faster disk (drill.dir)".into(),
-            Self::Target { way_out, .. } | Self::Artifact { way_out, .. } => way_out.clone(),
-            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
@@ -271,6 +272,7 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
+            Self::Postgres(error) if error.is_refusal() => Class::Usage,
             Self::Gap { .. }
             | Self::Diverged { .. }
             | Self::Artifact { .. }

@@ -100,9 +100,7 @@ pub struct RestoredTable {
 
 /// Restores. On any failure the target is as it was before.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let of_tables = options.tables.is_some();
-    let finding =
-        Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which, of_tables));
+    let finding = Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which));
     let (repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
     let mut outcome = match options.target {
@@ -151,17 +149,15 @@ async fn find_readable(
     access: Access,
     cluster: &ClusterName,
     which: &Which,
-    of_tables: bool,
 ) -> Result<(Repository, Backup, DataKey, Vec<Finding>)> {
     let connected = Connected::to(options).await?;
     let repository = connected.open(access).await?;
     let (backup, mut findings) = repository::find(&repository, cluster, which, Some(Kind::Dump)).await?;
     if backup.clear().kind != Kind::Dump {
         let id = &backup.clear().backup;
-        if of_tables {
-            return Err(tables::out_of_a_base(id));
-        }
-        return Err(Error::Usage(format!("backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it")));
+        return Err(Error::Usage(format!(
+            "backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it; one table of it comes out of a server on DIR, with pg_dump -t TABLE"
+        )));
     }
     findings.extend(repository.findings().iter().cloned());
     let key = repository.payload_key(&backup.clear().payload_key).await?;

@@ -12,10 +12,10 @@ use super::error::{Error, Origin, Result};
 use super::key::{self, Key};
 use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
+use super::settings::ImportSettings;
 use super::settings::{
-    Checksum, Codec, DumpSettings, Globals, Immutability, ImportSettings, KeySettings, LimitSettings, LockMode,
-    LogFormat, LogSettings, PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings,
-    WalMode, WalSettings,
+    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 

@@ -267,6 +267,11 @@ impl Error {
         })
     }
 
+    /// Whether what was asked for cannot be done, rather than that it failed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::NotPicked { .. })
+    }
+
     /// A failed statement on an open session.
     pub(super) fn sql(action: &str, source: tokio_postgres::Error) -> Self {
         let what = words(&source);

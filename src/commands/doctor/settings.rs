@@ -12,7 +12,7 @@ use crate::store;
 pub(super) async fn check(connected: &Connected, immutability: Immutability, kept: Duration, outcome: &mut Outcome) {
     match connected.store.lifecycle().await {
         Ok(rules) => {
-            report("lifecycle", lifecycle::judge(&rules, connected.names.prefix(), immutability, kept), outcome)
+            report("lifecycle", lifecycle::judge(&rules, connected.names.prefix(), immutability, kept), outcome);
         }
         Err(error) => unreadable("lifecycle", error, outcome),
     }

@@ -1,6 +1,7 @@
 //! How the disposable server is started. Settings on the command line win over everything that the cluster brings along, and
 //! the source's `postgresql.conf`, `pg_hba.conf` and `pg_ident.conf` are not read at all.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::options::Limits;
@@ -15,7 +16,7 @@ pub(super) const SESSION_OPTIONS: &str = "-c session_preload_libraries= -c local
 /// Access rules: whoever gets at the socket, which lies in a directory of the server's own.
 pub(super) const HBA: &str = "local all all trust\n";
 
-fn set(name: &str, value: impl ToString) -> Setting {
+fn set(name: &str, value: impl Display) -> Setting {
     (name.to_owned(), value.to_string())
 }
 

@@ -193,10 +193,10 @@ fn explain(path: &Path, refused: Refused) -> Error {
             "set IMPORT_PASSPHRASE to the one of that time. Tried: -pbkdf2 with 100000 and 10000 rounds, and the older -md sha256 and -md md5. Damage in the first 32 bytes looks the same",
         ),
     };
-    Error::Artifact { path: path.to_owned(), why: why.into(), way_out: way_out.into() }
+    Error::Artifact { path: path.to_owned(), why: why.into(), way_out }
 }
 
 fn damaged(path: &Path, why: String) -> Error {
-    let way_out = "the passphrase is right and the file is damaged: use another copy of it, or another file; nothing was restored or stored".into();
+    let way_out = "the passphrase is right and the file is damaged: use another copy of it, or another file; nothing was restored or stored";
     Error::Artifact { path: path.to_owned(), why, way_out }
 }

@@ -13,7 +13,6 @@ use super::{DatabaseTarget, Job, Outcome, RestoreTarget, RestoredTable};
 use crate::commands::backup_dump::DUMP_STREAM;
 use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result};
-use crate::format::BackupId;
 use crate::observe::{Phase, Progress};
 use crate::postgres::load::Load;
 use crate::postgres::programs::Program;
@@ -31,15 +30,6 @@ pub struct Tables {
     pub data_only: bool,
     /// Another name for the one table that is asked for; in its schema, if none is given.
     pub rename: Option<(Option<String>, String)>,
-}
-
-/// Tables come out of dumps only.
-pub(super) fn out_of_a_base(id: &BackupId) -> Error {
-    let what = format!("backup {id} is a base: it has files, and no single table can be taken out of it");
-    let way_out = format!(
-        "`stonewal restore base {id} --dir DIR` and start a server on DIR; then `pg_dump -t TABLE` from there into psql"
-    );
-    postgres::Error::NotPicked { what, way_out }.into()
 }
 
 pub(super) async fn restore(job: &Job<'_>, tables: Tables, target: RestoreTarget) -> Result<Outcome> {

@@ -55,7 +55,7 @@ impl Old {
         self.stage.dir.path().join(name)
     }
 
-    fn artifact(&self, file: &Path) -> ArtifactOptions {
+    fn artifact(file: &Path) -> ArtifactOptions {
         ArtifactOptions { file: file.to_owned(), meta: None, passphrase: OLD.into(), taken_at: None }
     }
 
@@ -117,10 +117,10 @@ async fn every_way_in_which_openssl_made_keys_is_found_out() {
         encrypt(&old.plain, &file, options);
         let database = format!("restored{number}");
         old.stage.source.target(&database).await;
-        let done = old.restore(&database, old.artifact(&file)).await.unwrap();
+        let done = old.restore(&database, Old::artifact(&file)).await.unwrap();
         assert_eq!((done.derivation.as_str(), done.plain_bytes), (said, old.plain.len() as u64));
         assert_eq!(old.rows(&database), old.rows("app"), "{said}");
-        let done = old.seal("old", old.artifact(&file)).await.unwrap();
+        let done = old.seal("old", Old::artifact(&file)).await.unwrap();
         let id = done.backup.unwrap().backup;
         let cluster: ClusterName = "old".parse().unwrap();
         let (bytes, ended) = old.stage.restored(Which::Id(id), |options| options.cluster = cluster).await;
@@ -138,7 +138,7 @@ async fn a02_damage_and_a_wrong_passphrase_are_told_apart() {
     let file = old.file("app-20251103T031500Z.sql.gz.enc");
     encrypt(&old.plain, &file, &["-pbkdf2", "-iter", "100000"]);
     let whole = std::fs::read(&file).unwrap();
-    let wrong = || ArtifactOptions { passphrase: "another".into(), ..old.artifact(&file) };
+    let wrong = || ArtifactOptions { passphrase: "another".into(), ..Old::artifact(&file) };
     let said = old.refused(wrong, Class::Integrity).await;
     assert!(
         said.contains("passphrase is not the one") && said.contains("IMPORT_PASSPHRASE") && !said.contains("another"),
@@ -161,19 +161,19 @@ async fn a02_damage_and_a_wrong_passphrase_are_told_apart() {
     for (name, bytes, want) in cases {
         let file = old.file(&format!("{name}-20251103T031500Z.sql.gz.enc"));
         std::fs::write(&file, bytes).unwrap();
-        let said = old.refused(|| old.artifact(&file), Class::Integrity).await;
+        let said = old.refused(|| Old::artifact(&file), Class::Integrity).await;
         assert!(said.contains(want) && !said.contains("passphrase is not"), "{name}: {said}");
     }
 
     // A pg_dump that died, in a pipeline that did not notice.
     let cut = old.file("died-20251103T031500Z.sql.gz.enc");
     encrypt(&old.plain[..old.plain.len() / 2], &cut, &[]);
-    let said = old.refused(|| old.artifact(&cut), Class::Integrity).await;
+    let said = old.refused(|| Old::artifact(&cut), Class::Integrity).await;
     assert!(said.contains("without its closing line"), "{said}");
     let plain = old.file("plain-20251103T031500Z.sql.gz");
     let gzip = Command::new("gzip").args(["-c", file.to_str().unwrap()]).output().unwrap();
     std::fs::write(&plain, gzip.stdout).unwrap();
-    let said = old.refused(|| old.artifact(&plain), Class::Integrity).await;
+    let said = old.refused(|| Old::artifact(&plain), Class::Integrity).await;
     assert!(said.contains("gzip and not encrypted"), "{said}");
 }
 
@@ -191,8 +191,9 @@ async fn what_was_written_down_beside_a_file_is_checked_and_kept() {
     ] {
         let path = old.file("meta.json");
         std::fs::write(&path, meta).unwrap();
-        let said =
-            old.refused(|| ArtifactOptions { meta: Some(path.clone()), ..old.artifact(&file) }, Class::Integrity).await;
+        let said = old
+            .refused(|| ArtifactOptions { meta: Some(path.clone()), ..Old::artifact(&file) }, Class::Integrity)
+            .await;
         assert!(said.contains(want), "{said}");
     }
     let meta = format!(
@@ -200,7 +201,7 @@ async fn what_was_written_down_beside_a_file_is_checked_and_kept() {
          \"file_size_bytes\":{size},\"database_url_redacted\":\"postgresql://app:***@db7:5432/accounting\",\"type\":\"full\"}}"
     );
     std::fs::write(old.file("meta.json"), meta).unwrap();
-    let artifact = ArtifactOptions { meta: Some(old.file("meta.json")), ..old.artifact(&file) };
+    let artifact = ArtifactOptions { meta: Some(old.file("meta.json")), ..Old::artifact(&file) };
     let done = old.seal("main", artifact).await.unwrap();
     assert_eq!((done.sha256, done.taken_at.unwrap().to_string().as_str()), (digest.clone(), "2025-10-01T03:15:00Z"));
     let shown = old.stage.show(Role::Reader, Stage::passphrase(), Which::Latest).await;
@@ -224,20 +225,20 @@ async fn an_import_never_hides_a_newer_dump() {
     for day in 1..=3 {
         encrypt(&old.plain, &file(day), &["-pbkdf2", "-iter", "100000"]);
     }
-    old.seal("old", old.artifact(&file(2))).await.unwrap();
-    let error = old.seal("old", old.artifact(&file(1))).await.unwrap_err();
+    old.seal("old", Old::artifact(&file(2))).await.unwrap();
+    let error = old.seal("old", Old::artifact(&file(1))).await.unwrap_err();
     assert!(error.to_string().contains("shows 2025-11-02T03:15:00Z") && error.class() == Class::Usage, "{error}");
     assert!(error.hint().unwrap().contains("--cluster"));
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    old.seal("old", old.artifact(&file(3))).await.unwrap();
+    old.seal("old", Old::artifact(&file(3))).await.unwrap();
     old.stage.backup().await;
-    let error = old.seal("main", old.artifact(&file(3))).await.unwrap_err();
+    let error = old.seal("main", Old::artifact(&file(3))).await.unwrap_err();
     assert!(error.to_string().contains("would be its latest"), "{error}");
     let nameless = old.file("app.sql.gz.enc");
     std::fs::copy(file(1), &nameless).unwrap();
-    let error = old.seal("new", old.artifact(&nameless)).await.unwrap_err();
+    let error = old.seal("new", Old::artifact(&nameless)).await.unwrap_err();
     assert!(error.to_string().contains("--taken-at"), "{error}");
-    let later = ArtifactOptions { taken_at: Some("2999-01-01T00:00:00Z".parse().unwrap()), ..old.artifact(&nameless) };
+    let later = ArtifactOptions { taken_at: Some("2999-01-01T00:00:00Z".parse().unwrap()), ..Old::artifact(&nameless) };
     let error = old.seal("new", later).await.unwrap_err();
     assert!(error.to_string().contains("future of the store's clock"), "{error}");
 }
