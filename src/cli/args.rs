@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
+mod drill;
+mod import;
+mod keys;
 mod look;
 mod proof;
 mod report;
@@ -17,6 +20,9 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use drill::{Drill, DrillShow, DrillWhat};
+pub(super) use import::Import;
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
@@ -25,7 +31,7 @@ pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
 };
 pub(super) use serve::{Demo, Doctor, Serve, Store};
-pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use setup::{Init, LockFlags};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 
@@ -127,9 +133,11 @@ pub(super) enum Command {
     Restore(Restore),
     #[command(subcommand)]
     Wal(Wal),
+    Import(Import),
     List(List),
     Show(Show),
     Verify(Verify),
+    Drill(Box<Drill>),
     Status(Status),
     Report(Report),
     Checklist(Checklist),

@@ -7,7 +7,10 @@ use crate::commands::parts::{Finding, Findings};
 
 mod bases;
 mod doctor;
+mod drill;
+mod import;
 mod jobs;
+mod keys;
 mod list;
 mod locks;
 mod page;
@@ -17,10 +20,12 @@ mod setup;
 mod show;
 mod status;
 mod stream;
+mod unlocking;
 mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
+pub(super) use keys::WithPassphrase;
 pub(super) use page::{Checked, Dr, Form, Page};
 pub(super) use setup::Initialised;
 

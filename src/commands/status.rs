@@ -29,7 +29,8 @@ mod window;
 
 pub(super) use alone::of_bucket;
 pub use facts::{
-    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window,
+    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, ShortLock, Span,
+    TimelineFacts, Window,
 };
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};

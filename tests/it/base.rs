@@ -3,7 +3,9 @@
 mod archive;
 mod broken;
 mod delta;
+mod drill;
 mod expiry;
+mod frozen;
 mod pitr;
 mod refusals;
 mod rehearsals;
@@ -13,4 +15,5 @@ mod roundtrip;
 mod sources;
 mod stops;
 mod tails;
+mod unlocking;
 mod world;
