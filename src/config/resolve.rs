@@ -64,7 +64,6 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         drill: drill::settings(&read)?,
         retention: retention::settings(&read)?,
         audit: audit::settings(&read)?,
-        checklist_max_age: read.required(&key::CHECKLIST_MAX_AGE, |text| values::duration(text, HOUR, RETAIN_MAX))?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,

@@ -63,8 +63,6 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// Audit records.
     pub audit: AuditSettings,
-    /// So old may a drill be that a checklist counts.
-    pub checklist_max_age: Duration,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).

@@ -52,7 +52,7 @@ impl Run<'_> {
             cluster: resolve::cluster_or_all(settings, all_clusters)?,
             policy: resolve::policy(settings)?,
             terms: report::Terms {
-                max_age: SignedDuration::try_from(settings.checklist_max_age).unwrap_or(SignedDuration::MAX),
+                max_age: SignedDuration::try_from(settings.drill.max_age).unwrap_or(SignedDuration::MAX),
                 release: settings.verify.release.clone(),
             },
             thresholds: status::Thresholds {
