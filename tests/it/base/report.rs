@@ -54,7 +54,14 @@ async fn document(world: &World) -> Value {
 }
 
 async fn document_of(world: &World, exit: i32) -> Value {
-    world.run_as(Role::Auditor, "report --json").await.ends(exit).json()
+    settled(world, "report --json").await.ends(exit).json()
+}
+
+/// WAL behind a hole that came a moment ago may only have been overtaken; here nothing is on its way any more.
+async fn settled(world: &World, line: &str) -> super::world::Finished {
+    let mut command = world.command(Role::Auditor, line);
+    command.env("STONEWAL_STATUS_MAX_LAG", "1s");
+    super::world::finished(command.spawn().unwrap()).await
 }
 
 /// PAINS A16, C3: what an auditor asks about, from the bucket and with an auditor's rights.
@@ -81,15 +88,11 @@ async fn i09_a_report_tells_backups_gaps_and_locks_to_an_auditor() {
     assert!(periods[0]["to"].as_str().unwrap() < periods[1]["from"].as_str().unwrap());
     assert_eq!(report["findings"]["counts"], serde_json::json!({}));
 
-    // A hold, and something planted, are told; the exit code says that there is something to look at.
+    // A hold is told, and so is the gap, in words.
     let held = backups[0]["backup"].as_str().unwrap();
     world.run_as(Role::Admin, &format!("hold add {held}")).await.good();
-    let planted = world.run_as(Role::Auditor, "report --markdown").await.ends(0);
-    assert!(
-        planted.stdout.contains(", under legal hold") && planted.stdout.contains("| missing"),
-        "{}",
-        planted.stdout
-    );
+    let told = settled(&world, "report --markdown").await.ends(0);
+    assert!(told.stdout.contains(", under legal hold") && told.stdout.contains("| missing"), "{}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
