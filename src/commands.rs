@@ -12,6 +12,7 @@ pub mod init;
 pub mod keys;
 pub mod list;
 pub mod parts;
+pub mod reencrypt;
 mod repository;
 pub mod restore_base;
 pub mod restore_dump;

@@ -17,7 +17,7 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
-pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
@@ -134,6 +134,7 @@ pub(super) enum Command {
     Hold(Hold),
     #[command(subcommand)]
     Keys(Keys),
+    Reencrypt(Reencrypt),
     #[command(subcommand)]
     Store(Store),
     Demo(Demo),

@@ -72,6 +72,14 @@ pub enum Error {
         /// By what it is known.
         why: String,
     },
+    /// A copy does not open as it was written.
+    #[error("the copy {backup} is not whole: {why}")]
+    BadCopy {
+        /// The copy.
+        backup: crate::format::BackupId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The backup has no stream of this name.
     #[error("backup {backup} has no {stream} stream")]
     NoStream {
@@ -197,6 +205,7 @@ impl Error {
             }
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
+            Self::BadCopy { .. } => "the original is untouched. Check the store with `stonewal doctor`, then copy again: what is left of this copy stays until its lock has ended".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
@@ -218,6 +227,7 @@ impl Error {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
             Self::Gap { .. }
+            | Self::BadCopy { .. }
             | Self::Diverged { .. }
             | Self::Store(store::Error::Corrupt { .. })
             | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
