@@ -149,19 +149,27 @@ impl Repository {
         carried: impl FnOnce() -> Option<Vec<u8>>,
         decode: impl Fn(&[WriterPublic]) -> format::Result<T>,
     ) -> Result<T> {
-        let attempt = || self.with_keyring(|keyring| decode(keyring.trusted()));
-        let refusal = match attempt() {
-            Err(refusal @ format::Error::UntrustedWriter { .. }) => refusal,
-            decoded => return Ok(decoded?),
-        };
-        if carried().is_some_and(|certificate| self.trust(&certificate))
-            && let Ok(decoded) = attempt()
-        {
-            return Ok(decoded);
+        match self.decode_carried(carried, &decode) {
+            Err(format::Error::UntrustedWriter { ref writer, .. }) if self.find_certificate(writer).await? => {
+                Ok(self.with_keyring(|keyring| decode(keyring.trusted()))?)
+            }
+            decoded => Ok(decoded?),
         }
-        match refusal {
-            format::Error::UntrustedWriter { ref writer, .. } if self.find_certificate(writer).await? => Ok(attempt()?),
-            refusal => Err(refusal.into()),
+    }
+
+    /// The same without looking for a certificate anywhere: asks the store nothing.
+    pub(super) fn decode_carried<T>(
+        &self,
+        carried: impl FnOnce() -> Option<Vec<u8>>,
+        decode: impl Fn(&[WriterPublic]) -> format::Result<T>,
+    ) -> format::Result<T> {
+        let attempt = || self.with_keyring(|keyring| decode(keyring.trusted()));
+        match attempt() {
+            Err(refusal @ format::Error::UntrustedWriter { .. }) => {
+                let trusted = carried().is_some_and(|certificate| self.trust(&certificate));
+                if trusted && let Ok(decoded) = attempt() { Ok(decoded) } else { Err(refusal) }
+            }
+            decoded => decoded,
         }
     }
 

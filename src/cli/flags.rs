@@ -1,7 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
 use super::args::{
-    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal, WalStream,
+    Backup, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal,
+    WalStream,
 };
 use crate::config::Flags;
 use crate::config::key::{self, Key};
@@ -24,6 +25,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
+            (&key::AUDIT_REASON, "--reason", &global.reason),
             (&key::LOG_FORMAT, "--log-format", &global.log_format),
         ],
     );
@@ -51,6 +53,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(args) => keys(&mut flags, args),
         Command::Reencrypt(args) => lock(&mut flags, &args.lock),
@@ -63,6 +66,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
         Command::Status(args) => status(&mut flags, args),
+        Command::Drill(args) => drill(&mut flags, args),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
         }
@@ -120,6 +124,20 @@ fn status(flags: &mut Flags, args: &Status) {
             (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
         ],
     );
+}
+
+fn drill(flags: &mut Flags, args: &Drill) {
+    set(
+        flags,
+        &[
+            (&key::DRILL_DIR, "--dir", &args.dir),
+            (&key::DRILL_RTO, "--rto", &args.rto),
+            (&key::DRILL_RPO, "--rpo", &args.rpo),
+            (&key::DRILL_TIMEOUT, "--timeout", &args.timeout),
+            (&key::VERIFY_RELEASE, "--release", &args.release),
+        ],
+    );
+    flags.set_list(&key::DRILL_SQL, "--sql", args.sql.clone());
 }
 
 fn wal_stream(flags: &mut Flags, args: &WalStream) {

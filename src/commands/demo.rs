@@ -150,6 +150,7 @@ impl Stage {
             passphrase: passphrase.clone(),
             recipients: Vec::new(),
             recovery_file: Some(self.folder.join("recovery.txt")),
+            lifecycle: None,
         })
         .await?;
         tell(Event::Line(format!("{}: versions and Object Lock, repository {}", made.location, made.repository)));
@@ -210,6 +211,7 @@ impl Stage {
         };
         let done = restore_dump::run(
             restore_dump::Options {
+                tables: None,
                 repository: self.repository(Role::Reader)?,
                 access: Access::Passphrase(passphrase.clone()),
                 cluster: cluster()?,

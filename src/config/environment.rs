@@ -18,6 +18,7 @@ const NAMES: &[&str] = &[
     "CREATE_WAL_SLOT",
     "DATABASE_URL",
     "HOME",
+    "IMPORT_PASSPHRASE",
     "LOGNAME",
     "NO_COLOR",
     "PATH",

@@ -12,12 +12,19 @@ use super::key::Key;
 use super::layers::Layers;
 use super::secret_file::SecretFile;
 
+mod audit;
+mod drill;
 mod verify;
 
+pub use audit::{AuditMode, AuditSettings};
+pub use drill::DrillSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
 };
+
+mod import;
+pub use import::ImportSettings;
 
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
@@ -32,6 +39,8 @@ pub struct Settings {
     pub s3: S3Settings,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// What imported files are encrypted under.
+    pub import: ImportSettings,
     /// What a dump contains.
     pub dump: DumpSettings,
     /// Stored WAL.
@@ -48,8 +57,12 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How drills are carried out.
+    pub drill: DrillSettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
+    /// Audit records.
+    pub audit: AuditSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).

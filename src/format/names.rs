@@ -4,7 +4,7 @@ mod wal;
 
 pub use wal::WalName;
 
-use super::{BackupId, ClusterName, Error, EvidenceId, KeyId, Result, StreamName, Tag};
+use super::{AuditId, BackupId, ClusterName, Error, EvidenceId, KeyId, Result, StreamName, Tag};
 
 /// Builds and reads full object names below one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +130,21 @@ impl Names {
         format!("{}{stream}/{number}-{tag}", self.backup(cluster, backup))
     }
 
+    /// Folder of audit records.
+    pub fn audit(&self) -> String {
+        format!("{}audit/", self.prefix)
+    }
+
+    /// One audit record.
+    pub fn audit_record(&self, record: &AuditId) -> String {
+        format!("{}{record}", self.audit())
+    }
+
+    /// The audit record stored under `key`.
+    pub fn audit_of(&self, key: &str) -> Option<AuditId> {
+        key.strip_prefix(&self.audit())?.parse().ok()
+    }
+
     /// Folder of the evidence about one cluster.
     pub fn all_evidence(&self, cluster: &ClusterName) -> String {
         format!("{}{cluster}/evidence/", self.prefix)
@@ -211,6 +226,10 @@ mod tests {
         {
             assert_eq!(names.key_of(bad), None, "{bad}");
         }
+        let record: AuditId = "20261124T031500Z-5b0c6f2e00112233".parse().unwrap();
+        assert_eq!(names.audit_record(&record), "p/audit/20261124T031500Z-5b0c6f2e00112233");
+        assert_eq!(names.audit_of(&names.audit_record(&record)), Some(record));
+        assert_eq!(names.audit_of("p/audit/20261124T031500Z-5b0c6f2e"), None);
         for tag in [None, Some(tag)] {
             assert_eq!(names.roster_of(&names.roster(12, tag)), Some(12));
         }

@@ -29,6 +29,8 @@ pub enum Purpose {
     Roster,
     /// The record of a drill.
     Evidence,
+    /// An audit record.
+    Audit,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Self::Gap => "gap record",
             Self::Roster => "roster",
             Self::Evidence => "evidence",
+            Self::Audit => "audit record",
         }
     }
 
@@ -56,6 +59,7 @@ impl Purpose {
             Self::Gap => b"stonewal/v1/signed/gap",
             Self::Roster => b"stonewal/v1/signed/roster",
             Self::Evidence => b"stonewal/v1/signed/evidence",
+            Self::Audit => b"stonewal/v1/signed/audit",
         }
     }
 }

@@ -6,6 +6,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+mod memory;
+
 use super::wrap::{Fault, decrypt, encrypt};
 use super::{Error, Identity, Recipient, Result, WriterKey};
 use crate::format::{RepositoryId, Tag};
@@ -82,16 +84,7 @@ impl Bundle {
 
     /// Opens a stored bundle. As costly as [`Bundle::seal`]; a file that asks for more than the limit is refused.
     pub fn open(file: &[u8], passphrase: &SecretString) -> Result<Self> {
-        let mut identity = age::scrypt::Identity::new(passphrase.clone());
-        identity.set_max_work_factor(SCRYPT_LOG_N_MAX);
-        let json =
-            decrypt(file, std::iter::once(&identity as &dyn age::Identity), BUNDLE).map_err(|fault| match fault {
-                Fault::NoMatch => Error::WrongPassphrase,
-                Fault::Other(Error::ExcessiveWork { log_n, .. }) => {
-                    Error::ExcessiveWork { log_n, max: SCRYPT_LOG_N_MAX }
-                }
-                Fault::Other(error) => error,
-            })?;
+        let json = memory::recall(file, passphrase, || unseal(file, passphrase))?;
         let record: Record = serde_json::from_slice(&json).map_err(|e| malformed(&e))?;
         let known = if record.former.is_empty() { FORMAT } else { FORMAT_WITH_FORMER };
         if record.format != known || record.former.len() > FORMER_IDENTITIES_MAX {
@@ -134,6 +127,17 @@ impl Bundle {
         print.copy_from_slice(&digest::digest(&digest::SHA256, file).as_ref()[..Tag::BYTES]);
         Tag::new(print)
     }
+}
+
+fn unseal(file: &[u8], passphrase: &SecretString) -> Result<Zeroizing<Vec<u8>>> {
+    let mut identity = age::scrypt::Identity::new(passphrase.clone());
+    identity.set_max_work_factor(SCRYPT_LOG_N_MAX);
+    let opened = decrypt(file, std::iter::once(&identity as &dyn age::Identity), BUNDLE);
+    opened.map_err(|fault| match fault {
+        Fault::NoMatch => Error::WrongPassphrase,
+        Fault::Other(Error::ExcessiveWork { log_n, .. }) => Error::ExcessiveWork { log_n, max: SCRYPT_LOG_N_MAX },
+        Fault::Other(error) => error,
+    })
 }
 
 /// serde_json quotes what it could not read; a bundle is all secrets, so only the place is told.

@@ -28,6 +28,7 @@ pub(in crate::cli) struct LockFlags {
 #[command(after_long_help = "\
 Examples:
   stonewal init --repository s3://my-backups/prod --retain 90d --recovery-file recovery.txt
+  stonewal init --lifecycle
   stonewal init --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
 
 Variables:
@@ -40,6 +41,11 @@ pub(in crate::cli) struct Init {
     /// passphrase, and belongs into another safe
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) recovery_file: Option<PathBuf>,
+    /// Install a lifecycle rule that removes leftovers only: unfinished uploads, delete markers over nothing, and what was
+    /// written over or hidden for longer than the retention plan keeps anything. Rules of others stay; one that would
+    /// break the plan is refused
+    #[arg(long)]
+    pub(in crate::cli) lifecycle: bool,
     /// Further age recipient of every backup (may be repeated)
     #[arg(long = "recipient", value_name = "age1…")]
     pub(in crate::cli) recipients: Vec<String>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::cli::words::facts;
-use crate::commands::{init, serve, writer};
+use crate::commands::{init, lifecycle, serve, writer};
 
 /// Characters below which a passphrase is called short: what is stored can be guessed at offline, for ever.
 const PASSPHRASE_CHARACTERS: usize = 16;
@@ -55,6 +55,7 @@ impl Report for Initialised {
             ("bucket", bucket.to_owned()),
             ("root writer", outcome.root_writer.clone()),
         ];
+        lines.extend(outcome.lifecycle.as_ref().map(|installed| ("lifecycle", rule(installed))));
         for recipient in &outcome.recipients {
             lines.push(("recipient", recipient.clone()));
         }
@@ -73,6 +74,17 @@ impl Report for Initialised {
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
     }
+}
+
+fn rule(installed: &lifecycle::Installed) -> String {
+    if !installed.changed {
+        return "the rules that are there remove leftovers and nothing else".into();
+    }
+    let versions = installed.noncurrent_days.map_or_else(String::new, |days| {
+        format!(", what was written over or hidden after {days} days, never before its lock ends")
+    });
+    let (rule, uploads) = (&installed.rule, installed.upload_days);
+    format!("rule {rule} removes unfinished uploads after {uploads} days{versions}")
 }
 
 impl Report for writer::Outcome {

@@ -63,6 +63,14 @@ pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Re
     Ok(None)
 }
 
+/// Keys that can sign, whatever is named for reading: a writer file, else the passphrase.
+pub(in crate::cli) fn signer(settings: &Settings) -> Result<Option<Access>> {
+    match &settings.keys.writer_file {
+        Some(file) => decode(file, writer).map(Some),
+        None => settings.keys.passphrase()?.map(|passphrase| by_passphrase(settings, passphrase)).transpose(),
+    }
+}
+
 /// Any bundle that opens, or the one that the configuration names.
 fn by_passphrase(settings: &Settings, passphrase: secrecy::SecretString) -> Result<Access> {
     Ok(match bundle(settings)? {

@@ -1,6 +1,7 @@
 //! `keys`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 use crate::cli::failure::Result;
@@ -14,7 +15,10 @@ use crate::observe::Progress;
 impl Run<'_> {
     pub(super) async fn keys(&self, command: Keys) -> Result<Exit> {
         match command {
-            Keys::Writer(args) => self.keys_writer(args).await,
+            Keys::Writer(args) => {
+                let notes = Notes::of("keys.writer").with("host", &args.name);
+                self.audited(notes, async |notes| self.keys_writer(args, notes).await).await
+            }
             Keys::List(args) => {
                 // What can be counted depends on what can be opened.
                 let purpose = if args.data_keys { Purpose::Read } else { Purpose::Look };
@@ -27,25 +31,34 @@ impl Run<'_> {
                 Ok(self.screen.deliver(&outcome))
             }
             Keys::Check(_) => {
-                let repository = resolve::repository(self.settings)?;
-                let access = resolve::access(self.settings, Purpose::Read)?;
-                let checking = Box::pin(check::run(check::Options { repository, access }));
-                let outcome = self.until_interrupted(checking).await?;
-                Ok(self.screen.deliver(&outcome))
+                self.audited(Notes::of("keys.check"), async |_| {
+                    let repository = resolve::repository(self.settings)?;
+                    let access = resolve::access(self.settings, Purpose::Read)?;
+                    let checking = Box::pin(check::run(check::Options { repository, access }));
+                    let outcome = self.until_interrupted(checking).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
             }
-            Keys::Add(args) => self.keys_add(args).await,
-            Keys::Rotate(args) => self.keys_rotate(args).await,
+            Keys::Add(args) => self.audited(Notes::of("keys.add"), async |_| self.keys_add(args).await).await,
+            Keys::Rotate(args) => self.audited(Notes::of("keys.rotate"), async |_| self.keys_rotate(args).await).await,
             Keys::Revoke(args) => {
-                let options = revoke::Options { holder: self.holder()?, what: args.what };
-                let outcome = self.until_interrupted(Box::pin(revoke::run(options))).await?;
-                Ok(self.screen.deliver(&outcome))
+                self.audited(Notes::of("keys.revoke"), async |_| {
+                    let options = revoke::Options { holder: self.holder()?, what: args.what };
+                    let outcome = self.until_interrupted(Box::pin(revoke::run(options))).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
             }
             Keys::Rewrap(_) => {
-                let repository = resolve::repository(self.settings)?;
-                let access = resolve::access(self.settings, Purpose::Read)?;
-                let wrapping = Box::pin(rewrap::run(rewrap::Options { repository, access }));
-                let outcome = self.until_interrupted(wrapping).await?;
-                Ok(self.screen.deliver(&outcome))
+                self.audited(Notes::of("keys.rewrap"), async |_| {
+                    let repository = resolve::repository(self.settings)?;
+                    let access = resolve::access(self.settings, Purpose::Read)?;
+                    let wrapping = Box::pin(rewrap::run(rewrap::Options { repository, access }));
+                    let outcome = self.until_interrupted(wrapping).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
             }
         }
     }
@@ -84,6 +97,14 @@ impl Run<'_> {
     }
 
     pub(super) async fn reencrypt(&self, args: Reencrypt) -> Result<Exit> {
+        let notes = Notes::of("reencrypt").cluster(&resolve::cluster(self.settings)?);
+        for id in &args.backups {
+            notes.object("backup", id);
+        }
+        self.audited(notes, async |notes| self.copy(args, notes).await).await
+    }
+
+    async fn copy(&self, args: Reencrypt, notes: &Notes) -> Result<Exit> {
         let Holder { repository, passphrase, bundle } = self.holder()?;
         let access = match bundle {
             Some(fingerprint) => Access::Bundle { passphrase, fingerprint },
@@ -103,13 +124,18 @@ impl Run<'_> {
         let progress = Progress::new();
         let copying = Box::pin(reencrypt::run(options, &progress, self.cancel()));
         let outcome = self.in_good_order(&progress, copying).await?;
+        for copied in &outcome.backups {
+            notes.object("copy", &copied.to);
+        }
+        notes.number("stored_bytes", outcome.backups.iter().map(|copied| copied.stored_bytes).sum());
         Ok(self.screen.deliver(&outcome))
     }
 
-    async fn keys_writer(&self, args: Writer) -> Result<Exit> {
+    async fn keys_writer(&self, args: Writer, notes: &Notes) -> Result<Exit> {
         let Holder { repository, passphrase, bundle } = self.holder()?;
         let options = writer::Options { repository, passphrase, bundle, name: args.name, out: args.out };
         let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
+        notes.object("writer", &outcome.writer);
         Ok(self.screen.deliver(&outcome))
     }
 }

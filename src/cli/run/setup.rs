@@ -1,9 +1,10 @@
 //! `init`, `doctor`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Doctor, Init};
-use crate::cli::failure::Result;
+use crate::cli::failure::{Failure, Result};
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::{doctor, init};
@@ -12,14 +13,21 @@ impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
         let repository = resolve::repository(self.settings)?;
         let passphrase = self.settings.keys.require_passphrase()?;
+        let kept = || Ok::<_, Failure>(resolve::policy(self.settings)?.keeps_at_least());
         let options = init::Options {
+            lifecycle: args.lifecycle.then(kept).transpose()?,
             repository,
             passphrase: passphrase.clone(),
             recipients: resolve::recipients(self.settings)?,
             recovery_file: args.recovery_file,
         };
         let outcome = self.until_interrupted(Box::pin(init::run(options))).await?;
-        Ok(self.screen.deliver(&Initialised::new(outcome, &passphrase)))
+        let notes = outcome.created_repository.then(|| Notes::of("init").with("repository", outcome.repository));
+        let exit = self.screen.deliver(&Initialised::new(outcome, &passphrase));
+        match notes {
+            Some(notes) => self.audited_afterwards(notes, exit).await,
+            None => Ok(exit),
+        }
     }
 
     pub(super) async fn doctor(&self, args: &Doctor) -> Result<Exit> {

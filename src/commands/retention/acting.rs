@@ -79,8 +79,8 @@ impl Scene {
 
 /// One version to act on.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) at: VersionOf,
+pub(in crate::commands) struct Target {
+    pub(in crate::commands) at: VersionOf,
     pub(super) bytes: u64,
 }
 
@@ -91,7 +91,7 @@ impl Target {
 }
 
 /// The chunks and wraps that a manifest pins: exactly the versions that a restore reads. The manifest is not among them.
-pub(super) fn pinned(repository: &Repository, backup: &Backup) -> Vec<Target> {
+pub(in crate::commands) fn pinned(repository: &Repository, backup: &Backup) -> Vec<Target> {
     let (place, clear, names) = (repository.place(backup), backup.clear(), repository.names());
     let target = |key: String, version: &str, bytes| {
         let at = VersionOf { key: ObjectKey::new(key), version: VersionId::new(version) };

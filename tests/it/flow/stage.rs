@@ -101,6 +101,7 @@ impl Stage {
             passphrase: PASSPHRASE.into(),
             recipients: Vec::new(),
             recovery_file: Some(self.recovery_path()),
+            lifecycle: None,
         }
     }
 
@@ -188,6 +189,7 @@ impl Stage {
     /// A restore of the dump by the restore host, to `target`.
     pub(super) fn restore_options(&self, which: Which, target: restore_dump::RestoreTarget) -> restore_dump::Options {
         restore_dump::Options {
+            tables: None,
             repository: self.repository(Role::Reader),
             access: Self::passphrase(),
             cluster: cluster(),
