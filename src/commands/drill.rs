@@ -139,7 +139,7 @@ impl Job<'_> {
         let report = crate::verify::restored::check(&session, &expected).await?;
         record.checked(report.checks);
         if let Some(query) = &expected.release_query {
-            record.release(session.ask_value(query).await.ok().flatten());
+            record.release(session.ask_value(query).await.ok().flatten().as_deref());
         }
         drop(session);
         record.checked(sql::run(&info, &self.options.sql, self.options.limits.timeout).await?);

@@ -52,12 +52,11 @@ pub async fn list(options: Options) -> Result<History> {
 pub async fn show(options: Options, id: Option<EvidenceId>) -> Result<Shown> {
     let connected = Connected::to(&options.repository).await?;
     let repository = connected.open(options.access).await?;
-    let (found, findings) = match &id {
-        Some(id) => repository.evidence_of(&options.cluster, id).await?,
-        None => {
-            let (kept, findings) = repository.evidence(&options.cluster).await?;
-            (kept.into_iter().next(), findings)
-        }
+    let (found, findings) = if let Some(id) = &id {
+        repository.evidence_of(&options.cluster, id).await?
+    } else {
+        let (kept, findings) = repository.evidence(&options.cluster).await?;
+        (kept.into_iter().next(), findings)
     };
     let missing = || Error::NoEvidence { cluster: options.cluster.to_string(), id: id.map(|id| id.to_string()) };
     let kept = found.ok_or_else(missing)?;

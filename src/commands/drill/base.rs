@@ -54,7 +54,7 @@ impl Job<'_> {
         record.enter("ready");
         let restored = Restored { server, database, counts: None };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
-        record.recovered(planned, recovered);
+        record.recovered(planned, &recovered);
         Ok(restored)
     }
 

@@ -56,7 +56,7 @@ impl Job<'_> {
         let with = (self.progress, self.cancel);
         let loading = restore_dump::load((self.repository, backup), target, self.options.limits.downloads, with);
         let outcome = Box::pin(loading).await?;
-        record.loaded(&outcome, backup, server_version(&server, &database).await?);
+        record.loaded(&outcome, backup, &server_version(&server, &database).await?);
         Ok(Restored { server, database, counts: recorded.counts })
     }
 

@@ -167,15 +167,15 @@ impl Record {
         Ok(())
     }
 
-    pub(super) fn loaded(&mut self, outcome: &restore_dump::Outcome, backup: &Backup, server_version: String) {
+    pub(super) fn loaded(&mut self, outcome: &restore_dump::Outcome, backup: &Backup, server_version: &str) {
         self.evidence.bytes = outcome.plain_bytes;
-        self.evidence.server_version = Some(Evidence::text(&server_version));
+        self.evidence.server_version = Some(Evidence::text(server_version));
         // The snapshot was taken after that: what was committed until then is in the dump.
         self.evidence.newest_committed_at = Some(backup.clear().started_at);
         self.warnings.extend(outcome.warnings.iter().cloned());
     }
 
-    pub(super) fn recovered(&mut self, planned: &Planned, recovered: Recovered) {
+    pub(super) fn recovered(&mut self, planned: &Planned, recovered: &Recovered) {
         let plan = &planned.plan;
         self.evidence.server_version = Some(Evidence::text(&recovered.server_version));
         self.evidence.reached = recovered.lsn.map(|lsn| ReachedRecord { lsn, timeline: plan.timeline });
@@ -188,8 +188,8 @@ impl Record {
         self.checks.extend(checks);
     }
 
-    pub(super) fn release(&mut self, release: Option<String>) {
-        self.evidence.release = release.as_deref().map(Evidence::text);
+    pub(super) fn release(&mut self, release: Option<&str>) {
+        self.evidence.release = release.map(Evidence::text);
     }
 
     /// It was carried out: the figures against the objectives, and the verdict.
