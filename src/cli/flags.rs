@@ -25,6 +25,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
+            (&key::AUDIT_REASON, "--reason", &global.reason),
             (&key::LOG_FORMAT, "--log-format", &global.log_format),
         ],
     );
@@ -52,8 +53,9 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
-        Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
+        Command::Keys(args) => keys(&mut flags, args),
         Command::Doctor(args) => set(
             &mut flags,
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
@@ -89,6 +91,26 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
             (&key::IMMUTABILITY, "--immutability", &how.immutability),
         ],
     );
+}
+
+fn keys(flags: &mut Flags, command: &Keys) {
+    let how = match command {
+        Keys::List(_) | Keys::Check(_) => return,
+        Keys::Writer(args) => &args.lock,
+        Keys::Revoke(args) => &args.lock,
+        Keys::Rewrap(args) => &args.lock,
+        Keys::Add(args) => {
+            let file = &args.new_passphrase_file;
+            set(flags, &[(&key::KEYS_NEW_PASSPHRASE_FILE, "--new-passphrase-file", file)]);
+            &args.lock
+        }
+        Keys::Rotate(args) => {
+            let file = &args.new_passphrase_file;
+            set(flags, &[(&key::KEYS_NEW_PASSPHRASE_FILE, "--new-passphrase-file", file)]);
+            &args.lock
+        }
+    };
+    lock(flags, how);
 }
 
 fn status(flags: &mut Flags, args: &Status) {

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use layout::Mapping;
 pub use plan::Plan;
+pub(in crate::commands) use plan::wal_of;
 pub(super) use plan::{Planned, make as plan_with};
 pub use recovery::{Action, WalSource};
 pub(super) use roots::{check_outside_clusters, free_bytes};
@@ -120,14 +121,15 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let connected = interruptible(cancel, connecting).await?;
     let repository = interruptible(cancel, Box::pin(connected.open(options.access))).await?;
     let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
-    let planned = interruptible(cancel, planning).await?;
+    let mut planned = interruptible(cancel, planning).await?;
     let mut outcome = Outcome {
-        plan: planned.plan,
+        plan: planned.plan.clone(),
         restored: None,
-        warnings: Vec::new(),
-        findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
+        warnings: planned.diverging.iter().map(|found| format!("{found}; {}", found.hint())).collect(),
+        findings: repository.findings().iter().cloned().chain(std::mem::take(&mut planned.findings)).collect(),
     };
     let Some(target) = options.target else {
+        outcome.warnings.extend(planned.classes.warning());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
     };
@@ -138,11 +140,10 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         archives: options.archives,
         downloads: options.downloads,
     };
-    let planned = Planned { plan: outcome.plan.clone(), backup: planned.backup, findings: Vec::new() };
     let (restored, warnings) = carry_out(&repository, &planned, &how, target, (progress, cancel)).await?;
     progress.set_phase(Phase::Done);
     outcome.restored = Some(restored);
-    outcome.warnings = warnings;
+    outcome.warnings.extend(warnings);
     Ok(outcome)
 }
 
@@ -164,6 +165,7 @@ pub(super) async fn carry_out(
     target: Target,
     (progress, cancel): (&Progress, &CancellationToken),
 ) -> Result<(Restored, Vec<String>)> {
+    interruptible(cancel, planned.classes.refuse(repository)).await?;
     let plan = &planned.plan;
     let job = work::Job {
         repository,

@@ -39,10 +39,12 @@ keys! {
     S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("900s"), "a duration from 1s to 1h, for one request with all its retries";
     S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("20"), "a number from 1 to 100";
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
+    KEYS_NEW_PASSPHRASE_FILE = "keys.new_passphrase_file", "STONEWAL_KEYS_NEW_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
     KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";
     KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
+    IMPORT_PASSPHRASE_FILE = "import.passphrase_file", "STONEWAL_IMPORT_PASSPHRASE_FILE", None, "a file that only its owner may read";
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
     DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
     DUMP_COUNTS = "dump.counts", "STONEWAL_DUMP_COUNTS", Some("exact"), "\"exact\" or \"off\"";
@@ -105,6 +107,10 @@ keys! {
     RETENTION_MARGIN = "retention.margin", "STONEWAL_RETENTION_MARGIN", Some("7d"), "a duration from 0s to 1y: what has no end yet is locked so much longer than it is needed today";
     RETENTION_PROFILE = "retention.profile", "STONEWAL_RETENTION_PROFILE", None, "a profile of the AWS configuration files, for changing locks and deleting";
     RETENTION_PRICE_PER_GIB_MONTH = "retention.price_per_gib_month", "STONEWAL_RETENTION_PRICE_PER_GIB_MONTH", Some("0.023"), "a price from 0 to 1000, in the currency of your bill";
+    AUDIT_MODE = "audit.mode", "STONEWAL_AUDIT_MODE", Some("on"), "\"on\", \"required\" (nothing is done that cannot be recorded) or \"off\"";
+    AUDIT_RETAIN = "audit.retain", "STONEWAL_AUDIT_RETAIN", None, "a duration from 1m to 10y: for so long audit records are locked";
+    AUDIT_PROFILE = "audit.profile", "STONEWAL_AUDIT_PROFILE", None, "a profile of the AWS configuration files, for writing audit records";
+    AUDIT_REASON = "audit.reason", "STONEWAL_AUDIT_REASON", None, "one line of at most 400 bytes: why this is done, such as a ticket";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }

@@ -12,12 +12,14 @@ use super::error::{Error, Origin, Result};
 use super::key::{self, Key};
 use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
+use super::settings::ImportSettings;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
+mod audit;
 mod drill;
 mod retention;
 mod verify;
@@ -37,10 +39,16 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         keys: KeySettings {
             passphrase: environment.secret("BACKUP_PASSPHRASE"),
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
+            new_passphrase: environment.secret("BACKUP_PASSPHRASE_NEW"),
+            new_passphrase_file: read.path(&key::KEYS_NEW_PASSPHRASE_FILE)?.map(SecretFile::new),
             writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        import: ImportSettings {
+            passphrase: environment.secret("IMPORT_PASSPHRASE"),
+            passphrase_file: read.path(&key::IMPORT_PASSPHRASE_FILE)?.map(SecretFile::new),
         },
         dump: dump(&read)?,
         wal: wal(&read)?,
@@ -55,6 +63,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         verify: verify::verify(&read, &environment)?,
         drill: drill::settings(&read)?,
         retention: retention::settings(&read)?,
+        audit: audit::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,

@@ -213,6 +213,14 @@ pub enum Error {
         /// Everything that is missing.
         problems: Vec<Problem>,
     },
+    /// A table cannot be restored on its own, or not like this.
+    #[error("{what}")]
+    NotPicked {
+        /// Which one, and why not.
+        what: String,
+        /// What to do instead.
+        way_out: String,
+    },
     /// The caller asked us to stop.
     #[error("cancelled")]
     Cancelled,
@@ -253,9 +261,15 @@ impl Error {
             Self::NotReady { problems, .. } => {
                 problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
             }
+            Self::NotPicked { way_out, .. } => way_out.clone(),
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,
         })
+    }
+
+    /// Whether what was asked for cannot be done, rather than that it failed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::NotPicked { .. })
     }
 
     /// A failed statement on an open session.

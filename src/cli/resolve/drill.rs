@@ -52,7 +52,7 @@ pub(in crate::cli) fn drill_goal(args: &Drill) -> Result<Goal> {
 }
 
 /// Keys that sign, if they are others than those that read: a writer file, or the passphrase beside a recovery file.
-pub(in crate::cli) fn signer(settings: &Settings) -> Result<Option<Access>> {
+pub(in crate::cli) fn evidence_signer(settings: &Settings) -> Result<Option<Access>> {
     let keys = &settings.keys;
     let reads_by_file = keys.identity_file.is_some();
     if keys.writer_file.is_none() && !(reads_by_file && keys.passphrase()?.is_some()) {

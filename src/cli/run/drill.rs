@@ -46,7 +46,7 @@ impl Run<'_> {
             expected: resolve::expected(settings, false)?,
             repository: resolve::repository(settings)?,
             access: Some(resolve::access(settings, Purpose::Read)?),
-            signer: if args.no_evidence { None } else { resolve::signer(settings)? },
+            signer: if args.no_evidence { None } else { resolve::evidence_signer(settings)? },
             evidence: !args.no_evidence,
             cluster: resolve::cluster(settings)?,
             place: Place { dir: drill.dir.clone(), keep: args.keep },

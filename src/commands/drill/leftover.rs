@@ -144,7 +144,9 @@ mod tests {
     fn made(base: &Path, name: &str, files: &[&str]) -> PathBuf {
         let dir = base.join(name);
         fs::create_dir(&dir).unwrap();
-        files.iter().for_each(|file| fs::write(dir.join(file), "x").unwrap());
+        for file in files {
+            fs::write(dir.join(file), "x").unwrap();
+        }
         dir
     }
 

@@ -1,6 +1,7 @@
 //! How the disposable server is started. Settings on the command line win over everything that the cluster brings along, and
 //! the source's `postgresql.conf`, `pg_hba.conf` and `pg_ident.conf` are not read at all.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::options::Limits;
@@ -15,11 +16,7 @@ pub(super) const SESSION_OPTIONS: &str = "-c session_preload_libraries= -c local
 /// Access rules: whoever gets at the socket, which lies in a directory of the server's own.
 pub(super) const HBA: &str = "local all all trust\n";
 
-fn set(name: &str, value: impl Into<String>) -> Setting {
-    (name.to_owned(), value.into())
-}
-
-fn number(name: &str, value: u32) -> Setting {
+fn set(name: &str, value: impl Display) -> Setting {
     (name.to_owned(), value.to_string())
 }
 
@@ -27,8 +24,8 @@ fn number(name: &str, value: u32) -> Setting {
 pub(super) fn modest(limits: &Limits) -> Vec<Setting> {
     vec![
         set("shared_buffers", format!("{}kB", limits.shared_buffers >> 10)),
-        number("max_parallel_workers_per_gather", limits.parallel),
-        number("max_parallel_maintenance_workers", limits.parallel),
+        set("max_parallel_workers_per_gather", limits.parallel),
+        set("max_parallel_maintenance_workers", limits.parallel),
         set("max_wal_size", format!("{}MB", WAL_KEPT_BYTES >> 20)),
         set("min_wal_size", "80MB"),
         set("autovacuum", "off"),
@@ -43,7 +40,7 @@ pub(super) fn isolated(facts: &BaseFacts, limits: &Limits, conf: &Path) -> Vec<S
     let major = facts.server_version_num / 10_000;
     let mut all = modest(limits);
     for file in ["config_file", "hba_file", "ident_file"] {
-        all.push(set(file, conf.join(file).display().to_string()));
+        all.push(set(file, conf.join(file).display()));
     }
     for name in [
         "archive_command",
@@ -62,10 +59,10 @@ pub(super) fn isolated(facts: &BaseFacts, limits: &Limits, conf: &Path) -> Vec<S
     }
     all.extend([
         set("wal_level", "replica"),
-        number("max_wal_senders", 0),
-        number("max_logical_replication_workers", 0),
+        set("max_wal_senders", 0),
+        set("max_logical_replication_workers", 0),
         // Origins of logical replication are replayed, and need their places.
-        number("max_replication_slots", 100),
+        set("max_replication_slots", 100),
     ]);
     all.extend(recorded(facts));
     if major >= 15 {
@@ -75,7 +72,7 @@ pub(super) fn isolated(facts: &BaseFacts, limits: &Limits, conf: &Path) -> Vec<S
         all.extend(["event_triggers", "sync_replication_slots", "summarize_wal"].map(|name| set(name, "off")));
     }
     if major >= 18 {
-        all.push(number("max_active_replication_origins", 100));
+        all.push(set("max_active_replication_origins", 100));
     }
     all
 }
@@ -89,7 +86,7 @@ fn recorded(facts: &BaseFacts) -> Vec<Setting> {
         ("max_worker_processes", 8),
     ];
     let of_source = |name: &str| facts.settings.iter().find(|setting| setting.name == name)?.value.parse::<u32>().ok();
-    least.map(|(name, least)| number(name, of_source(name).unwrap_or_default().max(least))).into()
+    least.map(|(name, least)| set(name, of_source(name).unwrap_or_default().max(least))).into()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::sql::names::{Token, tokens};
 use super::super::sql::{quote_identifier, statements};
 use super::super::{Error, Result};
-use super::names::{Token, tokens};
 
 /// What the target has already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
