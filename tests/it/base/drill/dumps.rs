@@ -31,6 +31,8 @@ async fn b17_a_dump_comes_back_and_the_proof_of_it_stays() {
 
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"], serde_json::json!([evidence]), "as it was stored");
+    let audited = world.run_as(Role::Reader, "audit log --json").await.good();
+    audited.says(&["\"drill\"", evidence["evidence"].as_str().unwrap()]);
     let shown = world.run_as(Role::Reader, "drill show").await.ends(0);
     shown.says(&["passed", backup.as_str(), "ok    chain audit", "evidence/"]);
 }
