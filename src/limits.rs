@@ -348,6 +348,14 @@ pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
 /// Windows of WAL that may be waiting for an earlier piece that is on its way.
 pub const STATUS_IN_FLIGHT_MAX: usize = 8;
 
+/// A document of people's that a table is written into, in bytes.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+/// The newest WAL may be so old where no server is asked, in hours, before a checklist doubts that any comes in.
+pub const CHECKLIST_WAL_AGE_HOURS: i64 = 24;
+/// Streams of a backup whose beginning a checklist reads.
+pub const CHECKLIST_STREAMS_MAX: usize = 64;
+/// Audit records of the time of a drill that a checklist looks at.
+pub const CHECKLIST_RECORDS_MAX: usize = 2000;
 /// Checks in one piece of evidence.
 pub const EVIDENCE_CHECKS_MAX: usize = 1000;
 /// Phases in one piece of evidence.

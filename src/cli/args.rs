@@ -25,7 +25,7 @@ pub(super) use import::Import;
 pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
-pub(super) use report::Report;
+pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
@@ -140,6 +140,7 @@ pub(super) enum Command {
     Drill(Box<Drill>),
     Status(Status),
     Report(Report),
+    Checklist(Checklist),
     #[command(subcommand)]
     Retention(Retention),
     #[command(subcommand)]

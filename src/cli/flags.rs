@@ -64,6 +64,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Wal(Wal::Push(args)) => {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
+        Command::Checklist(args) => set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]),
         Command::Status(args) => status(&mut flags, args),
         Command::Drill(args) => drill(&mut flags, args),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {

@@ -26,7 +26,7 @@ mod wal;
 
 pub(super) use jobs::ToStdout;
 pub(super) use keys::WithPassphrase;
-pub(super) use page::{Form, Page};
+pub(super) use page::{Checked, Dr, Form, Page};
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

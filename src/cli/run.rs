@@ -9,7 +9,10 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Drill, DrillWhat, Hold, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{
+    Backup, Cli, Command, Drill, DrillWhat, Hold, Report, ReportWhat, Restore, Retention, Store, Verify, VerifyWhat,
+    Wal,
+};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -166,7 +169,9 @@ impl Run<'_> {
             Command::Verify(args) => self.verify(&args).await,
             Command::Drill(args) => self.drill(*args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(Report { what: Some(ReportWhat::Dr(args)), .. }) => self.report_dr(args).await,
             Command::Report(args) => self.report(args).await,
+            Command::Checklist(args) => self.checklist(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,

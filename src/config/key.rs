@@ -111,6 +111,7 @@ keys! {
     AUDIT_RETAIN = "audit.retain", "STONEWAL_AUDIT_RETAIN", None, "a duration from 1m to 10y: for so long audit records are locked";
     AUDIT_PROFILE = "audit.profile", "STONEWAL_AUDIT_PROFILE", None, "a profile of the AWS configuration files, for writing audit records";
     AUDIT_REASON = "audit.reason", "STONEWAL_AUDIT_REASON", None, "one line of at most 400 bytes: why this is done, such as a ticket";
+    CHECKLIST_MAX_AGE = "checklist.max_age", "STONEWAL_CHECKLIST_MAX_AGE", Some("35d"), "a duration from 1h to 10y: so old may a drill be that a checklist counts";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }
