@@ -15,13 +15,14 @@ mod open;
 pub mod plan;
 mod wal;
 
+pub use crate::store::Pages;
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;
 pub use error::{Error, Result};
 pub use finding::{Finding, FindingKind};
 pub use foundation::{found, outlive, publish_certificate, put_record};
-pub use listing::{Pages, each_entry};
+pub use listing::each_entry;
 pub use open::{Access, Repository, open_bundle};
 pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
 

@@ -17,6 +17,7 @@ pub mod restore_dump;
 pub mod retention;
 pub mod serve;
 pub mod show;
+mod sides;
 pub mod status;
 pub mod verify;
 pub mod verify_restore;
@@ -28,7 +29,7 @@ pub mod wal_verify;
 pub mod writer;
 
 pub use error::{Class, Error, Result};
-pub use repository::{Connected, Immutability, RepositoryOptions};
+pub use repository::{Connected, Immutability, Replica, RepositoryOptions};
 
 /// Which backup is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,8 +24,8 @@ pub use secret_file::SecretFile;
 pub use settings::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
     DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings, Settings,
-    StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
+    PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings,
+    Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
 };
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.

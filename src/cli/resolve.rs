@@ -20,7 +20,7 @@ pub(super) use database::{
     restore_target, search,
 };
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
-pub(super) use repository::repository;
+pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{expected, guard, restored_database};

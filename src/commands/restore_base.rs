@@ -29,7 +29,8 @@ pub use recovery::{Action, WalSource};
 
 use super::repository::interruptible;
 use super::restore_dump::Confirm;
-use super::{Connected, Error, RepositoryOptions, Result};
+use super::sides::Source;
+use super::{Error, RepositoryOptions, Result};
 use crate::catalog::plan::{Goal, Request};
 use crate::catalog::{Access, Finding};
 use crate::format::{BackupId, ClusterName};
@@ -114,9 +115,9 @@ pub struct Restored {
 /// something that PostgreSQL does not start and that the next run continues.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
     check_ending(&options)?;
-    let connecting = Box::pin(Connected::to(&options.repository));
-    let connected = interruptible(cancel, connecting).await?;
-    let repository = interruptible(cancel, Box::pin(connected.open(options.access))).await?;
+    let connecting = Box::pin(Source::of(&options.repository));
+    let source = interruptible(cancel, connecting).await?;
+    let repository = interruptible(cancel, Box::pin(source.open(options.access))).await?;
     let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
     let planned = interruptible(cancel, planning).await?;
     let mut outcome = Outcome {
@@ -126,6 +127,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
     };
     let Some(target) = options.target else {
+        outcome.warnings.extend(source.warnings());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
     };
@@ -151,6 +153,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     progress.set_phase(Phase::Done);
     outcome.restored = Some(restored);
     outcome.warnings = warnings;
+    outcome.warnings.extend(source.warnings());
+    outcome.findings.extend(source.findings());
     Ok(outcome)
 }
 

@@ -7,6 +7,7 @@ mod expiry;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod replicas;
 mod retention;
 mod roundtrip;
 mod sources;

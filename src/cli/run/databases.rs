@@ -39,7 +39,7 @@ impl Run<'_> {
         let options = restore_dump::Options {
             target: self.target(args, &which)?,
             which,
-            repository: resolve::repository(settings)?,
+            repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
             cluster: resolve::cluster(settings)?,
             downloads: settings.limits.downloads,
