@@ -25,6 +25,7 @@ pub mod retention;
 pub mod schedule;
 pub mod serve;
 pub mod show;
+mod sides;
 pub mod status;
 pub mod verify;
 pub mod verify_restore;
@@ -38,7 +39,7 @@ pub mod writer;
 pub mod import;
 
 pub use error::{Class, Error, Result};
-pub use repository::{Connected, Immutability, RepositoryOptions};
+pub use repository::{Connected, Immutability, Replica, RepositoryOptions};
 
 /// Which backup is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub use secret_file::SecretFile;
 pub use settings::{
     AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
     ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, LimitSettings,
-    LockMode, LogFormat, LogSettings, PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings,
+    LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings,
     RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode,
     WalSettings,
 };

@@ -190,6 +190,18 @@ pub const STORE_FIRST_CONTACT_ATTEMPTS: u32 = 4;
 pub const STORE_BACKOFF_MILLIS: u64 = 100;
 /// The longest pause between two tries, in milliseconds.
 pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
+/// Of a key's versions that might be what a manifest pins, so many of the oldest and so many of the newest are read.
+pub const REPLICA_CANDIDATES: usize = 8;
+/// Failures in a row after which one side of several is passed over.
+pub const SIDE_FAILURES_MAX: u32 = 3;
+/// How long it is passed over; seconds.
+pub const SIDE_REST_SECONDS: u64 = 30;
+/// Attempts of one request where another side can be asked instead.
+pub const SIDE_ATTEMPTS_MAX: u32 = 4;
+/// Time for one request where another side can be asked instead; seconds.
+pub const SIDE_DEADLINE_SECONDS_MAX: u64 = 120;
+/// Sides of one repository.
+pub const SIDES_MAX: usize = 16;
 /// Uploads are handed to the connection in frames of this size, so that progress can be watched.
 pub const STORE_UPLOAD_FRAME_BYTES: usize = 64 << 10;
 

@@ -96,6 +96,7 @@ async fn search(
     let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
     let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
     let mut strangers = Vec::new();
+    let mark = store.unheard();
     let mut oldest = Oldest::new(store, prefix);
     while let Some((entries, beside)) = oldest.next().await? {
         findings.extend(beside);
@@ -127,6 +128,7 @@ async fn search(
             }
         }
     }
+    store.all_heard(mark)?;
     Err(match refusal {
         Some(error) => Error::Keys(error),
         None => Error::NoRepository { location: location.to_owned() },

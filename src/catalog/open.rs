@@ -179,7 +179,7 @@ impl Repository {
 
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.
     async fn find_certificate(&self, writer: &str) -> Result<bool> {
-        let prefix = self.names.writer_copies(writer);
+        let (prefix, mark) = (self.names.writer_copies(writer), self.store.unheard());
         let mut oldest = Oldest::new(&*self.store, prefix);
         while let Some((entries, _)) = oldest.next().await? {
             for entry in &entries {
@@ -190,6 +190,7 @@ impl Repository {
                 }
             }
         }
+        self.store.all_heard(mark)?;
         Ok(false)
     }
 
@@ -245,10 +246,12 @@ async fn check_record(
     location: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Finding>> {
+    let mark = store.unheard();
     let (first, overlays) = first_version(store, &names.repository()).await?;
     findings.extend(overlays);
     let Some(entry) = first else {
         if first_versions(store, &names.identities()).await?.0.is_empty() {
+            store.all_heard(mark)?;
             return Err(Error::NoRepository { location: location.to_owned() });
         }
         let gone = "the repository record is gone";

@@ -96,6 +96,9 @@ pub(super) struct Global {
     /// Certificate authority of the endpoint (PEM), besides the system's
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) ca_file: Option<String>,
+    /// Read from this replica alone: the NAME of a section [replica.NAME]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub(super) from_replica: Option<String>,
     /// File with the passphrase, if BACKUP_PASSPHRASE is not set
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) passphrase_file: Option<String>,

@@ -38,6 +38,10 @@ pub struct Settings {
     pub immutability: Immutability,
     /// How to reach the store.
     pub s3: S3Settings,
+    /// Copies of the repository elsewhere, by name.
+    pub replicas: Vec<ReplicaSettings>,
+    /// The replica that is read instead of the repository.
+    pub from_replica: Option<String>,
     /// Where keys come from.
     pub keys: KeySettings,
     /// What imported files are encrypted under.
@@ -147,6 +151,17 @@ pub struct S3Settings {
     pub deadline: Duration,
     /// Most attempts for one request.
     pub attempts: u32,
+}
+
+/// A copy of the repository in another bucket.
+#[derive(Clone, Debug)]
+pub struct ReplicaSettings {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its bucket, with the prefix of the repository.
+    pub url: RepositoryUrl,
+    /// How to reach it.
+    pub s3: S3Settings,
 }
 
 /// Checksum in the header of a PUT.

@@ -9,6 +9,7 @@ mod frozen;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod replicas;
 mod report;
 mod retention;
 mod roundtrip;

@@ -48,7 +48,7 @@ impl Run<'_> {
             target: self.target(args, &which)?,
             tables,
             which,
-            repository: resolve::repository(settings)?,
+            repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
             cluster: resolve::cluster(settings)?,
             downloads: settings.limits.downloads,
