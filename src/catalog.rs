@@ -17,7 +17,7 @@ mod open;
 pub mod plan;
 mod wal;
 
-pub use audit::{AuditEntry, AuditFound, AuditTrail};
+pub use audit::{AuditEntry, AuditFound, AuditListing, AuditSeen, AuditTrail};
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;

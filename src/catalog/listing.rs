@@ -26,8 +26,7 @@ pub(super) async fn entries_after(
     after: Option<String>,
     mut take: impl FnMut(Entry) -> ControlFlow<()> + Send,
 ) -> Result<()> {
-    let mut pages =
-        Pages { token: after.map(|key| PageToken { key, version: None }), ..Pages::of(store, query.clone()) };
+    let mut pages = Pages::after(store, query.clone(), after);
     while let Some(page) = pages.next().await? {
         if page.entries.into_iter().try_for_each(&mut take).is_break() {
             break;
@@ -58,6 +57,11 @@ impl<'a> Pages<'a> {
     /// From the first page on.
     pub fn of(store: &'a dyn Read, query: ListQuery) -> Self {
         Self { store, query, token: None, ended: false }
+    }
+
+    /// From the first key behind `after` on, if that is given.
+    pub fn after(store: &'a dyn Read, query: ListQuery, after: Option<String>) -> Self {
+        Self { token: after.map(|key| PageToken { key, version: None }), ..Self::of(store, query) }
     }
 
     /// The next page; `None` behind the last. A store that gives the same page again would keep us for ever.
@@ -210,7 +214,7 @@ pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option
 }
 
 /// Findings about one key with so many versions and markers.
-fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
+pub(super) fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
     let mut found = Vec::new();
     if versions > 1 {
         let detail = format!("{} versions were written over the first; the first one is used", versions - 1);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+mod audit;
 mod backup;
 mod look;
 mod proof;
@@ -15,6 +16,7 @@ mod setup;
 mod stream;
 mod wal;
 
+pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
@@ -133,6 +135,8 @@ pub(super) enum Command {
     Retention(Retention),
     #[command(subcommand)]
     Hold(Hold),
+    #[command(subcommand)]
+    Audit(Audit),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::commands::parts::{Finding, Findings};
 
+mod audit;
 mod bases;
 mod doctor;
 mod jobs;
@@ -19,6 +20,7 @@ mod stream;
 mod verify;
 mod wal;
 
+pub(super) use audit::AuditCsv;
 pub(super) use jobs::ToStdout;
 pub(super) use setup::Initialised;
 

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{Audit, Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -21,6 +21,7 @@ use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
 mod audit;
+mod audit_log;
 mod bases;
 mod databases;
 mod looks;
@@ -161,6 +162,8 @@ impl Run<'_> {
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
+            Command::Audit(Audit::Log(args)) => self.audit_log(args).await,
+            Command::Audit(Audit::Verify(args)) => self.audit_verify(&args).await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

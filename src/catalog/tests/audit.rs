@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 
 use super::world::{bucket, host, names, open};
-use crate::catalog::{AuditEntry, AuditTrail, Repository};
-use crate::format::AuditId;
+use crate::catalog::{AuditEntry, AuditTrail, FindingKind, Repository};
 use crate::format::audit::{AuditLink, AuditPhase};
+use crate::format::{AuditId, Tag};
 use crate::keys::tag;
 use crate::limits::AUDIT_CANDIDATES_MAX;
 use crate::store::memory::Memory;
-use crate::store::{Append as _, ObjectKey, Put, Read as _};
+use crate::store::{Append as _, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _};
+use crate::verify::{AuditReport, BreakKind, verify_audit};
 
 fn entry(deed: &str) -> AuditEntry {
     AuditEntry {
@@ -150,4 +152,114 @@ async fn i06_another_repositorys_record_is_none_of_ours() {
     };
     let (_, heads) = write(&store, &repository).await;
     assert!(!named(&heads).contains(&forged));
+}
+
+async fn verified(repository: &Repository) -> AuditReport {
+    verify_audit(repository, std::time::Duration::from_secs(60)).await.unwrap()
+}
+
+/// A record with a lock of so many seconds.
+async fn write_locked(store: &Memory, repository: &Repository, seconds: i64) -> AuditId {
+    let mut trail = AuditTrail::default();
+    let heads = trail.heads(repository).await.unwrap();
+    let retain_until = store.clock().now() + SignedDuration::from_secs(seconds);
+    let lock = Some(Lock { mode: LockMode::Governance, retain_until });
+    trail.append(store, repository, entry("verify"), heads, lock).await.unwrap()
+}
+
+/// What only force can do, or anybody once a lock has ended.
+async fn remove(store: &Memory, id: &AuditId) {
+    let key = ObjectKey::new(names().audit_record(id));
+    for (at, version, _) in store.dump() {
+        if at == key {
+            store.delete_version(&key, &version, true).await.unwrap();
+        }
+    }
+}
+
+fn broken(report: &AuditReport) -> Vec<(AuditId, BreakKind, AuditId)> {
+    report.breaks.iter().map(|one| (one.record.clone(), one.what, one.named_by.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_removed_or_replaced_record_is_named() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(write(&store, &repository).await.0);
+    }
+    let whole = verified(&repository).await;
+    assert_eq!((whole.records, whole.break_count, whole.ends, whole.unfinished_count), (6, 0, 1, 6));
+    assert_eq!((whole.findings.total(), whole.roots.len(), whole.expired), (0, 0, 0));
+    remove(&store, &ids[2]).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Missing, ids[3].clone())]);
+    // Something else under its name hides nothing.
+    plant(&store, names().audit_record(&ids[2]), "never mind").await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Replaced, ids[3].clone())]);
+    assert_eq!(report.findings.counts[&FindingKind::ForgedAudit], 1);
+    // A genuine record of another name does not either.
+    let (body, _) = store.first(&ObjectKey::new(names().audit_record(&ids[4]))).unwrap();
+    remove(&store, &ids[1]).await;
+    plant(&store, names().audit_record(&ids[1]), body).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report).len(), 1, "the record that named it is gone too: {report:?}");
+    remove(&store, &ids[5]).await;
+    assert_eq!(verified(&repository).await.break_count, 1, "no chain can tell that its last record is gone");
+}
+
+#[tokio::test]
+async fn at_the_old_edge_a_lock_tells_force_from_age() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for seconds in [-50, -40, 3600, 3600] {
+        ids.push(write_locked(&store, &repository, seconds).await);
+    }
+    remove(&store, &ids[0]).await;
+    let report = verified(&repository).await;
+    assert_eq!((report.break_count, report.expired, report.unlocked, report.unlocking), (0, 1, 1, 0));
+    // Its time had not come.
+    remove(&store, &ids[1]).await;
+    remove(&store, &ids[2]).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Missing, ids[3].clone())]);
+}
+
+#[tokio::test]
+async fn what_was_put_there_by_others_is_told_and_hides_nothing() {
+    let (store, repository) = world().await;
+    let (first, _) = write(&store, &repository).await;
+    let (second, _) = write(&store, &repository).await;
+    for number in 0..300 {
+        let id = AuditId::new(store.clock().now(), Tag::new(u64::to_be_bytes(number)));
+        plant(&store, names().audit_record(&id), format!("junk {number}")).await;
+    }
+    let key = ObjectKey::new(names().audit_record(&first));
+    plant(&store, key.as_str().to_owned(), "junk").await;
+    store.mark_deleted(&key);
+    let report = verified(&repository).await;
+    assert_eq!((report.records, report.break_count, report.last), (2, 0, second.time().max(report.last)));
+    let counts = &report.findings.counts;
+    assert_eq!(
+        (counts[&FindingKind::ForgedAudit], counts[&FindingKind::LaterVersion], counts[&FindingKind::DeleteMarker]),
+        (300, 1, 1)
+    );
+}
+
+/// Signed by a writer of ours whose host has another idea of the time, or by one who puts back what was removed.
+#[tokio::test]
+async fn a_record_that_arrives_at_another_time_than_it_says_is_told() {
+    let (store, repository) = world().await;
+    let mut trail = AuditTrail::default();
+    trail.append(&*store, &repository, entry("verify"), Vec::new(), None).await.unwrap();
+    let late = Memory::default();
+    late.clock().observe(late.clock().now() - SignedDuration::from_hours(2));
+    let heads = trail.heads(&repository).await.unwrap();
+    let id = trail.append(&late, &repository, entry("verify"), heads, None).await.unwrap();
+    let (body, _) = late.first(&ObjectKey::new(names().audit_record(&id))).unwrap();
+    plant(&store, names().audit_record(&id), body).await;
+    let report = verified(&repository).await;
+    assert_eq!((report.records, report.break_count), (2, 0));
+    assert_eq!(report.findings.counts[&FindingKind::ForgedAudit], 1, "{report:?}");
 }
