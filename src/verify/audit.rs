@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::{Error, Findings};
 use crate::catalog::{AuditFound, AuditListing, AuditSeen, Finding, FindingKind, Repository};
-use crate::format::audit::{AuditLink, AuditPhase};
+use crate::format::audit::{AuditLink, AuditPhase, AuditRecord};
 use crate::format::{self, AuditId, Digest};
 use crate::limits::{AUDIT_ARRIVAL_SECONDS_MAX, AUDIT_LOG_MAX, AUDIT_READS, FINDINGS_MAX};
-use crate::store::Lock;
+use crate::store::{Entry, Lock};
 
 /// What is known of an audit log.
 #[derive(Debug, Default, Serialize)]
@@ -130,19 +130,20 @@ struct Pass {
     unnamed: BTreeSet<AuditId>,
     open: BTreeMap<AuditId, Unfinished>,
     pending: Vec<Pending>,
-    oldest: Option<AuditId>,
+    /// Records that name none before them.
+    roots: BTreeSet<(Timestamp, AuditId)>,
     /// Names under which something else lies.
     taken: BTreeSet<AuditId>,
 }
 
 impl Pass {
     fn take(&mut self, read: Read, now: Timestamp, soon: Duration) {
-        let Read { seen, found, lock } = read;
-        self.report.findings.extend(seen.overlays);
+        let Read { seen: AuditSeen { entry, overlays }, found, lock } = read;
+        self.report.findings.extend(overlays);
         let found = match found {
             Ok(found) => found,
             Err(why) => {
-                let (key, version) = (seen.entry.key.as_str(), Some(seen.entry.version.as_str()));
+                let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
                 self.report.findings.push(Finding::new(FindingKind::ForgedAudit, key, version, why.to_string()));
                 if self.taken.len() < AUDIT_LOG_MAX {
                     self.taken.extend(key.rsplit('/').next().and_then(|name| name.parse().ok()));
@@ -151,15 +152,13 @@ impl Pass {
             }
         };
         let record = &found.record;
-        self.look_at_time_and_lock(&seen, &found, lock, now, soon);
+        self.look_at_time_and_lock(&entry, &found.record, lock, now, soon);
         let report = &mut self.report;
         report.records += 1;
         report.first = Some(report.first.map_or(record.at, |first| first.min(record.at)));
         report.last = report.last.max(Some(record.at));
-        let is_oldest = self.oldest.is_none();
-        self.oldest.get_or_insert_with(|| record.record.clone());
-        if record.previous.is_empty() && !is_oldest && report.roots.len() < FINDINGS_MAX {
-            report.roots.push(record.record.clone());
+        if record.previous.is_empty() && self.roots.len() <= FINDINGS_MAX {
+            self.roots.insert((record.at, record.record.clone()));
         }
         match record.phase {
             AuditPhase::Begun => {
@@ -183,13 +182,12 @@ impl Pass {
 
     fn look_at_time_and_lock(
         &mut self,
-        seen: &AuditSeen,
-        found: &AuditFound,
+        entry: &Entry,
+        record: &AuditRecord,
         lock: Option<Lock>,
         now: Timestamp,
         soon: Duration,
     ) {
-        let (entry, record) = (&seen.entry, &found.record);
         let finding = |kind, why: String| Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), why);
         let late = entry.last_modified.duration_since(record.at);
         if late.abs() >= SignedDuration::from_secs(AUDIT_ARRIVAL_SECONDS_MAX) {
@@ -235,11 +233,12 @@ impl Pass {
     }
 
     fn finish(mut self, now: Timestamp) -> AuditReport {
-        let (mut expired, oldest) = (BTreeSet::new(), self.oldest.clone());
+        let (mut expired, first) = (BTreeSet::new(), self.report.first);
         for pending in std::mem::take(&mut self.pending) {
             let Some(pending) = self.settle(pending) else { continue };
             // What lies before everything that is left, and may have been removed by whoever tidies up.
-            let at_the_edge = oldest.as_ref().is_none_or(|oldest| pending.link.record < *oldest);
+            let before_all = |at: Timestamp| first.is_some_and(|first| at.as_second() < first.as_second());
+            let at_the_edge = pending.link.record.time().is_some_and(before_all);
             if at_the_edge && pending.link.locked_until.is_none_or(|until| until <= now) {
                 expired.insert(pending.link.record);
             } else if self.taken.contains(&pending.link.record) {
@@ -250,6 +249,9 @@ impl Pass {
         }
         let mut report = self.report;
         report.expired = expired.len() as u64;
+        // The first record of a repository has none before it.
+        let roots = self.roots.into_iter().filter(|(at, _)| Some(*at) != first);
+        report.roots = roots.map(|(_, id)| id).collect();
         report.ends = self.unnamed.len() as u64;
         report.unfinished_count = self.open.len() as u64;
         report.unfinished = self.open.into_values().take(FINDINGS_MAX).collect();

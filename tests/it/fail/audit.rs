@@ -154,8 +154,9 @@ hint: mend what keeps records from being written (audit.profile, a writer file o
     // The way out that the hint names.
     world.reader("restore dump latest --to-file by-hand.sql").end().await.is_warned("not in the audit log");
     // Killed: begun, and never ended.
+    let _held = world.hold("app", "LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE").await;
     let mut running = strict(world.stonewal("backup dump")).start();
-    let begun = || async { world.deeds("backup.dump").await.len() == 3 };
+    let begun = || async { world.deeds("backup.dump").await.len() >= 3 };
     while !begun().await {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -200,7 +201,6 @@ async fn hosts_at_the_same_time_do_not_get_into_each_others_way() {
     let unnamed =
         records.iter().filter(|one| records.iter().all(|by| by.previous.iter().all(|l| l.record != one.record)));
     assert_eq!(unnamed.count(), 1);
-    assert!(records.iter().any(|record| record.previous.len() > 1) || records.iter().all(|r| r.previous.len() < 2));
 }
 
 /// A backup costs a bounded number of requests more, however many records there are.
