@@ -10,6 +10,7 @@ from pathlib import Path
 import base
 import jobs
 import measure
+import retention
 import segments
 import stream
 import wal
@@ -22,6 +23,7 @@ PARTS = {
     "base": "base backup against pg_basebackup",
     "recovery": "restore of a base backup against tar",
     "segments": "wal push and wal fetch against cp",
+    "retention": "planning, extending and expiring many objects, and a listing of a million versions",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
 
@@ -37,6 +39,8 @@ def arguments():
     parser.add_argument("--base-gib", type=float, default=2, help="database of the base and recovery parts (default 2)")
     parser.add_argument("--segments", type=int, default=48, help="WAL segments of the recovery and segments parts (default 48)")
     parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
+    parser.add_argument("--objects", type=int, default=100_000, help="of the retention part (default 100000)")
+    parser.add_argument("--listed", type=int, default=1_000_000, help="versions in its listing (default 1000000)")
     parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal and segments (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
@@ -110,6 +114,10 @@ def main():
             results |= physical(ground, given, codecs)
         if "segments" in given.parts:
             results["segments"] = segments.measure_all(ground, given.segments, given.rounds, say)
+        if "retention" in given.parts:
+            ground.restart_store()
+            ground.found_repository()
+            results["retention"] = retention.measure_all(ground, given.objects, given.listed, say)
         if "wal" in given.parts:
             results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod names;
 mod place;
 mod record;
+pub mod roster;
 pub mod seal;
 pub mod signed;
 pub mod tar;

@@ -143,6 +143,21 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// The largest work factor accepted when reading: a planted bundle must not cost minutes or gigabytes.
 pub const SCRYPT_LOG_N_MAX: u8 = 18;
 
+/// Recipients of data keys: all must find room in the header of a WAL object.
+pub const RECIPIENTS_MAX: usize = 16;
+/// The name of a recipient or passphrase in a roster.
+pub const ROSTER_NAME_BYTES_MAX: usize = 100;
+/// Bundles that a roster names which are tried first, newest first.
+pub const ROSTER_BUNDLES_MAX: usize = 4;
+/// Former identities of one bundle.
+pub const FORMER_IDENTITIES_MAX: usize = 100;
+/// Data keys opened, wrapped or examined at once: some small requests each.
+pub const KEYS_IN_FLIGHT: usize = 32;
+/// Data keys of WAL remembered as seen; beyond that some are looked at twice.
+pub const KEYS_SEEN_MAX: usize = 1 << 20;
+/// How often a streamer looks for a new roster, in seconds.
+pub const ROSTER_SECONDS: u64 = 3600;
+
 /// Identity bundles tried with a passphrase before giving up: each costs one scrypt.
 pub const IDENTITY_BUNDLES_MAX: usize = 8;
 
@@ -151,6 +166,12 @@ pub const LIST_PAGE_MAX: i32 = 1000;
 
 /// Versions in one `DeleteObjects` request (S3 API DeleteObjects: "up to 1,000 keys").
 pub const DELETE_KEYS_MAX: usize = 1000;
+
+/// Days after which the lifecycle rule of ours removes what was written over or hidden, at least: time to notice an attack.
+/// The modules of infra/ have the same.
+pub const LIFECYCLE_NONCURRENT_DAYS: u32 = 90;
+/// Days after which it removes uploads that were never completed. stonewal makes none.
+pub const LIFECYCLE_UPLOAD_DAYS: u32 = 7;
 
 /// Requests about locks and holds under way at once.
 pub const RETENTION_IN_FLIGHT: usize = 16;
@@ -223,6 +244,11 @@ pub const SERVER_START_SECONDS_MAX: u64 = 60;
 
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
+
+/// Longest statement of a dump that is looked at as a whole when tables are picked out of it: definitions are a few KiB.
+pub const DUMP_STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// Tables, views and sequences of one dump, when tables are picked out of it.
+pub const DUMP_RELATIONS_MAX: usize = 1_000_000;
 
 /// Connections the embedded store serves at once; more wait in the listen queue.
 pub const EMBEDDED_CONNECTIONS_MAX: usize = 256;

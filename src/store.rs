@@ -19,7 +19,7 @@ mod s3;
 mod types;
 
 pub use error::{Error, Result};
-pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials};
+pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,
     Stored, VersionId, VersionOf,

@@ -6,6 +6,7 @@ mod evidence;
 mod ground;
 mod order;
 mod restore;
+mod roster;
 mod sim;
 mod wal;
 mod world;

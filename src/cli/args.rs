@@ -7,8 +7,12 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod audit;
 mod backup;
+mod drill;
+mod import;
+mod keys;
 mod look;
 mod proof;
+mod report;
 mod restore;
 mod retention;
 mod serve;
@@ -18,14 +22,18 @@ mod wal;
 
 pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use drill::{Drill, DrillShow, DrillWhat};
+pub(super) use import::Import;
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
+pub(super) use report::Report;
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
 };
 pub(super) use serve::{Demo, Doctor, Serve, Store};
-pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use setup::{Init, LockFlags};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 
@@ -127,10 +135,13 @@ pub(super) enum Command {
     Restore(Restore),
     #[command(subcommand)]
     Wal(Wal),
+    Import(Import),
     List(List),
     Show(Show),
     Verify(Verify),
+    Drill(Box<Drill>),
     Status(Status),
+    Report(Report),
     #[command(subcommand)]
     Retention(Retention),
     #[command(subcommand)]

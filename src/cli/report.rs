@@ -8,20 +8,27 @@ use crate::commands::parts::{Finding, Findings};
 mod audit;
 mod bases;
 mod doctor;
+mod drill;
+mod import;
 mod jobs;
+mod keys;
 mod list;
 mod locks;
+mod page;
 mod proof;
 mod retention;
 mod setup;
 mod show;
 mod status;
 mod stream;
+mod unlocking;
 mod verify;
 mod wal;
 
 pub(super) use audit::AuditCsv;
 pub(super) use jobs::ToStdout;
+pub(super) use keys::WithPassphrase;
+pub(super) use page::{Form, Page};
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

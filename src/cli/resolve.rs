@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod database;
+mod drill;
 mod recovery;
 mod repository;
 mod retention;
@@ -15,12 +16,13 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, access_if_any, recipients, signer};
+pub(super) use access::{Purpose, access, access_if_any, bundle, recipients, signer};
 pub(super) use audit::recording;
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
-    restore_target, search,
+    restore_target, search, tables,
 };
+pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use repository::repository;
 pub(super) use retention::{acting, day, moment, policy, wal_until};

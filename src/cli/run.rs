@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Audit, Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{Backup, Cli, Command, Drill, DrillWhat, Hold, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -24,8 +24,12 @@ mod audit;
 mod audit_log;
 mod bases;
 mod databases;
+mod drill;
+mod imports;
+mod keys;
 mod looks;
 mod proof;
+mod report;
 mod retention;
 mod servers;
 mod setup;
@@ -85,7 +89,11 @@ fn prepare(cli: &Cli, screen: &Screen) -> Result<Settings> {
     let flags = flags(&cli.global, &cli.command);
     let environment = Environment::capture()?;
     let settings = match cli.command {
+        // Neither needs to be told anything, and both must work on any host.
         Command::Demo(_) => config::isolated(&flags, environment)?,
+        Command::Drill(ref drill) if matches!(**drill, Drill { what: Some(DrillWhat::Guard(_)), .. }) => {
+            config::isolated(&flags, environment)?
+        }
         _ => config::load(&flags, environment)?,
     };
     let format = match settings.log.format {
@@ -109,6 +117,7 @@ fn refuse_passwords(command: &Command) -> Result<()> {
         Command::Status(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Wal(Wal::Stream(args)) => ("--from", args.from.as_deref(), SERVER),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
+        Command::Import(args) => ("--to", args.to.as_deref(), TARGET),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             ("--database", args.database.as_deref(), TARGET)
         }
@@ -151,20 +160,22 @@ impl Run<'_> {
             Command::Wal(Wal::Fetch(args)) => self.wal_fetch(args).await,
             Command::Wal(Wal::Verify(args)) => self.wal_verify(&args).await,
             Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
+            Command::Import(args) => self.import(&args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
+            Command::Drill(args) => self.drill(*args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(args) => self.report(args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
-            Command::Audit(Audit::Log(args)) => self.audit_log(args).await,
-            Command::Audit(Audit::Verify(args)) => self.audit_verify(&args).await,
-            Command::Keys(Keys::Writer(args)) => self.writer(args).await,
+            Command::Audit(args) => self.audit(args).await,
+            Command::Keys(args) => self.keys(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,
         }

@@ -12,6 +12,7 @@ use super::error::{Error, Origin, Result};
 use super::key::{self, Key};
 use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
+use super::settings::ImportSettings;
 use super::settings::{
     Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
@@ -19,6 +20,7 @@ use super::settings::{
 use super::values::{self, Parsed};
 
 mod audit;
+mod drill;
 mod retention;
 mod verify;
 
@@ -37,10 +39,16 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         keys: KeySettings {
             passphrase: environment.secret("BACKUP_PASSPHRASE"),
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
+            new_passphrase: environment.secret("BACKUP_PASSPHRASE_NEW"),
+            new_passphrase_file: read.path(&key::KEYS_NEW_PASSPHRASE_FILE)?.map(SecretFile::new),
             writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        import: ImportSettings {
+            passphrase: environment.secret("IMPORT_PASSPHRASE"),
+            passphrase_file: read.path(&key::IMPORT_PASSPHRASE_FILE)?.map(SecretFile::new),
         },
         dump: dump(&read)?,
         wal: wal(&read)?,
@@ -53,6 +61,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         restore: restore(&environment)?,
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
+        drill: drill::settings(&read)?,
         retention: retention::settings(&read)?,
         audit: audit::settings(&read)?,
         log: LogSettings {
@@ -261,15 +270,23 @@ impl Reader<'_> {
 
     /// A path: `~/` is the home directory; in a file, relative means relative to that file.
     fn path(&self, key: &'static Key) -> Result<Option<PathBuf>> {
-        let Some(text) = self.optional(key, any)? else { return Ok(None) };
+        Ok(self.optional(key, any)?.map(|text| self.beside(key, &text)))
+    }
+
+    /// The same for a list of them.
+    fn paths(&self, key: &'static Key) -> Result<Vec<PathBuf>> {
+        Ok(self.list(key, any)?.iter().map(|text| self.beside(key, text)).collect())
+    }
+
+    fn beside(&self, key: &'static Key, text: &str) -> PathBuf {
         if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), &self.home) {
-            return Ok(Some(home.join(rest)));
+            return home.join(rest);
         }
         let base = match self.layers.get(key).map(|given| given.origin) {
             Some(Origin::File { path, .. }) => path.parent().map(Path::to_owned),
             _ => None,
         };
-        Ok(Some(base.unwrap_or_default().join(text)))
+        base.unwrap_or_default().join(text)
     }
 }
 

@@ -13,13 +13,18 @@ use super::layers::Layers;
 use super::secret_file::SecretFile;
 
 mod audit;
+mod drill;
 mod verify;
 
 pub use audit::{AuditMode, AuditSettings};
+pub use drill::DrillSettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
 };
+
+mod import;
+pub use import::ImportSettings;
 
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct Settings {
     pub s3: S3Settings,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// What imported files are encrypted under.
+    pub import: ImportSettings,
     /// What a dump contains.
     pub dump: DumpSettings,
     /// Stored WAL.
@@ -50,6 +57,8 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How drills are carried out.
+    pub drill: DrillSettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
     /// Audit records.
@@ -158,6 +167,9 @@ pub struct KeySettings {
     pub(super) passphrase: Option<SecretString>,
     /// File with the passphrase.
     pub passphrase_file: Option<SecretFile>,
+    pub(super) new_passphrase: Option<SecretString>,
+    /// File with the passphrase that is to be added, or to take the place of the other.
+    pub new_passphrase_file: Option<SecretFile>,
     /// Writer file of a host that must not decrypt.
     pub writer_file: Option<SecretFile>,
     /// File with an age identity.
@@ -189,6 +201,21 @@ impl KeySettings {
         self.passphrase()?.ok_or(Error::Missing {
             what: "passphrase",
             ways: "set BACKUP_PASSPHRASE, or keys.passphrase_file to a file that only you may read",
+        })
+    }
+
+    /// The passphrase that is to be added, or to take the place of the other: `BACKUP_PASSPHRASE_NEW`, else the file.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and when the file cannot be read or may be read by others.
+    pub fn require_new_passphrase(&self) -> Result<SecretString> {
+        let given = match &self.new_passphrase {
+            Some(passphrase) => Some(passphrase.clone()),
+            None => self.new_passphrase_file.as_ref().map(SecretFile::read).transpose()?,
+        };
+        given.ok_or(Error::Missing {
+            what: "new passphrase",
+            ways: "set BACKUP_PASSPHRASE_NEW, or keys.new_passphrase_file to a file that only you may read",
         })
     }
 }

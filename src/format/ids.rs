@@ -229,6 +229,11 @@ macro_rules! moment_id {
                 self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
             }
 
+            /// The random part.
+            pub fn random(&self) -> Option<[u8; 4]> {
+                self.0.split_once('-').and_then(|(_, random)| unhex(random))
+            }
+
             /// When it started, to the second, as the id says; `None` where that is no time.
             pub fn time(&self) -> Option<Timestamp> {
                 self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
@@ -260,7 +265,7 @@ fn check_word(text: &str) -> Result<(), &'static str> {
 
 fn check_cluster(text: &str) -> Result<(), &'static str> {
     // These are folders of the repository itself.
-    if ["repository", "identities", "keys", "writers", "canary", "audit"].contains(&text) {
+    if ["repository", "identities", "keys", "writers", "roster", "canary", "audit"].contains(&text) {
         return Err("is reserved");
     }
     check_word(text)

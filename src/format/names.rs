@@ -69,6 +69,25 @@ impl Names {
         format!("{}{tag}", self.writer_copies(writer))
     }
 
+    /// Folder of rosters.
+    pub fn rosters(&self) -> String {
+        format!("{}roster/", self.prefix)
+    }
+
+    /// The roster with this number; copies of it, and one whose name was taken, have a random part.
+    pub fn roster(&self, generation: u64, tag: Option<Tag>) -> String {
+        let tag = tag.map_or_else(String::new, |tag| format!("-{tag}"));
+        format!("{}{generation}{tag}", self.rosters())
+    }
+
+    /// The number of the roster stored under `key`.
+    pub fn roster_of(&self, key: &str) -> Option<u64> {
+        let name = key.strip_prefix(&self.rosters())?;
+        let (number, tag) = name.split_once('-').map_or((name, None), |(number, tag)| (number, Some(tag)));
+        tag.map(str::parse::<Tag>).transpose().ok()?;
+        number.parse().ok().filter(|generation: &u64| generation.to_string() == number)
+    }
+
     /// Folder of the wraps of one data key.
     pub fn wraps(&self, key: KeyId) -> String {
         format!("{}keys/{key}/", self.prefix)
@@ -211,6 +230,12 @@ mod tests {
         assert_eq!(names.audit_record(&record), "p/audit/20261124T031500Z-5b0c6f2e00112233");
         assert_eq!(names.audit_of(&names.audit_record(&record)), Some(record));
         assert_eq!(names.audit_of("p/audit/20261124T031500Z-5b0c6f2e"), None);
+        for tag in [None, Some(tag)] {
+            assert_eq!(names.roster_of(&names.roster(12, tag)), Some(12));
+        }
+        for bad in ["p/roster/", "p/roster/012", "p/roster/+1", "p/roster/1-", "p/roster/1-x", "roster/1"] {
+            assert_eq!(names.roster_of(bad), None, "{bad}");
+        }
         let writer = crate::format::WriterPublic::new([4; 32]).id();
         assert!(names.is_writer(&names.writer(&writer, tag)) && !names.is_writer("p/writers/x-y"));
         let folders = ["p/main/".into(), "p/keys/".into(), "p/Bad/".into(), "p/canary/".into()];

@@ -112,6 +112,14 @@ pub enum Error {
         /// Code and message of the store.
         code: String,
     },
+    /// The object is there, and in an archive tier.
+    #[error("{target} lies in an archive tier and cannot be read before it was thawed{}", code_suffix(code))]
+    Frozen {
+        /// Its key.
+        target: String,
+        /// Code and message of the store.
+        code: String,
+    },
     /// The client could not be built: certificate files, endpoint, region.
     #[error("{0}")]
     Setup(String),
@@ -126,7 +134,14 @@ impl Error {
     /// Whether it is this one object that cannot be read, and others may well be: gone meanwhile, sealed under a key of
     /// someone else's, in an archive, or damaged.
     pub fn is_about_the_object(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::Denied { .. } | Self::Refused { .. } | Self::Corrupt { .. })
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::Denied { .. }
+                | Self::Refused { .. }
+                | Self::Corrupt { .. }
+                | Self::Frozen { .. }
+        )
     }
 
     /// What the operator should do.
@@ -140,6 +155,7 @@ impl Error {
             Self::WrongRegion { actual, .. } => format!("set region = \"{actual}\" (or AWS_REGION)"),
             Self::Unreachable { .. } => "check the endpoint URL, DNS, firewall, proxy and, for https, the CA file".into(),
             Self::Deadline { .. } | Self::Busy { .. } => "nothing was published; run the command again when the store answers".into(),
+            Self::Frozen { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and run the command again when the store has it, in hours to days; `stonewal restore base --plan` counts such chunks. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
             Self::Refused { .. } | Self::Setup(_) => return None,

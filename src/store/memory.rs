@@ -228,6 +228,7 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
             bytes: version.body.as_ref().map_or(0, |body| body.len() as u64),
             delete_marker: version.body.is_none(),
             is_latest: age == 0,
+            class: None,
         })
     });
     versions.collect()

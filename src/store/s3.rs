@@ -24,6 +24,7 @@ mod checksum;
 mod classify;
 mod connect;
 mod hide;
+mod lifecycle;
 mod list;
 mod locks;
 mod newest;
@@ -37,6 +38,7 @@ mod wire;
 
 pub use bucket::DefaultRetention;
 pub use checksum::Checksum;
+pub use lifecycle::TidyRule;
 pub use options::{S3Options, StaticCredentials};
 pub use probe::Probe;
 pub use settings::{Expiry, LifecycleRule};

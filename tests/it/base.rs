@@ -3,13 +3,17 @@
 mod archive;
 mod broken;
 mod delta;
+mod drill;
 mod expiry;
+mod frozen;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod report;
 mod retention;
 mod roundtrip;
 mod sources;
 mod stops;
 mod tails;
+mod unlocking;
 mod world;

@@ -43,8 +43,10 @@ impl Run<'_> {
     pub(super) async fn restore_dump(&self, args: &RestoreDump) -> Result<Exit> {
         let settings = self.settings;
         let which = resolve::which(&args.backup)?;
+        let tables = resolve::tables(&args.tables, args.data_only, args.rename.as_deref())?;
         let options = restore_dump::Options {
             target: self.target(args, &which)?,
+            tables,
             which,
             repository: resolve::repository(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
@@ -84,18 +86,33 @@ impl Run<'_> {
             let what = "--globals-only does not restore into a database";
             return Err(Failure::usage(what, "use it with --to-file or --to-stdout"));
         }
-        let info = resolve::restore_target(self.settings, args.to.as_deref())?;
-        let confirm = self.confirm(args.confirm, info.dbname(), which);
+        let what = match args.tables.as_slice() {
+            [] => which.to_string(),
+            tables => format!("{} of {which}", tables.join(", ")),
+        };
+        let target = self.database_target(args.to.as_deref(), args.confirm, what, !args.no_globals)?;
+        Ok(RestoreTarget::Database(Box::new(target)))
+    }
+
+    /// The database that `what` is to be restored into.
+    pub(super) fn database_target(
+        &self,
+        to: Option<&str>,
+        confirmed: bool,
+        what: String,
+        globals: bool,
+    ) -> Result<DatabaseTarget> {
+        let info = resolve::restore_target(self.settings, to)?;
+        let confirm = self.confirm(confirmed, info.dbname(), what);
         if matches!(confirm, Confirm::Missing) {
             // Said before anything is fetched or connected to: nothing found there would change it.
             return Err(commands::Error::NotConfirmed { target: info.redacted(), variable: "CONFIRM_RESTORE" }.into());
         }
-        let programs = resolve::search(self.settings);
-        Ok(RestoreTarget::Database(Box::new(DatabaseTarget { info, programs, confirm, globals: !args.no_globals })))
+        Ok(DatabaseTarget { info, programs: resolve::search(self.settings), confirm, globals })
     }
 
     /// By flag or variable, else by typing the name of the database, if someone is there to do that.
-    fn confirm(&self, given: bool, database: &str, which: &Which) -> Confirm {
+    fn confirm(&self, given: bool, database: &str, what: String) -> Confirm {
         if given || self.settings.restore.confirmed {
             return Confirm::Given;
         }
@@ -103,10 +120,10 @@ impl Run<'_> {
             return Confirm::Missing;
         }
         let (screen, asking) = (self.screen.clone(), self.interrupts.asking.clone());
-        let (database, backup) = (database.to_owned(), which.to_string());
+        let database = database.to_owned();
         Confirm::Ask(Box::new(move |target| {
             let question =
-                format!("Restore {backup} into {target}?\nType the name of the database ({database}) to go on: ");
+                format!("Restore {what} into {target}?\nType the name of the database ({database}) to go on: ");
             asking.store(true, Ordering::SeqCst);
             let answer = screen.ask(&question);
             asking.store(false, Ordering::SeqCst);

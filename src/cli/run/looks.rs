@@ -8,6 +8,7 @@ use crate::cli::failure::Result;
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::parts::Level;
+use crate::commands::retention::locks;
 use crate::commands::{list, show, status, verify};
 use crate::observe::{Phase, Progress};
 
@@ -34,6 +35,9 @@ impl Run<'_> {
     }
 
     pub(super) async fn verify(&self, args: &Verify) -> Result<Exit> {
+        if args.locks {
+            return self.verify_locks(args).await;
+        }
         let level = resolve::level(&args.level)?;
         let which = args.backup.as_deref().map(resolve::which).transpose()?;
         let purpose = if level == Level::Decrypt { Purpose::Read } else { Purpose::Look };
@@ -64,6 +68,17 @@ impl Run<'_> {
         };
         // The lowest level reads no data.
         if level == Level::List { job(&notes).await } else { self.audited(notes, job).await }
+    }
+
+    async fn verify_locks(&self, args: &Verify) -> Result<Exit> {
+        let options = locks::Options {
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access(self.settings, Purpose::Look)?,
+            cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
+            policy: resolve::policy(self.settings)?,
+        };
+        let outcome = self.until_interrupted(Box::pin(locks::run(options))).await?;
+        Ok(self.screen.deliver(&outcome))
     }
 
     pub(super) async fn status(&self, args: &Status) -> Result<Exit> {

@@ -1,19 +1,21 @@
-//! `init`, `doctor`, `keys writer`.
+//! `init`, `doctor`.
 
 use super::Run;
 use super::audit::Notes;
 use crate::cli::Exit;
-use crate::cli::args::{Doctor, Init, Writer};
-use crate::cli::failure::Result;
+use crate::cli::args::{Doctor, Init};
+use crate::cli::failure::{Failure, Result};
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
-use crate::commands::{doctor, init, writer};
+use crate::commands::{doctor, init};
 
 impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
         let repository = resolve::repository(self.settings)?;
         let passphrase = self.settings.keys.require_passphrase()?;
+        let kept = || Ok::<_, Failure>(resolve::policy(self.settings)?.keeps_at_least());
         let options = init::Options {
+            lifecycle: args.lifecycle.then(kept).transpose()?,
             repository,
             passphrase: passphrase.clone(),
             recipients: resolve::recipients(self.settings)?,
@@ -42,21 +44,5 @@ impl Run<'_> {
         };
         let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
-    }
-
-    pub(super) async fn writer(&self, args: Writer) -> Result<Exit> {
-        let options = writer::Options {
-            repository: resolve::repository(self.settings)?,
-            passphrase: self.settings.keys.require_passphrase()?,
-            name: args.name,
-            out: args.out,
-        };
-        let notes = Notes::of("keys.writer").with("host", &options.name);
-        let job = async |notes: &Notes| {
-            let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
-            notes.object("writer", &outcome.writer);
-            Ok(self.screen.deliver(&outcome))
-        };
-        self.audited(notes, job).await
     }
 }

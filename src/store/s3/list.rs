@@ -56,6 +56,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             bytes: version.size().and_then(|size| u64::try_from(size).ok()).ok_or("a version without a size")?,
             delete_marker: false,
             is_latest: version.is_latest().unwrap_or_default(),
+            class: version.storage_class().map(|class| class.as_str().to_owned()).filter(|class| class != "STANDARD"),
         });
     }
     for marker in output.delete_markers() {
@@ -66,6 +67,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             bytes: 0,
             delete_marker: true,
             is_latest: marker.is_latest().unwrap_or_default(),
+            class: None,
         });
     }
     sort_as_listed(&mut entries);
