@@ -167,7 +167,9 @@ impl Pass {
                 self.open.insert(record.clone(), Unfinished { record, at, deed, who, host });
             }
             AuditPhase::Ended => {
-                record.begun.as_ref().map(|begun| self.open.remove(begun));
+                if let Some(begun) = &record.begun {
+                    self.open.remove(begun);
+                }
             }
         }
         self.known.insert(record.record.clone(), Digest::of(&found.body));

@@ -1,6 +1,6 @@
 //! `audit log` and `audit verify`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -20,10 +20,9 @@ impl Report for log::Outcome {
     fn print(&self, out: &mut String) {
         let begun: HashMap<&AuditId, &AuditRecord> =
             self.records.iter().map(|row| (&row.record.record, &row.record)).collect();
-        let ended: HashMap<&AuditId, ()> =
-            self.records.iter().filter_map(|row| Some((row.record.begun.as_ref()?, ()))).collect();
+        let ended: HashSet<&AuditId> = self.records.iter().filter_map(|row| row.record.begun.as_ref()).collect();
         // A beginning is told by its end, if that is there.
-        let told = self.records.iter().map(|row| &row.record).filter(|record| !ended.contains_key(&record.record));
+        let told = self.records.iter().map(|row| &row.record).filter(|record| !ended.contains(&record.record));
         let rows: Vec<_> =
             told.map(|record| line(record, record.begun.as_ref().and_then(|id| begun.get(id)).copied())).collect();
         if rows.is_empty() {
