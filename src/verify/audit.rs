@@ -129,6 +129,8 @@ struct Pass {
     known: HashMap<AuditId, Digest>,
     unnamed: BTreeSet<AuditId>,
     open: BTreeMap<AuditId, Unfinished>,
+    /// Beginnings whose ends were met first: within one second any order of names is possible.
+    closed: BTreeSet<AuditId>,
     pending: Vec<Pending>,
     /// Records that name none before them.
     roots: BTreeSet<(Timestamp, AuditId)>,
@@ -161,14 +163,17 @@ impl Pass {
             self.roots.insert((record.at, record.record.clone()));
         }
         match record.phase {
+            AuditPhase::Begun if self.closed.remove(&record.record) => {}
             AuditPhase::Begun => {
                 let (record, at, deed) = (record.record.clone(), record.at, record.deed.clone());
                 let (who, host) = (found.record.who.clone(), found.record.host.clone());
                 self.open.insert(record.clone(), Unfinished { record, at, deed, who, host });
             }
             AuditPhase::Ended => {
-                if let Some(begun) = &record.begun {
-                    self.open.remove(begun);
+                if let Some(begun) = &record.begun
+                    && self.open.remove(begun).is_none()
+                {
+                    self.closed.insert(begun.clone());
                 }
             }
         }
