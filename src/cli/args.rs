@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+mod audit;
 mod backup;
 mod drill;
 mod import;
@@ -19,6 +20,7 @@ mod setup;
 mod stream;
 mod wal;
 
+pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::Import;
@@ -148,6 +150,8 @@ pub(super) enum Command {
     Retention(Retention),
     #[command(subcommand)]
     Hold(Hold),
+    #[command(subcommand)]
+    Audit(Audit),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]
