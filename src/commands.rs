@@ -17,6 +17,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;
+pub mod reencrypt;
 pub mod report;
 mod repository;
 pub mod restore_base;

@@ -24,7 +24,7 @@ pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::Import;
-pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
@@ -154,6 +154,7 @@ pub(super) enum Command {
     Audit(Audit),
     #[command(subcommand)]
     Keys(Keys),
+    Reencrypt(Reencrypt),
     #[command(subcommand)]
     Store(Store),
     Demo(Demo),

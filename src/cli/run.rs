@@ -181,6 +181,7 @@ impl Run<'_> {
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
             Command::Audit(args) => self.audit(args).await,
             Command::Keys(args) => self.keys(args).await,
+            Command::Reencrypt(args) => self.reencrypt(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,
         }
