@@ -1,6 +1,7 @@
 //! `import`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::Import;
 use crate::cli::failure::{Failure, Result};
@@ -18,9 +19,19 @@ impl Run<'_> {
         };
         let options = import::Options { artifact, into: self.import_into(args)? };
         let progress = Progress::new();
-        let job = Box::pin(import::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("import.dump").with("file", args.file.display());
+        let notes = match &options.into {
+            import::Into::Database(target) => notes.with("database", target.info.redacted()),
+            import::Into::Repository(target) => notes.cluster(&target.cluster),
+        };
+        let job = async |notes: &Notes| {
+            let job = Box::pin(import::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            outcome.backup.iter().for_each(|sealed| notes.object("backup", &sealed.backup));
+            notes.number("plain_bytes", outcome.plain_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     /// That of the file; the scripts had one for everything.
