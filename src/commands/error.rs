@@ -131,7 +131,7 @@ pub enum Error {
     },
     /// An import would be the latest backup, and hide one that shows a later state.
     #[error(
-        "cluster {cluster} has backup {backup}, which shows {shows}; the import shows {taken_at} and would be its latest"
+        "cluster {cluster} has backup {backup}, which shows {shows:.0}; the import shows {taken_at:.0} and would be its latest"
     )]
     Newer {
         /// The cluster.

@@ -19,7 +19,11 @@ impl Run<'_> {
         };
         let options = import::Options { artifact, into: self.import_into(args)? };
         let progress = Progress::new();
-        let notes = Notes::of("import").with("file", args.file.display());
+        let notes = Notes::of("import.dump").with("file", args.file.display());
+        let notes = match &options.into {
+            import::Into::Database(target) => notes.with("database", target.info.redacted()),
+            import::Into::Repository(target) => notes.cluster(&target.cluster),
+        };
         let job = async |notes: &Notes| {
             let job = Box::pin(import::run(options, &progress, self.cancel()));
             let outcome = self.in_good_order(&progress, job).await?;
@@ -27,6 +31,7 @@ impl Run<'_> {
                 notes.object("backup", &sealed.backup);
                 notes.number("stored_bytes", sealed.stored_bytes);
             }
+            notes.number("plain_bytes", outcome.plain_bytes);
             Ok(self.screen.deliver(&outcome))
         };
         // Straight into a database: nothing of a repository is touched, and there may be none.
