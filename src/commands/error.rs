@@ -287,7 +287,7 @@ impl Error {
             | Self::NotReady { .. }
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
-            | Self::Postgres(postgres::Error::Setting { .. } | postgres::Error::NotPicked { .. })
+            | Self::Postgres(postgres::Error::Setting { .. })
             | Self::Keys(
                 keys::Error::Missing { .. }
                 | keys::Error::BadRecipient { .. }

@@ -100,8 +100,12 @@ fn make() {
     std::fs::create_dir_all(folder("audit")).unwrap();
     let bundle = Bundle::generate(repository_id().unwrap(), Vec::new(), Timestamp::UNIX_EPOCH).unwrap();
     let (host, _) = WriterFile::generate(&bundle, Tag::new([9; 8]), "db1").unwrap();
-    let recovery =
-        RecoveryFile { repository: bundle.repository, root: *bundle.writer.public(), identity: Identity::generate() };
+    let recovery = RecoveryFile {
+        repository: bundle.repository,
+        root: *bundle.writer.public(),
+        identity: Identity::generate(),
+        former: Vec::new(),
+    };
     std::fs::write(path("recovery.txt"), recovery.encode().expose_secret()).unwrap();
     let (begun_at, ended_at) = (at("2026-11-24T03:15:00.25Z"), at("2026-11-24T03:15:07Z"));
     let begun = AuditRecord {
