@@ -11,6 +11,7 @@ mod facts;
 pub mod init;
 pub mod list;
 pub mod parts;
+pub mod replica;
 mod repository;
 pub mod restore_base;
 pub mod restore_dump;

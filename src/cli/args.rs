@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 mod backup;
 mod look;
 mod proof;
+mod replica;
 mod restore;
 mod retention;
 mod serve;
@@ -18,6 +19,7 @@ mod wal;
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
+pub(super) use replica::{Replica, ReplicaCopy, ReplicaVerify};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
@@ -133,6 +135,8 @@ pub(super) enum Command {
     Retention(Retention),
     #[command(subcommand)]
     Hold(Hold),
+    #[command(subcommand)]
+    Replica(Replica),
     #[command(subcommand)]
     Keys(Keys),
     #[command(subcommand)]

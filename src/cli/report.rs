@@ -11,6 +11,7 @@ mod jobs;
 mod list;
 mod locks;
 mod proof;
+mod replica;
 mod retention;
 mod setup;
 mod show;

@@ -3,6 +3,7 @@
 mod access;
 mod database;
 mod recovery;
+mod replica;
 mod repository;
 mod retention;
 mod stream;
@@ -20,6 +21,7 @@ pub(super) use database::{
     restore_target, search,
 };
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
+pub(super) use replica::{acknowledged, bytes_per_second, duration};
 pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{Backup, Cli, Command, Hold, Keys, Replica, Restore, Retention, Store, Verify, VerifyWhat, Wal};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -24,6 +24,7 @@ mod bases;
 mod databases;
 mod looks;
 mod proof;
+mod replica;
 mod retention;
 mod servers;
 mod setup;
@@ -160,6 +161,9 @@ impl Run<'_> {
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
+            Command::Replica(Replica::Copy(args)) => self.replica_copy(args).await,
+            Command::Replica(Replica::Verify(args)) => self.replica_verify(args).await,
+            Command::Replica(Replica::List(_)) => self.replica_list().await,
             Command::Keys(Keys::Writer(args)) => self.writer(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,

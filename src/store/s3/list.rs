@@ -54,6 +54,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             version: VersionId::new(version.version_id().unwrap_or("null")),
             last_modified: modified(version.last_modified())?,
             bytes: version.size().and_then(|size| u64::try_from(size).ok()).ok_or("a version without a size")?,
+            etag: version.e_tag().unwrap_or_default().trim_matches('"').to_owned(),
             delete_marker: false,
             is_latest: version.is_latest().unwrap_or_default(),
         });
@@ -64,6 +65,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             version: VersionId::new(marker.version_id().unwrap_or("null")),
             last_modified: modified(marker.last_modified())?,
             bytes: 0,
+            etag: String::new(),
             delete_marker: true,
             is_latest: marker.is_latest().unwrap_or_default(),
         });
