@@ -5,11 +5,12 @@
 //!
 //! A stream is cut into frames; a frame is compressed on its own ([`codec`]) and sealed ([`seal`]); consecutive frames
 //! make a chunk ([`chunk`]), which is one object named by [`names`]. A backup is what its [`manifest`] says. Stored WAL
-//! ([`wal`]) needs no manifest: each object says and proves what it is.
+//! ([`wal`]) needs no manifest: each object says and proves what it is. So does [`evidence`].
 
 pub mod chunk;
 pub mod codec;
 mod error;
+pub mod evidence;
 mod header;
 mod ids;
 mod lsn;
@@ -25,7 +26,7 @@ pub mod wal;
 pub use codec::Codec;
 pub use error::{Error, Result};
 pub use header::ChunkHeader;
-pub use ids::{BackupId, ClusterName, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic};
+pub use ids::{BackupId, ClusterName, EvidenceId, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic};
 pub(crate) use ids::{hex, unhex};
 pub use lsn::{Lsn, SegmentName, SegmentSize, Timeline, WalFileName};
 pub use place::Place;

@@ -299,6 +299,17 @@ pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
 /// Windows of WAL that may be waiting for an earlier piece that is on its way.
 pub const STATUS_IN_FLIGHT_MAX: usize = 8;
 
+/// Checks in one piece of evidence.
+pub const EVIDENCE_CHECKS_MAX: usize = 1000;
+/// Phases in one piece of evidence.
+pub const EVIDENCE_PHASES_MAX: usize = 16;
+/// One text in evidence, in bytes.
+pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1024;
+/// A piece of evidence, in bytes; the usual one has a few thousand.
+pub const EVIDENCE_BYTES_MAX: u64 = 256 << 10;
+/// Pieces of evidence told in one go, the newest.
+pub const EVIDENCE_KEPT_MAX: usize = 1000;
+
 /// Rows of one moment of a hash chain that are held to put them in order.
 pub const CHAIN_TIES_MAX: usize = 10_000;
 /// Breaks of one hash chain told in full; all are counted.

@@ -34,6 +34,8 @@ pub enum FindingKind {
     ForgedKey,
     /// An object named like WAL of ours that is not genuine.
     ForgedWal,
+    /// An object named like evidence that is not genuine.
+    ForgedEvidence,
     /// An object that a backup needs is gone.
     Missing,
     /// An object that a backup needs holds other bytes.
@@ -54,6 +56,7 @@ impl std::fmt::Display for FindingKind {
             Self::Stray => "stray objects",
             Self::ForgedKey => "forged keys or records",
             Self::ForgedWal => "forged WAL objects",
+            Self::ForgedEvidence => "forged evidence",
             Self::Missing => "objects missing",
             Self::Altered => "objects altered",
             Self::Unreadable => "streams unreadable",
@@ -83,6 +86,7 @@ impl FindingKind {
                 | Self::DeleteMarker
                 | Self::ForgedKey
                 | Self::ForgedWal
+                | Self::ForgedEvidence
                 | Self::Altered
         )
     }

@@ -1,6 +1,7 @@
 //! The catalog over a bucket in memory: attackers, crashes, failing stores.
 
 mod attack;
+mod evidence;
 mod ground;
 mod order;
 mod restore;

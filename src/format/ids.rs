@@ -180,25 +180,37 @@ text_id!(
 );
 text_id!(
     /// Name of a backup: when it started (store time) and a random part, `20261124T031500Z-5b0c6f2e`. Sorts by time.
-    BackupId, "backup id", check_backup
+    BackupId, "backup id", check_moment
+);
+text_id!(
+    /// Name of evidence, of the same form.
+    EvidenceId, "evidence id", check_moment
 );
 
-impl BackupId {
-    /// The id of a backup that started at `at` (store time).
-    pub fn new(at: Timestamp, random: [u8; 4]) -> Self {
-        Self(format!("{}-{}", stamp(at), hex(&random)))
-    }
+/// Ids that tell when something began and are fresh by a random part.
+macro_rules! moment_id {
+    ($name:ident) => {
+        impl $name {
+            /// The id of what started at `at` (store time).
+            pub fn new(at: Timestamp, random: [u8; 4]) -> Self {
+                Self(format!("{}-{}", stamp(at), hex(&random)))
+            }
 
-    /// Whether this is the id of a backup that started at `at`.
-    pub fn began_at(&self, at: Timestamp) -> bool {
-        self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
-    }
+            /// Whether this is the id of something that started at `at`.
+            pub fn began_at(&self, at: Timestamp) -> bool {
+                self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
+            }
 
-    /// When the backup started, to the second, as the id says; `None` where that is no time.
-    pub fn time(&self) -> Option<Timestamp> {
-        self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
-    }
+            /// When it started, to the second, as the id says; `None` where that is no time.
+            pub fn time(&self) -> Option<Timestamp> {
+                self.0.split_once('-').and_then(|(begun, _)| begun.parse().ok())
+            }
+        }
+    };
 }
+
+moment_id!(BackupId);
+moment_id!(EvidenceId);
 
 fn stamp(at: Timestamp) -> String {
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
@@ -226,7 +238,7 @@ fn check_cluster(text: &str) -> Result<(), &'static str> {
     check_word(text)
 }
 
-fn check_backup(text: &str) -> Result<(), &'static str> {
+fn check_moment(text: &str) -> Result<(), &'static str> {
     let stamp_and_random = text.split_once('-').filter(|(stamp, random)| {
         let shape = stamp.bytes().enumerate().all(|(i, c)| match i {
             8 => c == b'T',

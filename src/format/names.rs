@@ -4,7 +4,7 @@ mod wal;
 
 pub use wal::WalName;
 
-use super::{BackupId, ClusterName, Error, KeyId, Result, StreamName, Tag};
+use super::{BackupId, ClusterName, Error, EvidenceId, KeyId, Result, StreamName, Tag};
 
 /// Builds and reads full object names below one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,16 @@ impl Names {
         tag: Tag,
     ) -> String {
         format!("{}{stream}/{number}-{tag}", self.backup(cluster, backup))
+    }
+
+    /// Folder of the evidence about one cluster.
+    pub fn all_evidence(&self, cluster: &ClusterName) -> String {
+        format!("{}{cluster}/evidence/", self.prefix)
+    }
+
+    /// One piece of evidence.
+    pub fn evidence(&self, cluster: &ClusterName, id: &EvidenceId) -> String {
+        format!("{}{id}", self.all_evidence(cluster))
     }
 
     /// Where the repository probes what the store enforces.

@@ -25,6 +25,8 @@ pub enum Purpose {
     Wal,
     /// A record of missing WAL.
     Gap,
+    /// The record of a drill.
+    Evidence,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Self::Cluster => "cluster record",
             Self::Wal => "WAL object",
             Self::Gap => "gap record",
+            Self::Evidence => "evidence",
         }
     }
 
@@ -48,6 +51,7 @@ impl Purpose {
             Self::Cluster => b"stonewal/v1/signed/cluster",
             Self::Wal => b"stonewal/v1/signed/wal",
             Self::Gap => b"stonewal/v1/signed/gap",
+            Self::Evidence => b"stonewal/v1/signed/evidence",
         }
     }
 }

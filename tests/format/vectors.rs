@@ -2,6 +2,7 @@
 //! stays readable. Their secrets guard nothing.
 
 mod backups;
+mod evidence;
 mod streams;
 mod wal;
 

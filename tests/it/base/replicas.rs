@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 use stonewal::catalog::each_entry;
+use stonewal::postgres::server::Phase;
 use stonewal::store::embedded;
 use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Entry, Put, Read as _, S3};
@@ -128,7 +129,7 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_base_restore() {
     pair.replicate(b"planted by someone faster", |_| true).await;
     let world = &pair.world;
     let before = world.requests();
-    pair.run(Role::Reader, &format!("restore base --jobs 1 {}", dir(&world.path("first")))).await.ends(0);
+    pair.run(Role::Reader, &format!("restore base --jobs 1 {}", dir(&world.path("first")))).await.good();
     let half = (world.requests() - before) / 2;
 
     let (before, data) = (world.requests(), world.path("second"));
@@ -172,19 +173,12 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_replay() {
 
     let before = world.requests();
     pair.proxy.set(Weather::Slow(std::time::Duration::from_millis(1)));
-    let server = world.open(&data, "log").await;
+    let mut server = world.open(&data, "log").await;
     while world.requests() < before + 15 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     pair.proxy.set(Weather::Refuse);
-    let paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'";
-    for _ in 0..1200 {
-        if value(&server, paused).await == "true" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(value(&server, paused).await, "true");
+    server.wait_for(|phase| *phase == Phase::Paused, PATIENCE).await.unwrap();
     assert_eq!(value(&server, SUM).await, expected);
     assert_eq!(value(&server, "SELECT to_regclass('later') IS NULL").await, "true");
 }
