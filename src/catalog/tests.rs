@@ -5,6 +5,7 @@ mod evidence;
 mod ground;
 mod order;
 mod restore;
+mod sides;
 mod sim;
 mod wal;
 mod world;

@@ -185,7 +185,9 @@ impl Run<'_> {
                 } else {
                     self.copying.all(what).await?
                 };
-                done.into_iter().for_each(|done| self.note(done));
+                for one in done {
+                    self.note(one);
+                }
             }
             if is_last {
                 return Ok(());

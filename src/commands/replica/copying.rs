@@ -128,8 +128,8 @@ impl Copying {
         // Where ETags say nothing, as under KMS keys, the digest that the far side keeps does.
         for there in &same_length {
             if self.there.sha256_of(&there.key, &there.version).await? == Some(sha256) {
-                let held = (head, self.there.head(&there.key, &there.version).await?);
-                return Ok(Prepared::Follow { here, there: there.clone(), held });
+                let theirs = self.there.head(&there.key, &there.version).await?;
+                return Ok(Prepared::Follow { here, there: there.clone(), held: (head, theirs) });
             }
         }
         if self.dry_run {

@@ -47,16 +47,16 @@ impl<'a> Pairs<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Pair>> {
         let here = self.here.key().await?;
         let there = self.there.key().await?;
-        let (take_here, take_there) = match (&here, &there) {
+        let (is_here, is_there) = match (&here, &there) {
             (None, None) => return Ok(None),
             (Some(here), Some(there)) => (here <= there, there <= here),
             (here, there) => (here.is_some(), there.is_some()),
         };
         let mut pair = Pair { here: None, there: Vec::new(), versions_there: 0 };
-        if take_here {
+        if is_here {
             pair.here = self.here.take().await?.oldest.pop_back();
         }
-        if take_there {
+        if is_there {
             let group = self.there.take().await?;
             pair.versions_there = group.versions;
             pair.there = group.oldest.into_iter().rev().chain(group.newest.into_iter().rev()).collect();

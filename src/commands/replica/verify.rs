@@ -151,7 +151,9 @@ impl Look<'_> {
                 let pairs = std::mem::take(&mut batch);
                 let looks = stream::iter(pairs).map(|pair| self.state(pair)).buffer_unordered(HEADS);
                 let states: Vec<(Entry, State)> = looks.try_collect().await?;
-                states.into_iter().for_each(|(entry, state)| self.note(&entry, state));
+                for (entry, state) in states {
+                    self.note(&entry, state);
+                }
             }
             if is_last {
                 return Ok(());

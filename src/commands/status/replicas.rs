@@ -82,10 +82,9 @@ async fn first_missing(there: &S3, look: &Look<'_>) -> Result<Option<(WalName, u
     let mut probe = count.saturating_sub(1);
     while from < to {
         let key = ObjectKey::new(look.repository.names().wal(look.cluster, &piece(probe)));
-        if there.newest(&key, 1).await?.is_some() {
-            from = probe + 1
-        } else {
-            to = probe
+        match there.newest(&key, 1).await? {
+            Some(_) => from = probe + 1,
+            None => to = probe,
         }
         probe = u64::midpoint(from, to);
     }

@@ -75,8 +75,7 @@ async fn i02_a_copy_that_is_killed_leaves_a_consistent_replica() {
     let Some(pair) = pair("i02_a_copy_that_is_killed").await else { return };
     pair.world.good_backup().await;
     pair.world.good_backup().await;
-    let random = fastrand::Rng::with_seed(0x5eed);
-    let mut random = random;
+    let mut random = fastrand::Rng::with_seed(0x5eed);
     for _ in 0..4 {
         let mut child = pair.command(Role::Reader, "replica copy far --limit 12MiB/s").spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(random.u64(150..1500))).await;
@@ -102,9 +101,8 @@ async fn i11_locks_and_holds_follow() {
     let (bucket, far) = (pair.bucket().await, pair.far_bucket(Role::Admin).await);
     let all = versions(&bucket).await;
     let (longer, stricter) = (&all[2], &all[4]);
-    let until = |days: i64| {
-        Timestamp::from_second(Timestamp::now().as_second()).unwrap() + SignedDuration::from_hours(24 * days)
-    };
+    let now = Timestamp::from_second(bucket.clock().now().as_second()).unwrap();
+    let until = |days: i64| now + SignedDuration::from_hours(24 * days);
     let lock = |mode, days| Lock { mode, retain_until: until(days) };
     bucket.set_lock(&longer.key, &longer.version, lock(LockMode::Governance, 60)).await.unwrap();
     let junk = ObjectKey::new("prod/zz-strict");
