@@ -165,7 +165,10 @@ impl Error {
             Self::Deadline { .. } | Self::Busy { .. } => "nothing was published; run the command again when the store answers".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
-            Self::Unheard { source, .. } => return source.hint(),
+            Self::Unheard { source, .. } => {
+                let first = source.hint().map_or_else(String::new, |hint| format!("{hint}. "));
+                format!("{first}What it may have is not called absent. If it is gone for good, say so: from_replica = \"NAME\" reads one replica alone; a replica is given up by removing its section (docs/RUNBOOK.md)")
+            }
             Self::Refused { .. } | Self::Setup(_) => return None,
         })
     }

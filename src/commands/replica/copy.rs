@@ -93,8 +93,9 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     if !matches!(options.repository.immutability, Immutability::None) {
         check_immutable(&ends).await?;
     }
+    let here = format!("s3://{}/{}", ends.here.bucket(), ends.names.prefix());
     let genuine = match options.access {
-        Some(access) => Some(Repository::open(ends.here.clone(), ends.names.clone(), access, &ends.location).await?),
+        Some(access) => Some(Repository::open(ends.here.clone(), ends.names.clone(), access, &here).await?),
         None => None,
     };
     let begun = ends.here.clock().now().checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
@@ -106,8 +107,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
         dry_run: options.dry_run,
         progress: progress.clone(),
         room: Room::new(options.memory_bytes),
-        // In order, so many are fetched ahead as fit.
-        ahead: (options.memory_bytes / WAL_OBJECT_BYTES_MAX).clamp(1, HEADS),
+        // In order, so many are fetched ahead as fit beside the one that is stored and the one that waits for it.
+        ahead: (options.memory_bytes / WAL_OBJECT_BYTES_MAX).saturating_sub(2).clamp(1, HEADS),
     };
     let (replica, location) = (ends.name.clone(), ends.location.clone());
     let outcome = Outcome { replica, location, dry_run: options.dry_run, ..Outcome::default() };

@@ -150,7 +150,19 @@ async fn f03_a_replica_that_is_not_what_it_should_be_is_told() {
     let unproven = replica(&pair, "verify far").await.ends(3).json();
     assert_eq!((number(&unproven, "unproven"), number(&unproven, "strays")), (1, 1), "{unproven}");
     replica(&pair, "verify far --deep").await.ends(4).says(&["something else"]);
+    let with_lag = |lag: &str| {
+        let path = pair.world.path("stonewal.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}max_lag = \"{lag}\"\n")).unwrap();
+    };
+    with_lag("1s");
+    let behind = pair.run(Role::Reader, "status --offline --json").await;
+    assert!(behind.stdout.contains("replica-behind") && behind.stdout.contains("the newest base backup"), "{behind:?}");
+    pair.run(Role::Reader, "doctor --no-probe").await.says(&["it holds nothing yet"]);
     replica(&pair, "copy far").await.ends(3).says(&["the copy lies beside them"]);
+    let well = pair.run(Role::Reader, "status --offline --json").await;
+    assert!(!well.stdout.contains("replica-behind"), "{well:?}");
+    pair.run(Role::Reader, "doctor --no-probe").await.says(&["versioned, locked, a copy of this repository"]);
     replica(&pair, "verify far --deep").await.ends(3);
     pair.run_far("verify --level checksum --from-replica far").await.ends(3);
 }
