@@ -11,6 +11,7 @@ import base
 import jobs
 import measure
 import replica
+import retention
 import segments
 import stream
 import wal
@@ -24,6 +25,7 @@ PARTS = {
     "recovery": "restore of a base backup against tar",
     "segments": "wal push and wal fetch against cp",
     "replica": "replica copy against aws s3 sync",
+    "retention": "planning, extending and expiring many objects, and a listing of a million versions",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
 
@@ -40,6 +42,8 @@ def arguments():
     parser.add_argument("--replica-gib", type=float, default=1, help="repository of the replica part (default 1)")
     parser.add_argument("--segments", type=int, default=48, help="WAL segments of the recovery and segments parts (default 48)")
     parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
+    parser.add_argument("--objects", type=int, default=100_000, help="of the retention part (default 100000)")
+    parser.add_argument("--listed", type=int, default=1_000_000, help="versions in its listing (default 1000000)")
     parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal and segments (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
@@ -115,6 +119,10 @@ def main():
             results["segments"] = segments.measure_all(ground, given.segments, given.rounds, say)
         if "replica" in given.parts:
             results["replica"] = replica.measure_all(ground, given.replica_gib, given.rounds, say)
+        if "retention" in given.parts:
+            ground.restart_store()
+            ground.found_repository()
+            results["retention"] = retention.measure_all(ground, given.objects, given.listed, say)
         if "wal" in given.parts:
             results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:

@@ -98,10 +98,11 @@ class Ground:
             time.sleep(0.1)
         sys.exit("error: PostgreSQL does not become ready")
 
-    def start_store(self):
+    def start_store(self, log_requests=False):
         root, port = self.folder / "store", free_port()
         log = open(self.folder / "store.log", "wb")
         command = [self.stonewal, "store", "serve", "--root", root, "--listen", f"127.0.0.1:{port}"]
+        command += ["--request-log", self.folder / "requests.jsonl"] if log_requests else []
         store = subprocess.Popen(command, stdout=log, stderr=log)
         self.processes.append(store)
         self.store_pid, self.store_port = store.pid, port
@@ -109,11 +110,14 @@ class Ground:
         words = (root / "env/admin").read_text().split()
         self.credentials = dict(word.split("=", 1) for word in words if "=" in word)
 
-    def restart_store(self):
-        """With an empty root: locked objects cannot be deleted, so the disk is taken from under them."""
+    def stop_store(self):
         store = self.processes.pop()
         store.terminate()
         store.wait(60)
+
+    def restart_store(self):
+        """With an empty root: locked objects cannot be deleted, so the disk is taken from under them."""
+        self.stop_store()
         shutil.rmtree(self.folder / "store")
         self.start_store()
 

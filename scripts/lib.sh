@@ -29,6 +29,7 @@ to_run_postgres() {
 to_test() {
   printf '%s\n' \
     'age:command -v age' \
+    'chromium:command -v chromium || command -v chromium-browser || command -v google-chrome' \
     'curl:command -v curl' \
     'npm:command -v npm' \
     'openssl:command -v openssl' \

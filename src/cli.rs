@@ -8,6 +8,7 @@ mod args;
 mod exit;
 mod failure;
 mod flags;
+mod page;
 mod progress;
 mod report;
 mod resolve;

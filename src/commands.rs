@@ -1,21 +1,29 @@
 //! One use case per file: what the command line offers, as functions that take resolved options and give back an
 //! outcome. Nothing here parses arguments or prints.
 
+pub mod audit;
 pub mod backup_base;
 pub mod backup_dump;
 mod begun;
 pub mod demo;
 pub mod doctor;
+pub mod drill;
 mod error;
+pub mod evidence;
 mod facts;
+mod frozen;
 pub mod init;
+pub mod keys;
+pub mod lifecycle;
 pub mod list;
 pub mod parts;
 pub mod replica;
+pub mod report;
 mod repository;
 pub mod restore_base;
 pub mod restore_dump;
 pub mod retention;
+pub mod schedule;
 pub mod serve;
 pub mod show;
 mod sides;
@@ -28,6 +36,8 @@ pub mod wal_push;
 pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
+
+pub mod import;
 
 pub use error::{Class, Error, Result};
 pub use repository::{Connected, Immutability, Replica, RepositoryOptions};

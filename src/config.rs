@@ -23,11 +23,14 @@ pub use error::{Error, Origin, Result};
 pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
-    ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, Checksum, Codec,
-    DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings, RetentionSettings, S3Settings,
-    Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode, WalSettings,
+    AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
+    ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, LimitSettings,
+    LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings,
+    RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode,
+    WalSettings,
 };
+
+pub use settings::ImportSettings;
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.
 pub const SYSTEM_FILE: &str = "/etc/stonewal/stonewal.toml";
@@ -48,6 +51,15 @@ pub fn load(flags: &Flags, environment: Environment) -> Result<Settings> {
 pub fn isolated(flags: &Flags, environment: Environment) -> Result<Settings> {
     let variables = layers::environment_layer(&environment)?;
     resolve::settings(layers::Layers::new(Vec::new(), variables, flags.layer().clone()), environment)
+}
+
+/// The parts of a table's name, `SCHEMA.TABLE` or `TABLE`, or what is wrong with it; a part with a dot in it stands in double
+/// quotes.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn table_name(text: &str) -> std::result::Result<(Option<String>, String), String> {
+    values::table_parts(text)
 }
 
 fn load_with_system_file(flags: &Flags, environment: Environment, system: &Path) -> Result<Settings> {

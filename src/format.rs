@@ -7,6 +7,7 @@
 //! make a chunk ([`chunk`]), which is one object named by [`names`]. A backup is what its [`manifest`] says. Stored WAL
 //! ([`wal`]) needs no manifest: each object says and proves what it is. So does [`evidence`].
 
+pub mod audit;
 pub mod chunk;
 pub mod codec;
 mod error;
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod names;
 mod place;
 mod record;
+pub mod roster;
 pub mod seal;
 pub mod signed;
 pub mod tar;
@@ -26,7 +28,9 @@ pub mod wal;
 pub use codec::Codec;
 pub use error::{Error, Result};
 pub use header::ChunkHeader;
-pub use ids::{BackupId, ClusterName, EvidenceId, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic};
+pub use ids::{
+    AuditId, BackupId, ClusterName, EvidenceId, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic,
+};
 pub(crate) use ids::{hex, unhex};
 pub use lsn::{Lsn, SegmentName, SegmentSize, Timeline, WalFileName};
 pub use place::Place;

@@ -143,6 +143,21 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// The largest work factor accepted when reading: a planted bundle must not cost minutes or gigabytes.
 pub const SCRYPT_LOG_N_MAX: u8 = 18;
 
+/// Recipients of data keys: all must find room in the header of a WAL object.
+pub const RECIPIENTS_MAX: usize = 16;
+/// The name of a recipient or passphrase in a roster.
+pub const ROSTER_NAME_BYTES_MAX: usize = 100;
+/// Bundles that a roster names which are tried first, newest first.
+pub const ROSTER_BUNDLES_MAX: usize = 4;
+/// Former identities of one bundle.
+pub const FORMER_IDENTITIES_MAX: usize = 100;
+/// Data keys opened, wrapped or examined at once: some small requests each.
+pub const KEYS_IN_FLIGHT: usize = 32;
+/// Data keys of WAL remembered as seen; beyond that some are looked at twice.
+pub const KEYS_SEEN_MAX: usize = 1 << 20;
+/// How often a streamer looks for a new roster, in seconds.
+pub const ROSTER_SECONDS: u64 = 3600;
+
 /// Identity bundles tried with a passphrase before giving up: each costs one scrypt.
 pub const IDENTITY_BUNDLES_MAX: usize = 8;
 
@@ -151,6 +166,12 @@ pub const LIST_PAGE_MAX: i32 = 1000;
 
 /// Versions in one `DeleteObjects` request (S3 API DeleteObjects: "up to 1,000 keys").
 pub const DELETE_KEYS_MAX: usize = 1000;
+
+/// Days after which the lifecycle rule of ours removes what was written over or hidden, at least: time to notice an attack.
+/// The modules of infra/ have the same.
+pub const LIFECYCLE_NONCURRENT_DAYS: u32 = 90;
+/// Days after which it removes uploads that were never completed. stonewal makes none.
+pub const LIFECYCLE_UPLOAD_DAYS: u32 = 7;
 
 /// Requests about locks and holds under way at once.
 pub const RETENTION_IN_FLIGHT: usize = 16;
@@ -236,6 +257,11 @@ pub const SERVER_START_SECONDS_MAX: u64 = 60;
 /// The `globals` stream (roles, memberships, tablespaces) is held in memory when it is restored.
 pub const GLOBALS_BYTES_MAX: u64 = 64 << 20;
 
+/// Longest statement of a dump that is looked at as a whole when tables are picked out of it: definitions are a few KiB.
+pub const DUMP_STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// Tables, views and sequences of one dump, when tables are picked out of it.
+pub const DUMP_RELATIONS_MAX: usize = 1_000_000;
+
 /// Connections the embedded store serves at once; more wait in the listen queue.
 pub const EMBEDDED_CONNECTIONS_MAX: usize = 256;
 /// Connections of the embedded store that wait to be accepted.
@@ -262,6 +288,12 @@ const _: () = assert!(HEARTBEAT_SECONDS + HEARTBEAT_ANSWER_SECONDS_MAX < 30);
 const _: () = assert!(INTERRUPT_GRACE_SECONDS > BACKEND_GONE_SECONDS_MAX);
 const _: () = assert!(LOGIN_MESSAGE_BYTES_MAX <= REPLICATION_MESSAGE_BYTES_MAX);
 const _: () = assert!(2 * REPLICATION_PING_SECONDS < REPLICATION_SILENCE_SECONDS);
+const _: () = assert!(AUDIT_OVERLAP_SECONDS as u64 > 2 * AUDIT_SECONDS_MAX);
+// Half of a name may need a backslash in JSON.
+const _: () = assert!(
+    AUDIT_OBJECTS_MAX * (2 * AUDIT_NAME_BYTES_MAX + 64) + AUDIT_LINKS_MAX * 256 + 16 * AUDIT_TEXT_BYTES_MAX
+        <= AUDIT_RECORD_BYTES_MAX
+);
 const _: () = assert!(SCRYPT_LOG_N <= SCRYPT_LOG_N_MAX);
 const _: () = assert!((128 << SCRYPT_LOG_N) * 8 <= MEMORY_BUDGET_DEFAULT);
 
@@ -276,6 +308,35 @@ pub const DISCOVERIES: usize = 8;
 
 /// Objects of one kind looked at in a listing, the oldest of them: we put a handful there, an attacker a million.
 pub const FIRST_VERSIONS_MAX: usize = 5000;
+
+/// An audit record with its signature; what stands in it is cut to fit.
+pub const AUDIT_RECORD_BYTES_MAX: usize = 128 << 10;
+/// Objects named in one audit record; the rest is counted.
+pub const AUDIT_OBJECTS_MAX: usize = 200;
+/// Length of the name of such an object, in bytes.
+pub const AUDIT_NAME_BYTES_MAX: usize = 200;
+/// Length of any other text in an audit record, in bytes.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 400;
+/// Records that one audit record names as those before it.
+pub const AUDIT_LINKS_MAX: usize = 64;
+/// Numbers in one audit record.
+pub const AUDIT_NUMBERS_MAX: usize = 32;
+/// Listed versions looked at for the newest audit records: more of them in so short a time were planted.
+pub const AUDIT_LISTED_MAX: usize = 32_000;
+/// The newest of them that are held, and read until one proves to be ours.
+pub const AUDIT_CANDIDATES_MAX: usize = 256;
+/// Audit records read at once.
+pub const AUDIT_READS: usize = 16;
+/// How far back a writer of a record looks behind the time at which the newest one was written, in seconds: whoever wrote that
+/// one had looked no longer before than this.
+pub const AUDIT_OVERLAP_SECONDS: i64 = 120;
+/// How long writing an audit record may take, all its requests together, in seconds.
+pub const AUDIT_SECONDS_MAX: u64 = 30;
+/// The same for the end of a command that failed or was interrupted: whatever stopped it may stop the record too.
+pub const AUDIT_FAREWELL_SECONDS_MAX: u64 = 5;
+/// A record that arrived so much later than it says was not stored when it was written, in seconds; earlier by as much, its
+/// writer's clock was wrong.
+pub const AUDIT_ARRIVAL_SECONDS_MAX: i64 = 600;
 
 /// Findings told in full; all are counted.
 pub const FINDINGS_MAX: usize = 1000;
@@ -299,6 +360,14 @@ pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
 /// Windows of WAL that may be waiting for an earlier piece that is on its way.
 pub const STATUS_IN_FLIGHT_MAX: usize = 8;
 
+/// A document of people's that a table is written into, in bytes.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+/// The newest WAL may be so old where no server is asked, in hours, before a checklist doubts that any comes in.
+pub const CHECKLIST_WAL_AGE_HOURS: i64 = 24;
+/// Streams of a backup whose beginning a checklist reads.
+pub const CHECKLIST_STREAMS_MAX: usize = 64;
+/// Audit records of the time of a drill that a checklist looks at.
+pub const CHECKLIST_RECORDS_MAX: usize = 2000;
 /// Checks in one piece of evidence.
 pub const EVIDENCE_CHECKS_MAX: usize = 1000;
 /// Phases in one piece of evidence.

@@ -23,4 +23,4 @@ pub use fetch::{chunks_ahead, fetch_chunk};
 pub use pump::{PumpError, pump};
 pub use ranged::{RangedReader, Span};
 pub use upload::{Encoding, StreamWriter, Target};
-pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal, open_wal_whole};
+pub use wal::{SealedWal, Signer, WalPlace, WalRun, open_wal, open_wal_whole, wal_suffix};

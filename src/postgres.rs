@@ -8,6 +8,7 @@
 //! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
 //! - [`dump`], [`globals`]: the two streams of a logical backup.
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
+//! - [`tables`]: some tables of a dump out of the whole stream.
 //! - [`replication`]: base backups and WAL, over a connection of our own.
 //! - [`slot`]: what SQL knows about a replication slot.
 //! - [`control`]: the watched session beside a base backup.
@@ -35,6 +36,7 @@ pub mod server;
 pub mod slot;
 mod source;
 mod sql;
+pub mod tables;
 pub mod target;
 mod tls;
 mod token;

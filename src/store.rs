@@ -24,7 +24,7 @@ mod types;
 pub use error::{Error, Result};
 pub use pages::Pages;
 pub use pinned::{Pin, versions_of};
-pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials};
+pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule};
 pub use sides::{Altered, Failing, Side, Sides};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,

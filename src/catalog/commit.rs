@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::listing::each_entry;
 use super::{Error, Repository, Result};
 use crate::format::manifest::{BaseRange, ClearPart, KeyRecord, Kind, Manifest, SealedPart};
-use crate::format::names::Names;
 use crate::format::{DataKey, LockModeRecord, LockRecord, ObjectRecord, Place, StreamRecord};
 use crate::keys::{self, Recipient, data_key, tag};
 use crate::pipeline::stage::{SealReceipt, SourceReceipt, StoreReceipt};
@@ -29,8 +28,8 @@ impl BackupKeys {
         let (payload, metadata) = (data_key()?, data_key()?);
         let (recipients, metadata_recipients) =
             repository.with_keyring(|ring| (ring.recipients().to_vec(), ring.metadata_recipients().to_vec()));
-        let payload_record = store_wrap(store, repository.names(), &payload, &recipients, lock).await?;
-        let metadata_record = store_wrap(store, repository.names(), &metadata, &metadata_recipients, lock).await?;
+        let payload_record = store_wrap(store, repository, &payload, &recipients, lock).await?;
+        let metadata_record = store_wrap(store, repository, &metadata, &metadata_recipients, lock).await?;
         let keys = Self { payload, payload_record, metadata, metadata_record };
         keys.prove(repository).await?;
         Ok(keys)
@@ -57,13 +56,13 @@ impl BackupKeys {
 
 async fn store_wrap<S: Read + Append>(
     store: &S,
-    names: &Names,
+    repository: &Repository,
     key: &DataKey,
     recipients: &[Recipient],
     lock: Option<Lock>,
 ) -> Result<KeyRecord> {
-    let (body, tag) = (keys::wrap(key, recipients)?.into(), tag()?);
-    let object = ObjectKey::new(names.wrap(key.id(), tag));
+    let (body, tag) = (keys::wrap(key, recipients)?.into(), repository.with_keyring(|ring| ring.wrap_tag(key)));
+    let object = ObjectKey::new(repository.names().wrap(key.id(), tag));
     let stored = store.put(Put { key: object.clone(), body, lock }).await?;
     check_locked(store, &object, &stored.version, lock).await?;
     Ok(KeyRecord { id: key.id(), wrap: ObjectRecord { tag, version: stored.version.as_str().to_owned() } })

@@ -141,6 +141,9 @@ pub enum Error {
         /// What is known of it.
         why: String,
     },
+    /// Two changed the keys at once, and the other one was first.
+    #[error("somebody else changed the keys of the repository at the same time")]
+    KeysChanged,
     /// A worker of our own died; this is a bug.
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
@@ -183,6 +186,7 @@ impl Error {
             Self::WalDiffers { .. } => {
                 "the stored object was not touched. Two clusters that were one until a failover write different WAL under one name when both go on: stop the one that should not be running, or give it another cluster name".into()
             }
+            Self::KeysChanged => "their change counts and this one does not: look at it with `stonewal keys list`, then run the command again if it is still wanted".into(),
             Self::Format(_) | Self::Receipts { .. } | Self::Worker(_) => return None,
         })
     }

@@ -42,6 +42,8 @@ pub enum FindingKind {
     Altered,
     /// A frame does not authenticate or decompress.
     Unreadable,
+    /// The keys in use count no more.
+    Retired,
     /// An object is not locked, or for less time than what needs it.
     LockShort,
 }
@@ -60,6 +62,7 @@ impl std::fmt::Display for FindingKind {
             Self::Missing => "objects missing",
             Self::Altered => "objects altered",
             Self::Unreadable => "streams unreadable",
+            Self::Retired => "keys that count no more",
             Self::LockShort => "locks too short",
         })
     }

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::listing::{Oldest, read_small};
 use super::{Finding, FindingKind, Repository, Result};
+use crate::format::Tag;
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
 use crate::keys::{Bundle, Certificate, Keyring, tag};
@@ -22,12 +23,25 @@ pub async fn found<S: Read + Append>(
     passphrase: SecretString,
     lock: Option<Lock>,
 ) -> Result<ObjectKey> {
-    let sealing = bundle.clone();
-    let sealed = spawn_blocking(move || sealing.seal(&passphrase)).await??;
-    let key = ObjectKey::new(names.identity(Bundle::fingerprint(&sealed), tag()?));
-    store.put(Put { key: key.clone(), body: sealed.into(), lock }).await?;
+    let (key, _) = put_bundle(store, names, bundle, passphrase, lock).await?;
     put_record(store, names, bundle, lock).await?;
     Ok(key)
+}
+
+/// Seals a bundle under a passphrase and stores it. Returns its object and its fingerprint.
+pub async fn put_bundle<S: Append>(
+    store: &S,
+    names: &Names,
+    bundle: &Arc<Bundle>,
+    passphrase: SecretString,
+    lock: Option<Lock>,
+) -> Result<(ObjectKey, Tag)> {
+    let sealing = bundle.clone();
+    let sealed = spawn_blocking(move || sealing.seal(&passphrase)).await??;
+    let fingerprint = Bundle::fingerprint(&sealed);
+    let key = ObjectKey::new(names.identity(fingerprint, tag()?));
+    store.put(Put { key: key.clone(), body: sealed.into(), lock }).await?;
+    Ok((key, fingerprint))
 }
 
 /// Writes the repository record: the second half of [`found`], also on its own when that was interrupted.
@@ -53,7 +67,7 @@ pub async fn publish_certificate(
     Ok(())
 }
 
-/// Sees to it that the identity bundle and the publisher's certificate stay locked at least until `lock` ends (invariant
+/// Sees to it that the identity bundles, the roster and the publisher's certificate stay locked at least until `lock` ends (invariant
 /// I11). One whose locks are all shorter is copied under a new name with a lock twice as long: the backup role may add
 /// and may not extend. Only what is genuine counts, whatever an attacker planted under the same name; what is gone
 /// altogether is returned.
@@ -61,11 +75,18 @@ pub async fn outlive<S: Read + Append>(store: &S, repository: &Repository, lock:
     let names = repository.names();
     let mut gone = Vec::new();
     let mut lost = |prefix: String, what: &str| gone.push(Finding::new(FindingKind::Missing, prefix, None, what));
-    if let Some(print) = repository.with_keyring(Keyring::bundle) {
+    for print in repository.with_keyring(Keyring::bundles) {
         let prefix = names.identity_copies(print);
         let genuine = |bytes: &[u8]| Bundle::fingerprint(bytes) == print;
         if !renew(store, &prefix, genuine, || Ok(names.identity(print, tag()?)), lock).await? {
             lost(prefix, "the identity bundle is gone: the passphrase opens nothing without a copy of it");
+        }
+    }
+    if let Some(found) = repository.found_roster() {
+        let prefix = names.roster(found.roster.generation, None);
+        let fresh = || Ok(names.roster(found.roster.generation, Some(tag()?)));
+        if !renew(store, &prefix, |bytes| bytes == found.bytes, fresh, lock).await? {
+            lost(prefix, "the roster is gone: hosts wrap data keys to whom their writer files name");
         }
     }
     let (writer, is_root) =

@@ -1,21 +1,21 @@
 //! Opening a repository with the keys at hand.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
+use super::bundle::{find_bundle, forged};
 use super::listing::{Oldest, first_version, first_versions, read_small};
+use super::roster::FoundRoster;
 use super::wal::WalKeys;
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
-use crate::keys::{Bundle, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{DISCOVERIES, FINDINGS_MAX, IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::keys::{Certificate, Keyring, RecoveryFile, WriterFile};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX, SMALL_OBJECT_BYTES_MAX};
 use crate::store::{Entry, Read};
 
 /// How the caller proves who it is.
@@ -41,8 +41,11 @@ pub enum Access {
 pub struct Repository {
     pub(super) store: Arc<dyn Read>,
     pub(super) names: Names,
-    keyring: RwLock<Keyring>,
+    pub(super) keyring: RwLock<Keyring>,
+    pub(super) roster: RwLock<Option<Arc<FoundRoster>>>,
     findings: Vec<Finding>,
+    /// Bundles beside the one that was opened, until the roster tells which of them are ours.
+    strangers: Vec<(Tag, Finding)>,
     pub(super) manifest_room: Semaphore,
     pub(super) wal_keys: WalKeys,
 }
@@ -54,7 +57,7 @@ impl Repository {
         let mut repository = Self::open_lightly(store, names, access, location).await?;
         let keys = repository.id();
         let mut findings = std::mem::take(&mut repository.findings);
-        let keyring = repository.keyring.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let keyring = repository.keyring.get_mut().unwrap_or_else(PoisonError::into_inner);
         let doubt = check_record(&*repository.store, &repository.names, keyring, location, &mut findings).await?;
         repository.findings = findings;
         match doubt {
@@ -65,17 +68,24 @@ impl Repository {
             }
             Some(finding) => repository.findings.push(finding),
         }
+        repository.follow_roster().await?;
+        let strangers = std::mem::take(&mut repository.strangers);
+        let strangers = strangers.into_iter().filter(|(print, _)| !repository.knows_bundle(*print));
+        let strangers: Vec<_> = strangers.map(|(_, finding)| finding).collect();
+        repository.findings.extend(strangers);
+        repository.findings.extend(repository.retirement());
         Ok(repository)
     }
 
     /// The same without looking whether the keys belong to what lies below `names`: for whoever reads and writes only what
     /// proves by itself that it does, many times a minute. With key files this asks the store nothing.
     pub async fn open_lightly(store: Arc<dyn Read>, names: Names, access: Access, location: &str) -> Result<Self> {
-        let mut findings = Vec::new();
+        let (mut findings, mut strangers) = (Vec::new(), Vec::new());
         let keyring = match access {
             Access::Passphrase(passphrase) => {
                 let found = find_bundle(&*store, &names, passphrase, None, location).await?;
                 findings.extend(found.beside);
+                strangers.extend(found.strangers);
                 Keyring::from_bundle(found.bundle, found.fingerprint)
             }
             Access::Bundle { passphrase, fingerprint } => {
@@ -86,7 +96,8 @@ impl Repository {
             Access::Recovery(file) => Keyring::from_recovery(file),
         };
         let (keyring, manifest_room) = (RwLock::new(keyring), Semaphore::new(DISCOVERIES));
-        Ok(Self { store, names, keyring, findings, manifest_room, wal_keys: WalKeys::default() })
+        let (roster, wal_keys) = (RwLock::default(), WalKeys::default());
+        Ok(Self { store, names, keyring, roster, findings, strangers, manifest_room, wal_keys })
     }
 
     /// Whether the root writer's certificate of this very host lies here. The record's lock ends one day and its name is
@@ -123,7 +134,7 @@ impl Repository {
 
     /// Lends the keys.
     pub fn with_keyring<T>(&self, use_keys: impl FnOnce(&Keyring) -> T) -> T {
-        use_keys(&self.keyring.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        use_keys(&self.keyring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads a manifest, looking for the certificate of its writer if that writer is not known yet.
@@ -138,24 +149,32 @@ impl Repository {
         carried: impl FnOnce() -> Option<Vec<u8>>,
         decode: impl Fn(&[WriterPublic]) -> format::Result<T>,
     ) -> Result<T> {
-        let attempt = || self.with_keyring(|keyring| decode(keyring.trusted()));
-        let refusal = match attempt() {
-            Err(refusal @ format::Error::UntrustedWriter { .. }) => refusal,
-            decoded => return Ok(decoded?),
-        };
-        if carried().is_some_and(|certificate| self.trust(&certificate))
-            && let Ok(decoded) = attempt()
-        {
-            return Ok(decoded);
+        match self.decode_carried(carried, &decode) {
+            Err(format::Error::UntrustedWriter { ref writer, .. }) if self.find_certificate(writer).await? => {
+                Ok(self.with_keyring(|keyring| decode(keyring.trusted()))?)
+            }
+            decoded => Ok(decoded?),
         }
-        match refusal {
-            format::Error::UntrustedWriter { ref writer, .. } if self.find_certificate(writer).await? => Ok(attempt()?),
-            refusal => Err(refusal.into()),
+    }
+
+    /// The same without looking for a certificate anywhere: asks the store nothing.
+    pub(super) fn decode_carried<T>(
+        &self,
+        carried: impl FnOnce() -> Option<Vec<u8>>,
+        decode: impl Fn(&[WriterPublic]) -> format::Result<T>,
+    ) -> format::Result<T> {
+        let attempt = || self.with_keyring(|keyring| decode(keyring.trusted()));
+        match attempt() {
+            Err(refusal @ format::Error::UntrustedWriter { .. }) => {
+                let trusted = carried().is_some_and(|certificate| self.trust(&certificate));
+                if trusted && let Ok(decoded) = attempt() { Ok(decoded) } else { Err(refusal) }
+            }
+            decoded => decoded,
         }
     }
 
     fn trust(&self, certificate: &[u8]) -> bool {
-        self.keyring.write().unwrap_or_else(std::sync::PoisonError::into_inner).trust(certificate).is_ok()
+        self.keyring.write().unwrap_or_else(PoisonError::into_inner).trust(certificate).is_ok()
     }
 
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.
@@ -165,7 +184,7 @@ impl Repository {
         while let Some((entries, _)) = oldest.next().await? {
             for entry in &entries {
                 let Some(bytes) = read_small(&*self.store, entry).await? else { continue };
-                let mut keyring = self.keyring.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut keyring = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
                 if keyring.vouches(&bytes, writer) && keyring.trust(&bytes).is_ok() {
                     return Ok(true);
                 }
@@ -173,6 +192,22 @@ impl Repository {
         }
         self.store.all_heard(mark)?;
         Ok(false)
+    }
+
+    /// The writers that the root vouches for, each with its oldest certificate, oldest first.
+    pub async fn certificates(&self) -> Result<Vec<(Certificate, Entry)>> {
+        let mut found: Vec<(Certificate, Entry)> = Vec::new();
+        let mut oldest = Oldest::new(&*self.store, self.names.writers());
+        while let Some((entries, _)) = oldest.next().await? {
+            for entry in entries {
+                let Some(bytes) = read_small(&*self.store, &entry).await? else { continue };
+                let Some(certificate) = self.with_keyring(|ring| ring.certificate_in(&bytes)) else { continue };
+                if found.iter().all(|(other, _)| *other != certificate) {
+                    found.push((certificate, entry));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// What lies among the certificates and is not one: for whoever examines the repository as a whole.
@@ -202,100 +237,6 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// The identity bundle of a repository with its fingerprint, for what only the root writer may do.
-pub async fn open_bundle(
-    store: &dyn Read,
-    names: &Names,
-    passphrase: SecretString,
-    location: &str,
-) -> Result<(Bundle, Tag)> {
-    let found = find_bundle(store, names, passphrase, None, location).await?;
-    Ok((found.bundle, found.fingerprint))
-}
-
-/// A bundle that opened, and what was found before it.
-struct Found {
-    bundle: Bundle,
-    fingerprint: Tag,
-    beside: Vec<Finding>,
-}
-
-/// The oldest identity bundle that opens under the passphrase, or the one that is `wanted`. Copies of one bundle cost one
-/// attempt.
-async fn find_bundle(
-    store: &dyn Read,
-    names: &Names,
-    passphrase: SecretString,
-    wanted: Option<Tag>,
-    location: &str,
-) -> Result<Found> {
-    let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
-    let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
-    let mark = store.unheard();
-    let mut oldest = Oldest::new(store, prefix);
-    while let Some((entries, beside)) = oldest.next().await? {
-        findings.extend(beside);
-        for entry in &entries {
-            let (fingerprint, bytes) = match candidate(store, names, entry, &tried).await? {
-                Candidate::Bundle(fingerprint, bytes) if tried.len() < IDENTITY_BUNDLES_MAX => (fingerprint, bytes),
-                Candidate::Forged(why) if findings.len() < FINDINGS_MAX => {
-                    findings.push(forged(entry, why));
-                    continue;
-                }
-                Candidate::Tried | Candidate::Forged(_) | Candidate::Bundle(..) => continue,
-            };
-            tried.push(fingerprint);
-            let passphrase = passphrase.clone();
-            match spawn_blocking(move || Bundle::open(&bytes, &passphrase)).await? {
-                Ok(bundle) => {
-                    findings.extend(foreign(names, &entries, fingerprint, FINDINGS_MAX.saturating_sub(findings.len())));
-                    return Ok(Found { bundle, fingerprint, beside: findings });
-                }
-                Err(error) => {
-                    findings.push(forged(entry, "it does not open under the passphrase"));
-                    // The oldest bundle is the genuine one, so its refusal is the one to tell.
-                    refusal.get_or_insert(error);
-                }
-            }
-        }
-    }
-    store.all_heard(mark)?;
-    Err(match refusal {
-        Some(error) => Error::Keys(error),
-        None => Error::NoRepository { location: location.to_owned() },
-    })
-}
-
-/// What lies among the bundles and is neither the genuine one nor named like a copy of it; those before it were told.
-fn foreign(names: &Names, entries: &[Entry], genuine: Tag, most: usize) -> Vec<Finding> {
-    let later = entries.iter().skip_while(|entry| names.fingerprint_of(entry.key.as_str()) != Some(genuine));
-    let foreign = later.filter(|entry| names.fingerprint_of(entry.key.as_str()) != Some(genuine));
-    foreign.take(most).map(|entry| forged(entry, "it is not a copy of the identity bundle")).collect()
-}
-
-/// What an object among the bundles is.
-enum Candidate {
-    Tried,
-    Forged(&'static str),
-    Bundle(Tag, Bytes),
-}
-
-async fn candidate(store: &dyn Read, names: &Names, entry: &Entry, tried: &[Tag]) -> Result<Candidate> {
-    let Some(fingerprint) = names.fingerprint_of(entry.key.as_str()) else {
-        return Ok(Candidate::Forged("it is not named like an identity bundle"));
-    };
-    if tried.contains(&fingerprint) {
-        return Ok(Candidate::Tried);
-    }
-    Ok(match read_small(store, entry).await? {
-        None => Candidate::Forged("it cannot be read, or is too long for an identity bundle"),
-        Some(bytes) if Bundle::fingerprint(&bytes) != fingerprint => {
-            Candidate::Forged("its content is not what its name says")
-        }
-        Some(bytes) => Candidate::Bundle(fingerprint, bytes),
-    })
-}
-
 /// The repository record must be genuine and name the repository of the keys. A reader is told and goes on: nothing
 /// that is restored depends on the record.
 async fn check_record(
@@ -323,8 +264,4 @@ async fn check_record(
         Err(error @ format::Error::Version { .. }) => Err(error.into()),
         Err(error) => Ok(Some(forged(&entry, &error.to_string()))),
     }
-}
-
-fn forged(entry: &Entry, why: &str) -> Finding {
-    Finding::new(FindingKind::ForgedKey, entry.key.as_str(), Some(entry.version.as_str()), why)
 }

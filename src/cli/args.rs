@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod backup;
+mod drill;
+mod import;
+mod keys;
 mod look;
 mod proof;
 mod replica;
+mod report;
 mod restore;
 mod retention;
 mod serve;
@@ -17,15 +21,19 @@ mod stream;
 mod wal;
 
 pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use drill::{Drill, DrillShow, DrillWhat};
+pub(super) use import::Import;
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use replica::{Replica, ReplicaCopy, ReplicaVerify};
+pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
     Hold, HoldAdd, HoldList, HoldRemove, Retention, RetentionApply, RetentionExtend, RetentionPlan,
 };
 pub(super) use serve::{Demo, Doctor, Serve, Store};
-pub(super) use setup::{Init, Keys, LockFlags, Writer};
+pub(super) use setup::{Init, LockFlags};
 pub(super) use stream::WalStream;
 pub(super) use wal::{Wal, WalFetch, WalPush, WalVerify};
 
@@ -102,6 +110,9 @@ pub(super) struct Global {
     /// Recovery file: reads backups without the passphrase
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) identity_file: Option<String>,
+    /// Why this is done, such as a ticket; stands in the audit record
+    #[arg(long, global = true, value_name = "TEXT", hide_short_help = true)]
+    pub(super) reason: Option<String>,
     /// Print one JSON document on standard output, for success and failure alike
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -127,10 +138,14 @@ pub(super) enum Command {
     Restore(Restore),
     #[command(subcommand)]
     Wal(Wal),
+    Import(Import),
     List(List),
     Show(Show),
     Verify(Verify),
+    Drill(Box<Drill>),
     Status(Status),
+    Report(Report),
+    Checklist(Checklist),
     #[command(subcommand)]
     Retention(Retention),
     #[command(subcommand)]

@@ -1,7 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
 use super::args::{
-    Backup, BackupDump, Command, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal, WalStream,
+    Backup, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal,
+    WalStream,
 };
 use crate::config::Flags;
 use crate::config::key::{self, Key};
@@ -25,6 +26,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
+            (&key::AUDIT_REASON, "--reason", &global.reason),
             (&key::LOG_FORMAT, "--log-format", &global.log_format),
         ],
     );
@@ -52,8 +54,9 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
+        Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
-        Command::Keys(Keys::Writer(args)) => lock(&mut flags, &args.lock),
+        Command::Keys(args) => keys(&mut flags, args),
         Command::Doctor(args) => set(
             &mut flags,
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
@@ -62,7 +65,9 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Wal(Wal::Push(args)) => {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
+        Command::Checklist(args) => set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]),
         Command::Status(args) => status(&mut flags, args),
+        Command::Drill(args) => drill(&mut flags, args),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
         }
@@ -90,6 +95,26 @@ fn lock(flags: &mut Flags, how: &LockFlags) {
     );
 }
 
+fn keys(flags: &mut Flags, command: &Keys) {
+    let how = match command {
+        Keys::List(_) | Keys::Check(_) => return,
+        Keys::Writer(args) => &args.lock,
+        Keys::Revoke(args) => &args.lock,
+        Keys::Rewrap(args) => &args.lock,
+        Keys::Add(args) => {
+            let file = &args.new_passphrase_file;
+            set(flags, &[(&key::KEYS_NEW_PASSPHRASE_FILE, "--new-passphrase-file", file)]);
+            &args.lock
+        }
+        Keys::Rotate(args) => {
+            let file = &args.new_passphrase_file;
+            set(flags, &[(&key::KEYS_NEW_PASSPHRASE_FILE, "--new-passphrase-file", file)]);
+            &args.lock
+        }
+    };
+    lock(flags, how);
+}
+
 fn status(flags: &mut Flags, args: &Status) {
     set(
         flags,
@@ -100,6 +125,20 @@ fn status(flags: &mut Flags, args: &Status) {
             (&key::STATUS_MIN_LOCK, "--min-lock", &args.min_lock),
         ],
     );
+}
+
+fn drill(flags: &mut Flags, args: &Drill) {
+    set(
+        flags,
+        &[
+            (&key::DRILL_DIR, "--dir", &args.dir),
+            (&key::DRILL_RTO, "--rto", &args.rto),
+            (&key::DRILL_RPO, "--rpo", &args.rpo),
+            (&key::DRILL_TIMEOUT, "--timeout", &args.timeout),
+            (&key::VERIFY_RELEASE, "--release", &args.release),
+        ],
+    );
+    flags.set_list(&key::DRILL_SQL, "--sql", args.sql.clone());
 }
 
 fn wal_stream(flags: &mut Flags, args: &WalStream) {

@@ -7,9 +7,13 @@ use crate::commands::parts::{Finding, Findings};
 
 mod bases;
 mod doctor;
+mod drill;
+mod import;
 mod jobs;
+mod keys;
 mod list;
 mod locks;
+mod page;
 mod proof;
 mod replica;
 mod retention;
@@ -17,10 +21,13 @@ mod setup;
 mod show;
 mod status;
 mod stream;
+mod unlocking;
 mod verify;
 mod wal;
 
 pub(super) use jobs::ToStdout;
+pub(super) use keys::WithPassphrase;
+pub(super) use page::{Checked, Dr, Form, Page};
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

@@ -1,7 +1,9 @@
 //! Settings to command options.
 
 mod access;
+mod audit;
 mod database;
+mod drill;
 mod recovery;
 mod replica;
 mod repository;
@@ -15,11 +17,13 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, access_if_any, recipients};
+pub(super) use access::{Purpose, access, access_if_any, bundle, recipients, signer};
+pub(super) use audit::recording;
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,
-    restore_target, search,
+    restore_target, search, tables,
 };
+pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use replica::{acknowledged, bytes_per_second, duration};
 pub(super) use repository::{reading, repository};

@@ -9,7 +9,10 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Hold, Keys, Replica, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{
+    Backup, Cli, Command, Drill, DrillWhat, Hold, Report, ReportWhat, Restore, Retention, Store, Verify, VerifyWhat,
+    Wal,
+};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -20,11 +23,16 @@ use crate::config::{self, Environment, Settings};
 use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
+mod audit;
 mod bases;
 mod databases;
+mod drill;
+mod imports;
+mod keys;
 mod looks;
 mod proof;
 mod replica;
+mod report;
 mod retention;
 mod servers;
 mod setup;
@@ -84,7 +92,11 @@ fn prepare(cli: &Cli, screen: &Screen) -> Result<Settings> {
     let flags = flags(&cli.global, &cli.command);
     let environment = Environment::capture()?;
     let settings = match cli.command {
+        // Neither needs to be told anything, and both must work on any host.
         Command::Demo(_) => config::isolated(&flags, environment)?,
+        Command::Drill(ref drill) if matches!(**drill, Drill { what: Some(DrillWhat::Guard(_)), .. }) => {
+            config::isolated(&flags, environment)?
+        }
         _ => config::load(&flags, environment)?,
     };
     let format = match settings.log.format {
@@ -108,6 +120,7 @@ fn refuse_passwords(command: &Command) -> Result<()> {
         Command::Status(args) => ("--from", args.from.as_deref(), SOURCE),
         Command::Wal(Wal::Stream(args)) => ("--from", args.from.as_deref(), SERVER),
         Command::Restore(Restore::Dump(args)) => ("--to", args.to.as_deref(), TARGET),
+        Command::Import(args) => ("--to", args.to.as_deref(), TARGET),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
             ("--database", args.database.as_deref(), TARGET)
         }
@@ -150,21 +163,24 @@ impl Run<'_> {
             Command::Wal(Wal::Fetch(args)) => self.wal_fetch(args).await,
             Command::Wal(Wal::Verify(args)) => self.wal_verify(&args).await,
             Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
+            Command::Import(args) => self.import(&args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,
             Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => self.verify_restore(&args).await,
             Command::Verify(args) => self.verify(&args).await,
+            Command::Drill(args) => self.drill(*args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(Report { what: Some(ReportWhat::Dr(args)), .. }) => self.report_dr(args).await,
+            Command::Report(args) => self.report(args).await,
+            Command::Checklist(args) => self.checklist(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
-            Command::Replica(Replica::Copy(args)) => self.replica_copy(args).await,
-            Command::Replica(Replica::Verify(args)) => self.replica_verify(args).await,
-            Command::Replica(Replica::List(_)) => self.replica_list().await,
-            Command::Keys(Keys::Writer(args)) => self.writer(args).await,
+            Command::Replica(args) => self.replica(args).await,
+            Command::Keys(args) => self.keys(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,
         }

@@ -150,11 +150,14 @@ impl Stage {
             passphrase: passphrase.clone(),
             recipients: Vec::new(),
             recovery_file: Some(self.folder.join("recovery.txt")),
+            lifecycle: None,
         })
         .await?;
         tell(Event::Line(format!("{}: versions and Object Lock, repository {}", made.location, made.repository)));
         let (name, out) = ("db1".to_owned(), self.folder.join("db1.writer"));
-        let writer = writer::run(writer::Options { repository, passphrase: passphrase.clone(), name, out }).await?;
+        let writer =
+            writer::run(writer::Options { repository, passphrase: passphrase.clone(), bundle: None, name, out })
+                .await?;
         tell(Event::Line(format!("host db1 gets writer {}: it can publish and not decrypt", writer.writer)));
         Ok(())
     }
@@ -208,6 +211,7 @@ impl Stage {
         };
         let done = restore_dump::run(
             restore_dump::Options {
+                tables: None,
                 repository: self.repository(Role::Reader)?,
                 access: Access::Passphrase(passphrase.clone()),
                 cluster: cluster()?,

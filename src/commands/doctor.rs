@@ -128,7 +128,7 @@ async fn keys_and_contents(repository: &Repository, outcome: &mut Outcome) {
     outcome.add("repository", Status::Ok, format!("{} opens; these keys {what}", repository.id()));
     if recipients == 1 {
         let detail = "data keys are wrapped to one recipient only";
-        outcome.advise("recipients", Status::Warn, detail, "a lost passphrase would lose every backup: make the repository with `stonewal init --recovery-file`, and keep that file offline");
+        outcome.advise("recipients", Status::Warn, detail, "a lost passphrase would lose every backup: `stonewal keys add --recovery-file FILE --past` makes another; keep that file offline");
     } else if recipients > 1 {
         outcome.add("recipients", Status::Ok, format!("data keys are wrapped to {recipients} recipients"));
     }

@@ -119,6 +119,30 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// A file that is to be imported is not what it should be, or does not open.
+    #[error("{path}: {why}", path = path.display())]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// An import would be the latest backup, and hide one that shows a later state.
+    #[error(
+        "cluster {cluster} has backup {backup}, which shows {shows}; the import shows {taken_at} and would be its latest"
+    )]
+    Newer {
+        /// The cluster.
+        cluster: String,
+        /// Its latest dump.
+        backup: String,
+        /// When that was taken.
+        shows: jiff::Timestamp,
+        /// When the import was.
+        taken_at: jiff::Timestamp,
+    },
     /// A directory cannot be restored into.
     #[error("{path}: {why}", path = path.display())]
     Target {
@@ -168,6 +192,32 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// A record of what is done cannot be written.
+    #[error("no audit record: {why}")]
+    NoAudit {
+        /// Why not.
+        why: String,
+    },
+    /// A record must be written before anything is done, and cannot.
+    #[error("nothing was done, since audit.mode is \"required\" and no audit record could be written: {why}")]
+    NotAudited {
+        /// Why not.
+        why: String,
+    },
+    /// There is no evidence of this drill, or of any.
+    #[error("cluster {cluster} has no evidence {}", id.as_deref().map_or_else(|| "of any drill".into(), |id| format!("called {id}")))]
+    NoEvidence {
+        /// The cluster.
+        cluster: String,
+        /// The id asked for.
+        id: Option<String>,
+    },
+    /// A drill took too long.
+    #[error("the drill did not end within {seconds} s; it was given up and everything it made was removed")]
+    DrillTimeout {
+        /// The limit.
+        seconds: u64,
+    },
     /// A retention policy that must not be followed.
     #[error(transparent)]
     Retention(#[from] retention::Error),
@@ -207,15 +257,20 @@ impl Error {
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
+            Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
+            Self::Artifact { way_out, .. } => (*way_out).into(),
             Self::Gap { .. } => "`stonewal wal verify` names every missing segment; `stonewal wal push --from <pg_wal>` fills a gap from a server that still has them; else recover to a point before it".into(),
             Self::NoClusterRecord { .. } => "check the repository and the cluster name. If they are right, any `stonewal wal push` or `stonewal backup base` of that cluster writes it anew".into(),
             Self::Deadline { .. } => "the store is slow or does not answer; wal.deadline is how long it may take. PostgreSQL keeps the file and tries again".into(),
+            Self::NoEvidence { .. } => "`stonewal drill list` shows the ids; `stonewal drill` runs one".into(),
+            Self::DrillTimeout { .. } => "give it longer (drill.timeout), more workers (limits.downloads), or a faster disk (drill.dir)".into(),
             Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
             Self::Retention(refusal) => refusal.hint(),
+            Self::NotAudited { .. } => "mend what keeps records from being written (audit.profile, a writer file or the passphrase); or go on without them, deliberately: STONEWAL_AUDIT_MODE=on".into(),
             Self::Embedded(error) => return error.hint(),
-            Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::Interrupted => {
+            Self::Format(_) | Self::Demo(_) | Self::File { .. } | Self::OutputClosed { .. } | Self::Usage(_) | Self::NoAudit { .. } | Self::Interrupted => {
                 return None;
             }
         })
@@ -226,8 +281,10 @@ impl Error {
         match self {
             Self::Catalog(error) if error.is_integrity() => Class::Integrity,
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
+            Self::Postgres(error) if error.is_refusal() => Class::Usage,
             Self::Gap { .. }
             | Self::Diverged { .. }
+            | Self::Artifact { .. }
             | Self::Store(store::Error::Corrupt { .. })
             | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
             Self::Interrupted => Class::Interrupted,
@@ -238,10 +295,18 @@ impl Error {
             | Self::Production { .. }
             | Self::NotReady { .. }
             | Self::OtherReplica { .. }
+            | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })
-            | Self::Keys(keys::Error::Missing { .. } | keys::Error::BadRecipient { .. } | keys::Error::File { .. })
-            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. })) => Class::Usage,
+            | Self::Keys(
+                keys::Error::Missing { .. }
+                | keys::Error::BadRecipient { .. }
+                | keys::Error::Retired { .. }
+                | keys::Error::File { .. },
+            )
+            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. } | keys::Error::Retired { .. })) => {
+                Class::Usage
+            }
             _ => Class::Failed,
         }
     }

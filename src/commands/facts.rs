@@ -34,6 +34,7 @@ pub(super) fn record(receipt: &DumpReceipt, globals: GlobalsMode, options: Vec<S
             };
             counts.iter().map(count).collect()
         }),
+        imported: None,
     }
 }
 

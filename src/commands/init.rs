@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::{Connected, Error, Immutability, RepositoryOptions, Result};
+use super::{Connected, Error, Immutability, RepositoryOptions, Result, lifecycle};
 use crate::catalog::{self, Access, Repository, found, open_bundle, put_record};
 use crate::format::{RepositoryId, WriterPublic};
 use crate::keys::{self, Bundle, Identity, Recipient, RecoveryFile};
@@ -25,6 +26,8 @@ pub struct Options {
     pub recipients: Vec<Recipient>,
     /// Makes one more recipient and writes its secret half here.
     pub recovery_file: Option<PathBuf>,
+    /// Installs the lifecycle rule that removes leftovers; for so long the retention plan keeps backups at least.
+    pub lifecycle: Option<Duration>,
 }
 
 /// What is there now.
@@ -46,6 +49,8 @@ pub struct Outcome {
     pub root_writer: String,
     /// The recovery file written.
     pub recovery_file: Option<PathBuf>,
+    /// The lifecycle rule, where one was asked for.
+    pub lifecycle: Option<lifecycle::Installed>,
 }
 
 /// Creates the bucket if it is missing, and the repository if it is; an existing one is opened and left as it is.
@@ -53,11 +58,17 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     let created_bucket = ensure_bucket(&connected, options.repository.immutability).await?;
     connected.check_immutable().await?;
-    match connected.open(Access::Passphrase(options.passphrase.clone())).await {
+    // Before anything is made: where rules of others would break the plan, there is no repository to begin with.
+    let installed = match options.lifecycle {
+        Some(kept) => Some(lifecycle::install(&connected, kept).await?),
+        None => None,
+    };
+    let outcome = match connected.open(Access::Passphrase(options.passphrase.clone())).await {
         Ok(repository) => check(connected, &repository, options, created_bucket).await,
         Err(Error::Catalog(catalog::Error::NoRepository { .. })) => create(connected, options, created_bucket).await,
         Err(error) => Err(error),
-    }
+    };
+    Ok(Outcome { lifecycle: installed, ..outcome? })
 }
 
 /// A repository that exists: nothing about it is changed, except that an interrupted `init` is completed.
@@ -68,13 +79,13 @@ async fn check(
     created_bucket: bool,
 ) -> Result<Outcome> {
     if options.recovery_file.is_some() || !options.recipients.is_empty() {
-        let why = "the repository exists already; recipients can only be named when it is created. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
+        let why = "the repository exists already; `stonewal keys add` adds recipients to it. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
         return Err(Error::Usage(why.into()));
     }
     if repository.lacks_record() {
         let (store, names) = (&connected.store, &connected.names);
-        let (bundle, _) = open_bundle(&**store, names, options.passphrase, &connected.location).await?;
-        put_record(&**store, names, &bundle, connected.lock()?).await?;
+        let root = open_bundle(&**store, names, options.passphrase, None, &connected.location).await?;
+        put_record(&**store, names, &root.bundle, connected.lock()?).await?;
     }
     Ok(Outcome {
         location: connected.location,
@@ -85,6 +96,7 @@ async fn check(
         recipients: repository.with_keyring(|ring| ring.recipients().iter().map(ToString::to_string).collect()),
         root_writer: repository.trusted().first().map(WriterPublic::id).unwrap_or_default(),
         recovery_file: None,
+        lifecycle: None,
     })
 }
 
@@ -109,7 +121,7 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
     // Before anything is stored: a file that cannot be written must not leave a repository without its recovery.
     let mut recovery_file = None;
     if let Some((path, identity)) = recovery {
-        write_secret(&path, &RecoveryFile { repository, root, identity }.encode())?;
+        write_secret(&path, &RecoveryFile { repository, root, identity, former: Vec::new() }.encode())?;
         recovery_file = Some(path);
     }
     let lock = connected.lock()?;
@@ -134,6 +146,7 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
         recipients: everyone.map(|recipient| recipient.to_string()).collect(),
         root_writer: root.id(),
         recovery_file,
+        lifecycle: None,
     })
 }
 

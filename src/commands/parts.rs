@@ -1,9 +1,10 @@
 //! The types that options and outcomes are made of, so that whoever calls a command needs no other module.
 
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
-pub use crate::catalog::{Access, Finding};
-pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts};
-pub use crate::format::{BackupId, ClusterName, Codec, LockRecord, Lsn, Timeline};
+pub use crate::catalog::{Access, Finding, FindingKind};
+pub use crate::format::evidence;
+pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts, Kind};
+pub use crate::format::{BackupId, ClusterName, Codec, EvidenceId, LockRecord, Lsn, Tag, Timeline};
 pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
 pub use crate::pipeline::Encoding;
 pub use crate::postgres::conninfo::carries_password;

@@ -25,14 +25,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use layout::Mapping;
 pub use plan::Plan;
+pub(in crate::commands) use plan::wal_of;
+pub(super) use plan::{Planned, make as plan_with};
 pub use recovery::{Action, WalSource};
+pub(super) use roots::{check_outside_clusters, free_bytes};
 
 use super::repository::interruptible;
 use super::restore_dump::Confirm;
 use super::sides::Source;
 use super::{Error, RepositoryOptions, Result};
 use crate::catalog::plan::{Goal, Request};
-use crate::catalog::{Access, Finding};
+use crate::catalog::{Access, Finding, Repository};
 use crate::format::{BackupId, ClusterName};
 use crate::observe::{Phase, Progress};
 use crate::postgres::programs::Search;
@@ -119,43 +122,74 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let source = interruptible(cancel, connecting).await?;
     let repository = interruptible(cancel, Box::pin(source.open(options.access))).await?;
     let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
-    let planned = interruptible(cancel, planning).await?;
+    let mut planned = interruptible(cancel, planning).await?;
     let mut outcome = Outcome {
-        plan: planned.plan,
+        plan: planned.plan.clone(),
         restored: None,
-        warnings: Vec::new(),
-        findings: repository.findings().iter().cloned().chain(planned.findings).collect(),
+        warnings: planned.diverging.iter().map(|found| format!("{found}; {}", found.hint())).collect(),
+        findings: repository.findings().iter().cloned().chain(std::mem::take(&mut planned.findings)).collect(),
     };
     let Some(target) = options.target else {
+        outcome.warnings.extend(planned.classes.warning());
         outcome.warnings.extend(source.warnings());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
     };
-    let job = work::Job {
-        repository: &repository,
-        options: &options.repository,
-        backup: &planned.backup,
-        ending: recovery::Ending {
-            goal: options.request.goal,
-            inclusive: options.request.inclusive,
-            timeline: Some(outcome.plan.timeline).filter(|timeline| *timeline != outcome.plan.base_timeline),
-            action: options.action,
-            wal: options.wal,
-            narrow: outcome.plan.gap.is_some(),
-            archives: options.archives,
-        },
-        plan: &outcome.plan,
+    let how = How {
+        repository: &options.repository,
+        wal: options.wal,
+        action: options.action,
+        archives: options.archives,
         downloads: options.downloads,
-        progress,
-        cancel,
     };
-    let (restored, warnings) = Box::pin(job.restore(target)).await?;
+    let (restored, warnings) = carry_out(&repository, &planned, &how, target, (progress, cancel)).await?;
     progress.set_phase(Phase::Done);
     outcome.restored = Some(restored);
-    outcome.warnings = warnings;
+    outcome.warnings.extend(warnings);
     outcome.warnings.extend(source.warnings());
     outcome.findings.extend(source.findings());
     Ok(outcome)
+}
+
+/// What a restore needs besides plan and target.
+pub(super) struct How<'a> {
+    /// For the keys of `wal fetch`.
+    pub(super) repository: &'a RepositoryOptions,
+    pub(super) wal: WalSource,
+    pub(super) action: Action,
+    pub(super) archives: bool,
+    pub(super) downloads: usize,
+}
+
+/// Restores as planned, from a repository that is open.
+pub(super) async fn carry_out(
+    repository: &Repository,
+    planned: &Planned,
+    how: &How<'_>,
+    target: Target,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<(Restored, Vec<String>)> {
+    interruptible(cancel, planned.classes.refuse(repository)).await?;
+    let plan = &planned.plan;
+    let job = work::Job {
+        repository,
+        options: how.repository,
+        backup: &planned.backup,
+        ending: recovery::Ending {
+            goal: plan.goal.clone(),
+            inclusive: plan.inclusive,
+            timeline: Some(plan.timeline).filter(|timeline| *timeline != plan.base_timeline),
+            action: how.action,
+            wal: how.wal,
+            narrow: plan.gap.is_some(),
+            archives: how.archives,
+        },
+        plan,
+        downloads: how.downloads,
+        progress,
+        cancel,
+    };
+    Box::pin(job.restore(target)).await
 }
 
 /// What PostgreSQL would ignore or refuse later.

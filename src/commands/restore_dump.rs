@@ -16,12 +16,16 @@ use crate::format::{BackupId, ClusterName, DataKey, StreamName};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::StreamReader;
 use crate::pipeline::stage::OpenReceipt;
+use crate::postgres::Session;
 use crate::store::Read;
 
 mod database;
 mod file;
+mod tables;
 
 pub use database::{Confirm, DatabaseTarget};
+pub(super) use database::{commit, psql};
+pub use tables::Tables;
 
 /// What to restore and where to.
 pub struct Options {
@@ -35,6 +39,8 @@ pub struct Options {
     pub which: Which,
     /// Where to.
     pub target: RestoreTarget,
+    /// Only these tables, if any are given.
+    pub tables: Option<Tables>,
     /// Chunks fetched ahead.
     pub downloads: usize,
 }
@@ -72,10 +78,25 @@ pub struct Outcome {
     pub roles_created: Vec<String>,
     /// Roles that the target had and that were left as they are.
     pub roles_left_alone: Vec<String>,
+    /// Tables that were picked out, with their names in the target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<RestoredTable>,
+    /// What does not belong to a table on its own, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// What is worth knowing although the restore is whole.
     pub warnings: Vec<String>,
     /// What did not belong beside the backup and was ignored.
     pub findings: Vec<Finding>,
+}
+
+/// A table that was picked out.
+#[derive(Debug, Serialize)]
+pub struct RestoredTable {
+    /// Its name in the target.
+    pub name: String,
+    /// Its rows; `None` if the dump holds none of it.
+    pub rows: Option<u64>,
 }
 
 /// Restores. On any failure the target is as it was before.
@@ -84,6 +105,10 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let (source, repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
     let mut outcome = match options.target {
+        target if options.tables.is_some() => {
+            let tables = options.tables.unwrap_or_default();
+            Box::pin(tables::restore(&job, tables, target)).await?
+        }
         RestoreTarget::Database(target) => database::restore(&job, *target).await?,
         RestoreTarget::File { path, globals } => file::restore(&job, &path, globals).await?,
         RestoreTarget::Writer { mut writer, globals } => {
@@ -98,6 +123,29 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     Ok(outcome)
 }
 
+/// Into a database, from a repository that is open.
+pub(super) async fn load(
+    (repository, backup): (&Repository, &Backup),
+    target: DatabaseTarget,
+    downloads: usize,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<Outcome> {
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let job = Job { repository, backup, key, downloads, progress, cancel };
+    database::restore(&job, target).await
+}
+
+/// Names of the tablespaces that the globals of a backup have and the server lacks.
+pub(super) async fn missing_tablespaces(
+    (repository, backup): (&Repository, &Backup),
+    session: &Session,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<Vec<String>> {
+    let key = repository.payload_key(&backup.clear().payload_key).await?;
+    let job = Job { repository, backup, key, downloads: 1, progress, cancel };
+    Ok(database::globals(&job, session).await?.tablespace_names())
+}
+
 /// The backup that is meant, and the key of its streams.
 async fn find_readable(
     options: &RepositoryOptions,
@@ -110,7 +158,9 @@ async fn find_readable(
     let (backup, mut findings) = repository::find(&repository, cluster, which, Some(Kind::Dump)).await?;
     if backup.clear().kind != Kind::Dump {
         let id = &backup.clear().backup;
-        return Err(Error::Usage(format!("backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it")));
+        return Err(Error::Usage(format!(
+            "backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it; one table of it comes out of a server on DIR, with pg_dump -t TABLE"
+        )));
     }
     findings.extend(repository.findings().iter().cloned());
     let key = repository.payload_key(&backup.clear().payload_key).await?;
@@ -119,6 +169,14 @@ async fn find_readable(
 
 fn stream_name(globals: bool) -> &'static str {
     if globals { GLOBALS_STREAM } else { DUMP_STREAM }
+}
+
+/// What an error of the output means.
+fn write_failed(bytes: u64, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Error::OutputClosed { bytes },
+        _ => Error::File { path: "output".into(), why: error.to_string() },
+    }
 }
 
 /// What every kind of target needs.
@@ -134,14 +192,19 @@ struct Job<'a> {
 impl Job<'_> {
     /// A reader of the stream called `name`.
     fn reader(&self, name: &'static str) -> Result<StreamReader> {
+        self.reader_seen_by(name, self.progress)
+    }
+
+    /// The same, with its progress told to somebody else.
+    fn reader_seen_by(&self, name: &'static str, progress: &Progress) -> Result<StreamReader> {
         let clear = self.backup.clear();
         let stream: StreamName = name.parse()?;
         let no_stream = || Error::NoStream { backup: clear.backup.to_string(), stream: name };
         let record = clear.stream(&stream).ok_or_else(no_stream)?.clone();
         let store: Arc<dyn Read> = self.repository.store().clone();
         let place = self.repository.place(self.backup);
-        self.progress.expect_plain_bytes(record.plain_bytes);
-        Ok(StreamReader::new(store, place, record, &self.key, self.downloads, self.progress.clone())?)
+        progress.expect_plain_bytes(record.plain_bytes);
+        Ok(StreamReader::new(store, place, record, &self.key, self.downloads, progress.clone())?)
     }
 
     /// The next plain bytes of a stream, unless we are told to stop.
@@ -154,15 +217,11 @@ impl Job<'_> {
         self.progress.set_phase(Phase::Streaming);
         let mut reader = self.reader(name)?;
         let mut bytes = 0;
-        let failed = |bytes: u64, error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Error::OutputClosed { bytes },
-            _ => Error::File { path: "output".into(), why: error.to_string() },
-        };
         while let Some(plain) = self.next(&mut reader).await? {
-            writer.write_all(&plain).await.map_err(|error| failed(bytes, error))?;
+            writer.write_all(&plain).await.map_err(|error| write_failed(bytes, &error))?;
             bytes += plain.len() as u64;
         }
-        writer.flush().await.map_err(|error| failed(bytes, error))?;
+        writer.flush().await.map_err(|error| write_failed(bytes, &error))?;
         Ok(reader.finish()?)
     }
 
@@ -173,6 +232,8 @@ impl Job<'_> {
             plain_bytes,
             roles_created: Vec::new(),
             roles_left_alone: Vec::new(),
+            tables: Vec::new(),
+            left_out: Vec::new(),
             warnings: Vec::new(),
             findings: Vec::new(),
         }

@@ -1,11 +1,14 @@
 //! How long backups are kept.
 
-mod acting;
+pub(super) mod acting;
 pub mod apply;
 pub mod extend;
 mod gather;
 pub mod hold;
+pub mod locks;
 pub mod plan;
+mod reach;
 
 pub use acting::Scope;
+pub(super) use acting::pinned;
 pub use gather::{Gathered, Superseded, gather};

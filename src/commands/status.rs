@@ -16,6 +16,7 @@ use crate::observe::clock::Stopwatch;
 use crate::postgres::ConnInfo;
 use crate::verify::Findings;
 
+mod alone;
 mod bucket;
 mod facts;
 mod gaps;
@@ -27,8 +28,10 @@ mod samples;
 mod server;
 mod window;
 
+pub(super) use alone::of_bucket;
 pub use facts::{
-    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, Span, TimelineFacts, Window,
+    BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, ShortLock, Span,
+    TimelineFacts, Window,
 };
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};
@@ -158,6 +161,9 @@ fn is_late(lag: Lag, thresholds: &Thresholds) -> bool {
 }
 
 #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn as_text<S: serde::Serializer>(number: &Option<u64>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(
+    number: &Option<u64>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     number.map(|number| number.to_string()).serialize(serializer)
 }

@@ -1,7 +1,7 @@
 //! `stonewal wal push`: finished WAL files into the bucket; an archive_command, or the repair of a gap.
 //!
-//! Success is said only of what the store has acknowledged, locked. With an empty backlog that takes two requests and no
-//! listing: the cluster record, and the PUT.
+//! Success is said only of what the store has acknowledged, locked. With an empty backlog that takes three requests: the
+//! cluster record, a look for a new roster, and the PUT.
 
 mod backlog;
 mod file;
@@ -191,6 +191,7 @@ impl Push {
         let first = self.connected.lock()?;
         let lock = || self.connected.lock().unwrap_or(first);
         let record = cluster_record(&**store, &self.repository, &self.cluster, identity, lock).await?;
+        self.repository.follow_roster().await?;
         let now = store.clock().now();
         let run = begin_run(&self.repository, &self.cluster, identity.system_identifier, self.encoding, now)?;
         Ok(Ready {

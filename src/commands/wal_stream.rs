@@ -6,6 +6,7 @@
 //! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, `loan` tells when
 //! one of them has no more of it, and `loss` writes down what none has.
 
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -143,16 +144,18 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         cluster_record(&*connected.store, &repository, &cluster, identity, || lock).await?;
         let now = connected.store.clock().now();
         let run = begin_run(&repository, &cluster, identity.system_identifier, options.encoding, now)?;
-        let place = sender::Place { connected, repository, cluster, identity, partial_retain: how.partial_retain };
+        let (encoding, partial_retain) = (options.encoding, how.partial_retain);
+        let run = RwLock::new(Arc::new(run));
+        let place = sender::Place { connected, repository, cluster, identity, partial_retain, encoding, run };
         let mut warnings = Vec::new();
         if let Some(lock) = ground::lock(&place)? {
             let gone = outlive(&*place.connected.store, &place.repository, lock).await?;
             warnings.extend(gone.iter().map(Finding::to_string));
         }
-        Ok((place, run, warnings))
+        Ok((place, warnings))
     });
-    let (place, run, warnings) = interruptible(cancel, preparing).await?;
-    life::Life::new(place, run, how, source, tell, cancel, warnings).live().await
+    let (place, warnings) = interruptible(cancel, preparing).await?;
+    life::Life::new(place, how, source, tell, cancel, warnings).live().await
 }
 
 /// What the parts need to know of [`Options`].

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::init::write_secret;
 use super::{Connected, RepositoryOptions, Result};
-use crate::catalog::{open_bundle, publish_certificate};
+use crate::catalog::{Root, open_bundle, publish_certificate};
+use crate::format::Tag;
 use crate::keys::WriterFile;
 
 /// For whom.
@@ -17,6 +18,8 @@ pub struct Options {
     pub repository: RepositoryOptions,
     /// Opens the identity bundle: only the root writer vouches.
     pub passphrase: SecretString,
+    /// The one bundle to try.
+    pub bundle: Option<Tag>,
     /// Name of the host, for people.
     pub name: String,
     /// Where the writer file goes.
@@ -38,12 +41,13 @@ pub struct Outcome {
 pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     connected.check_immutable().await?;
-    let opening = open_bundle(&*connected.store, &connected.names, options.passphrase, &connected.location);
-    let (bundle, fingerprint) = opening.await?;
+    let (store, names) = (&*connected.store, &connected.names);
+    let opening = open_bundle(store, names, options.passphrase, options.bundle, &connected.location);
+    let Root { bundle, fingerprint, .. } = opening.await?;
     let (file, certificate) = WriterFile::generate(&bundle, fingerprint, &options.name)?;
     write_secret(&options.out, &file.encode()?)?;
     let lock = connected.lock()?;
-    let published = publish_certificate(&*connected.store, &connected.names, &bundle, &certificate, lock).await;
+    let published = publish_certificate(store, names, &bundle, &certificate, lock).await;
     if let Err(error) = published {
         let _ = std::fs::remove_file(&options.out);
         return Err(error.into());

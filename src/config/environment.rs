@@ -12,11 +12,13 @@ use super::{Error, Result};
 const NAMES: &[&str] = &[
     "ALLOW_VERIFY_PROD",
     "BACKUP_PASSPHRASE",
+    "BACKUP_PASSPHRASE_NEW",
     "CONFIRM_PITR",
     "CONFIRM_RESTORE",
     "CREATE_WAL_SLOT",
     "DATABASE_URL",
     "HOME",
+    "IMPORT_PASSPHRASE",
     "LOGNAME",
     "NO_COLOR",
     "PATH",

@@ -40,10 +40,12 @@ keys! {
     S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("20"), "a number from 1 to 100";
     FROM_REPLICA = "from_replica", "STONEWAL_FROM_REPLICA", None, "the NAME of a section replica.NAME, to read from it alone";
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
+    KEYS_NEW_PASSPHRASE_FILE = "keys.new_passphrase_file", "STONEWAL_KEYS_NEW_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
     KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";
     KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
+    IMPORT_PASSPHRASE_FILE = "import.passphrase_file", "STONEWAL_IMPORT_PASSPHRASE_FILE", None, "a file that only its owner may read";
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
     DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
     DUMP_COUNTS = "dump.counts", "STONEWAL_DUMP_COUNTS", Some("exact"), "\"exact\" or \"off\"";
@@ -81,6 +83,17 @@ keys! {
     VERIFY_ACCEPT = "verify.accept", "STONEWAL_VERIFY_ACCEPT", None, "a list of names as verify restore prints them: sequences, constraints, indexes that are known to be so in the source";
     VERIFY_RELEASE_QUERY = "verify.release_query", "STONEWAL_VERIFY_RELEASE_QUERY", None, "a SELECT of one value";
     VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query must answer";
+    DRILL_DIR = "drill.dir", "STONEWAL_DRILL_DIR", Some("/var/tmp"), "a directory with room for a restored backup";
+    DRILL_RTO = "drill.rto", "STONEWAL_DRILL_RTO", None, "a duration from 1s to 10y: the longest time from the start of a drill to a checked database";
+    DRILL_RPO = "drill.rpo", "STONEWAL_DRILL_RPO", None, "a duration from 1s to 10y: the longest time between the newest commit that comes back and the moment wanted";
+    DRILL_SQL = "drill.sql", "STONEWAL_DRILL_SQL", None, "a list of files, each with one query that gives one boolean column";
+    DRILL_TIMEOUT = "drill.timeout", "STONEWAL_DRILL_TIMEOUT", Some("6h"), "a duration from 1s to 31d, for a whole drill";
+    DRILL_USER = "drill.user", "STONEWAL_DRILL_USER", Some("postgres"), "the name of a superuser of the cluster";
+    DRILL_DATABASE = "drill.database", "STONEWAL_DRILL_DATABASE", None, "the name of a database of the cluster";
+    DRILL_PRELOAD = "drill.preload", "STONEWAL_DRILL_PRELOAD", None, "a list of libraries, each of letters, digits, '_', '-' and '.'";
+    DRILL_SHARED_BUFFERS = "drill.shared_buffers", "STONEWAL_DRILL_SHARED_BUFFERS", Some("128MiB"), "a size from 1MiB to 64GiB";
+    DRILL_PARALLEL = "drill.parallel", "STONEWAL_DRILL_PARALLEL", Some("2"), "a number from 0 to 64: workers of one query";
+    DRILL_NICE = "drill.nice", "STONEWAL_DRILL_NICE", Some("10"), "a number from 0 to 19: the priority of the server";
     RETENTION_WINDOW = "retention.window", "STONEWAL_RETENTION_WINDOW", Some("35d"), "a duration from 1m to 100y: so far back must recovery be possible";
     RETENTION_KEEP_LAST_DUMPS = "retention.keep_last_dumps", "STONEWAL_RETENTION_KEEP_LAST_DUMPS", Some("7"), "a number from 0 to 100000";
     RETENTION_KEEP_LAST_BASES = "retention.keep_last_bases", "STONEWAL_RETENTION_KEEP_LAST_BASES", Some("2"), "a number from 0 to 100000";
@@ -95,6 +108,11 @@ keys! {
     RETENTION_MARGIN = "retention.margin", "STONEWAL_RETENTION_MARGIN", Some("7d"), "a duration from 0s to 1y: what has no end yet is locked so much longer than it is needed today";
     RETENTION_PROFILE = "retention.profile", "STONEWAL_RETENTION_PROFILE", None, "a profile of the AWS configuration files, for changing locks and deleting";
     RETENTION_PRICE_PER_GIB_MONTH = "retention.price_per_gib_month", "STONEWAL_RETENTION_PRICE_PER_GIB_MONTH", Some("0.023"), "a price from 0 to 1000, in the currency of your bill";
+    AUDIT_MODE = "audit.mode", "STONEWAL_AUDIT_MODE", Some("on"), "\"on\", \"required\" (nothing is done that cannot be recorded) or \"off\"";
+    AUDIT_RETAIN = "audit.retain", "STONEWAL_AUDIT_RETAIN", None, "a duration from 1m to 10y: for so long audit records are locked";
+    AUDIT_PROFILE = "audit.profile", "STONEWAL_AUDIT_PROFILE", None, "a profile of the AWS configuration files, for writing audit records";
+    AUDIT_REASON = "audit.reason", "STONEWAL_AUDIT_REASON", None, "one line of at most 400 bytes: why this is done, such as a ticket";
+    CHECKLIST_MAX_AGE = "checklist.max_age", "STONEWAL_CHECKLIST_MAX_AGE", Some("35d"), "a duration from 1h to 10y: so old may a drill be that a checklist counts";
     LOG_FILTER = "log.filter", "STONEWAL_LOG", None, "levels by module, such as \"warn,stonewal=debug\"";
     LOG_FORMAT = "log.format", "STONEWAL_LOG_FORMAT", Some("human"), "\"human\" or \"json\"";
 }

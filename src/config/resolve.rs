@@ -12,12 +12,15 @@ use super::error::{Error, Origin, Result};
 use super::key::{self, Key};
 use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
+use super::settings::ImportSettings;
 use super::settings::{
     Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
+mod audit;
+mod drill;
 mod replica;
 mod retention;
 mod section;
@@ -42,10 +45,16 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         keys: KeySettings {
             passphrase: environment.secret("BACKUP_PASSPHRASE"),
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
+            new_passphrase: environment.secret("BACKUP_PASSPHRASE_NEW"),
+            new_passphrase_file: read.path(&key::KEYS_NEW_PASSPHRASE_FILE)?.map(SecretFile::new),
             writer_file: read.path(&key::KEYS_WRITER_FILE)?.map(SecretFile::new),
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        import: ImportSettings {
+            passphrase: environment.secret("IMPORT_PASSPHRASE"),
+            passphrase_file: read.path(&key::IMPORT_PASSPHRASE_FILE)?.map(SecretFile::new),
         },
         dump: dump(&read)?,
         wal: wal(&read)?,
@@ -58,7 +67,9 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         restore: restore(&environment)?,
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
+        drill: drill::settings(&read)?,
         retention: retention::settings(&read)?,
+        audit: audit::settings(&read)?,
         log: LogSettings {
             filter: read.optional(&key::LOG_FILTER, any)?,
             format: read.choice(&key::LOG_FORMAT, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?,
@@ -264,8 +275,16 @@ impl Reader<'_> {
 
     /// A path: `~/` is the home directory; in a file, relative means relative to that file.
     fn path(&self, key: &'static Key) -> Result<Option<PathBuf>> {
-        let Some(text) = self.optional(key, any)? else { return Ok(None) };
-        Ok(Some(self.placed(&text, self.layers.get(key).map(|given| given.origin))))
+        Ok(self.optional(key, any)?.map(|text| self.placed(&text, self.origin(key))))
+    }
+
+    /// The same for a list of them.
+    fn paths(&self, key: &'static Key) -> Result<Vec<PathBuf>> {
+        Ok(self.list(key, any)?.iter().map(|text| self.placed(text, self.origin(key))).collect())
+    }
+
+    fn origin(&self, key: &'static Key) -> Option<Origin> {
+        self.layers.get(key).map(|given| given.origin)
     }
 
     fn placed(&self, text: &str, origin: Option<Origin>) -> PathBuf {

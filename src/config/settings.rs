@@ -10,14 +10,22 @@ use super::environment::Environment;
 use super::error::{Error, Origin, Result};
 use super::key::Key;
 use super::layers::Layers;
-use super::secret_file::SecretFile;
 
+mod audit;
+mod drill;
+mod keys;
 mod verify;
 
+pub use audit::{AuditMode, AuditSettings};
+pub use drill::DrillSettings;
+pub use keys::KeySettings;
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
 };
+
+mod import;
+pub use import::ImportSettings;
 
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
@@ -36,6 +44,8 @@ pub struct Settings {
     pub from_replica: Option<String>,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// What imported files are encrypted under.
+    pub import: ImportSettings,
     /// What a dump contains.
     pub dump: DumpSettings,
     /// Stored WAL.
@@ -52,8 +62,12 @@ pub struct Settings {
     pub status: StatusSettings,
     /// What a restored database must have.
     pub verify: VerifySettings,
+    /// How drills are carried out.
+    pub drill: DrillSettings,
     /// How long backups are kept.
     pub retention: RetentionSettings,
+    /// Audit records.
+    pub audit: AuditSettings,
     /// Logging.
     pub log: LogSettings,
     /// The variables that concern us, for what resolves further settings by itself (libpq's variables).
@@ -163,47 +177,6 @@ pub enum Checksum {
     Crc32c,
     /// Content-MD5, for stores that know nothing else.
     Md5,
-}
-
-/// Where keys come from.
-#[derive(Clone, Debug)]
-pub struct KeySettings {
-    pub(super) passphrase: Option<SecretString>,
-    /// File with the passphrase.
-    pub passphrase_file: Option<SecretFile>,
-    /// Writer file of a host that must not decrypt.
-    pub writer_file: Option<SecretFile>,
-    /// File with an age identity.
-    pub identity_file: Option<SecretFile>,
-    /// Fingerprint of the identity bundle: no other is tried with the passphrase.
-    pub bundle: Option<String>,
-    /// Further recipients (`age1…`) to which `init` wraps data keys.
-    pub recipients: Vec<String>,
-}
-
-impl KeySettings {
-    /// The passphrase: `BACKUP_PASSPHRASE`, else the file, else `None`. The variable is deliberately the only way to
-    /// pass the passphrase itself: a flag would show it to every user of the host.
-    ///
-    /// # Errors
-    /// When the file cannot be read or may be read by others.
-    pub fn passphrase(&self) -> Result<Option<SecretString>> {
-        match &self.passphrase {
-            Some(passphrase) => Ok(Some(passphrase.clone())),
-            None => self.passphrase_file.as_ref().map(SecretFile::read).transpose(),
-        }
-    }
-
-    /// The passphrase, for the commands that cannot do without.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], and those of [`KeySettings::passphrase`].
-    pub fn require_passphrase(&self) -> Result<SecretString> {
-        self.passphrase()?.ok_or(Error::Missing {
-            what: "passphrase",
-            ways: "set BACKUP_PASSPHRASE, or keys.passphrase_file to a file that only you may read",
-        })
-    }
 }
 
 /// What a dump contains.

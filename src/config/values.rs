@@ -6,12 +6,13 @@ use bytesize::ByteSize;
 use jiff::Span;
 
 use super::settings::RepositoryUrl;
+use crate::limits::AUDIT_TEXT_BYTES_MAX;
 
 /// A parsed value, or what is wrong with the text.
 pub(super) type Parsed<T> = std::result::Result<T, String>;
 
 /// Cluster names that the layout of a repository uses itself.
-const RESERVED_CLUSTERS: [&str; 3] = ["repository", "identities", "keys"];
+const RESERVED_CLUSTERS: [&str; 7] = ["repository", "identities", "keys", "writers", "roster", "canary", "audit"];
 
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| unknown(text))
@@ -129,7 +130,25 @@ pub(super) fn price(text: &str) -> Parsed<f64> {
     within(price, text, 0.0..=1000.0)
 }
 
+/// Why something is done: one line.
+pub(super) fn reason(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err("holds a line end or another control character".into());
+    }
+    if text.len() > AUDIT_TEXT_BYTES_MAX {
+        return Err(format!("is {} bytes long", text.len()));
+    }
+    Ok(text.into())
+}
+
 /// The shape only; `format` reads it.
+/// A library that PostgreSQL loads by name.
+pub(super) fn library(text: &str) -> Parsed<String> {
+    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    if good && !text.starts_with(['-', '.']) { Ok(text.into()) } else { Err(format!("{text:?} is not a library")) }
+}
+
 pub(super) fn backup_id(text: &str) -> Parsed<String> {
     let good = text.split_once('-').is_some_and(|(begun, random)| {
         begun.len() == 16 && random.len() == 8 && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
@@ -168,7 +187,7 @@ fn within<T: PartialOrd>(value: T, text: &str, allowed: std::ops::RangeInclusive
 
 mod verify;
 
-pub(super) use verify::{chain_field, host_pattern, required_table, table};
+pub(super) use verify::{chain_field, host_pattern, required_table, table, table_parts};
 
 #[cfg(test)]
 mod tests;

@@ -187,6 +187,34 @@ text_id!(
     EvidenceId, "evidence id", check_moment
 );
 
+text_id!(
+    /// Name of an audit record: when it was written (store time) and a random part, `20261124T031500Z-5b0c6f2e00112233`.
+    /// Sorts by time.
+    AuditId, "audit record id", check_audit
+);
+
+impl AuditId {
+    /// The id of a record that is written at `at` (store time).
+    pub fn new(at: Timestamp, random: Tag) -> Self {
+        Self(format!("{}-{random}", stamp(at)))
+    }
+
+    /// Whether this is the id of a record written at `at`.
+    pub fn written_at(&self, at: Timestamp) -> bool {
+        self.0.split_once('-').is_some_and(|(written, _)| written == stamp(at))
+    }
+
+    /// When the record was written, to the second, as the id says; `None` where that is no time.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.0.split_once('-').and_then(|(written, _)| written.parse().ok())
+    }
+
+    /// What the ids of records written at `at` begin with: all of them sort behind it.
+    pub fn stamp(at: Timestamp) -> String {
+        stamp(at)
+    }
+}
+
 /// Ids that tell when something began and are fresh by a random part.
 macro_rules! moment_id {
     ($name:ident) => {
@@ -199,6 +227,11 @@ macro_rules! moment_id {
             /// Whether this is the id of something that started at `at`.
             pub fn began_at(&self, at: Timestamp) -> bool {
                 self.0.split_once('-').is_some_and(|(begun, _)| begun == stamp(at))
+            }
+
+            /// The random part.
+            pub fn random(&self) -> Option<[u8; 4]> {
+                self.0.split_once('-').and_then(|(_, random)| unhex(random))
             }
 
             /// When it started, to the second, as the id says; `None` where that is no time.
@@ -232,22 +265,31 @@ fn check_word(text: &str) -> Result<(), &'static str> {
 
 fn check_cluster(text: &str) -> Result<(), &'static str> {
     // These are folders of the repository itself.
-    if ["repository", "identities", "keys", "writers", "canary", "audit"].contains(&text) {
+    if ["repository", "identities", "keys", "writers", "roster", "canary", "audit"].contains(&text) {
         return Err("is reserved");
     }
     check_word(text)
 }
 
 fn check_moment(text: &str) -> Result<(), &'static str> {
-    let stamp_and_random = text.split_once('-').filter(|(stamp, random)| {
-        let shape = stamp.bytes().enumerate().all(|(i, c)| match i {
-            8 => c == b'T',
-            15 => c == b'Z',
-            _ => c.is_ascii_digit(),
-        });
-        stamp.len() == 16 && shape && unhex::<4>(random).is_some()
+    let random = after_stamp(text).and_then(unhex::<4>);
+    random.map(|_| ()).ok_or("is not of the form 20261124T031500Z-5b0c6f2e")
+}
+
+fn check_audit(text: &str) -> Result<(), &'static str> {
+    let random = after_stamp(text).and_then(unhex::<{ Tag::BYTES }>);
+    random.map(|_| ()).ok_or("is not of the form 20261124T031500Z-5b0c6f2e00112233")
+}
+
+/// What follows a time and its dash.
+fn after_stamp(text: &str) -> Option<&str> {
+    let (stamp, random) = text.split_once('-')?;
+    let shape = stamp.bytes().enumerate().all(|(i, c)| match i {
+        8 => c == b'T',
+        15 => c == b'Z',
+        _ => c.is_ascii_digit(),
     });
-    stamp_and_random.map(|_| ()).ok_or("is not of the form 20261124T031500Z-5b0c6f2e")
+    (stamp.len() == 16 && shape).then_some(random)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub use base::{
     LinkEntry, ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
 };
 pub use clear::{ClearPart, KeyRecord, Kind};
-pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, SealedPart, SettingFact, TableCount};
+pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, ImportFact, SealedPart, SettingFact, TableCount};
 
 use super::seal::{open_manifest, seal_manifest};
 use super::signed::{self, Purpose};

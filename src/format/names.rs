@@ -4,7 +4,7 @@ mod wal;
 
 pub use wal::WalName;
 
-use super::{BackupId, ClusterName, Error, EvidenceId, KeyId, Result, StreamName, Tag};
+use super::{AuditId, BackupId, ClusterName, Error, EvidenceId, KeyId, Result, StreamName, Tag};
 
 /// Builds and reads full object names below one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,25 @@ impl Names {
         format!("{}{tag}", self.writer_copies(writer))
     }
 
+    /// Folder of rosters.
+    pub fn rosters(&self) -> String {
+        format!("{}roster/", self.prefix)
+    }
+
+    /// The roster with this number; copies of it, and one whose name was taken, have a random part.
+    pub fn roster(&self, generation: u64, tag: Option<Tag>) -> String {
+        let tag = tag.map_or_else(String::new, |tag| format!("-{tag}"));
+        format!("{}{generation}{tag}", self.rosters())
+    }
+
+    /// The number of the roster stored under `key`.
+    pub fn roster_of(&self, key: &str) -> Option<u64> {
+        let name = key.strip_prefix(&self.rosters())?;
+        let (number, tag) = name.split_once('-').map_or((name, None), |(number, tag)| (number, Some(tag)));
+        tag.map(str::parse::<Tag>).transpose().ok()?;
+        number.parse().ok().filter(|generation: &u64| generation.to_string() == number)
+    }
+
     /// Folder of the wraps of one data key.
     pub fn wraps(&self, key: KeyId) -> String {
         format!("{}keys/{key}/", self.prefix)
@@ -109,6 +128,21 @@ impl Names {
         tag: Tag,
     ) -> String {
         format!("{}{stream}/{number}-{tag}", self.backup(cluster, backup))
+    }
+
+    /// Folder of audit records.
+    pub fn audit(&self) -> String {
+        format!("{}audit/", self.prefix)
+    }
+
+    /// One audit record.
+    pub fn audit_record(&self, record: &AuditId) -> String {
+        format!("{}{record}", self.audit())
+    }
+
+    /// The audit record stored under `key`.
+    pub fn audit_of(&self, key: &str) -> Option<AuditId> {
+        key.strip_prefix(&self.audit())?.parse().ok()
     }
 
     /// Folder of the evidence about one cluster.
@@ -191,6 +225,16 @@ mod tests {
         for bad in ["p/keys/03/0101010101010101.age", "keys/x", &format!("{}x.age", names.wraps(id)), &names.wraps(id)]
         {
             assert_eq!(names.key_of(bad), None, "{bad}");
+        }
+        let record: AuditId = "20261124T031500Z-5b0c6f2e00112233".parse().unwrap();
+        assert_eq!(names.audit_record(&record), "p/audit/20261124T031500Z-5b0c6f2e00112233");
+        assert_eq!(names.audit_of(&names.audit_record(&record)), Some(record));
+        assert_eq!(names.audit_of("p/audit/20261124T031500Z-5b0c6f2e"), None);
+        for tag in [None, Some(tag)] {
+            assert_eq!(names.roster_of(&names.roster(12, tag)), Some(12));
+        }
+        for bad in ["p/roster/", "p/roster/012", "p/roster/+1", "p/roster/1-", "p/roster/1-x", "roster/1"] {
+            assert_eq!(names.roster_of(bad), None, "{bad}");
         }
         let writer = crate::format::WriterPublic::new([4; 32]).id();
         assert!(names.is_writer(&names.writer(&writer, tag)) && !names.is_writer("p/writers/x-y"));

@@ -7,13 +7,14 @@
 use std::fmt;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::{digest, hkdf};
+use ring::{digest, hkdf, hmac};
 use zeroize::Zeroizing;
 
-use super::{Error, KeyId, Result, StreamId};
+use super::{Error, KeyId, Result, StreamId, Tag};
 use crate::limits::TAG_BYTES;
 
 const KEY_ID_LABEL: &[u8] = b"stonewal/v1/key-id";
+const WRAP_LABEL: &[u8] = b"stonewal/v1/wrap";
 const STREAM_KEY_LABEL: &[u8] = b"stonewal/v1/stream";
 const MANIFEST_KEY_LABEL: &[u8] = b"stonewal/v1/manifest";
 
@@ -39,6 +40,23 @@ impl DataKey {
         let mut id = [0; KeyId::BYTES];
         id.copy_from_slice(&context.finish().as_ref()[..KeyId::BYTES]);
         KeyId::new(id)
+    }
+
+    /// The name of this key's wrap to exactly these recipients (`age1…`, in any order). Whoever holds the key can tell by
+    /// it to whom the key was wrapped, which an age file does not say; whoever does not can neither tell nor foretell it.
+    pub fn wrap_tag<'a>(&self, recipients: impl IntoIterator<Item = &'a str>) -> Tag {
+        let mut recipients: Vec<&str> = recipients.into_iter().collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &*self.0));
+        context.update(WRAP_LABEL);
+        for recipient in recipients {
+            context.update(recipient.as_bytes());
+            context.update(b"\n");
+        }
+        let mut tag = [0; Tag::BYTES];
+        tag.copy_from_slice(&context.sign().as_ref()[..Tag::BYTES]);
+        Tag::new(tag)
     }
 
     /// The key itself, for wrapping.
@@ -138,6 +156,19 @@ mod tests {
 
     fn key(byte: u8) -> DataKey {
         DataKey::new(Zeroizing::new([byte; 32]))
+    }
+
+    /// Computed by another implementation of HMAC.
+    #[test]
+    fn the_name_of_a_wrap_tells_the_recipients_in_any_order() {
+        let key = DataKey::new(Zeroizing::new([7; 32]));
+        let tag = key.wrap_tag(["age1b", "age1a", "age1b"]);
+        assert_eq!(tag.to_string(), "c27bfa222f9ee3ac");
+        assert_eq!(key.wrap_tag(["age1a", "age1b"]), tag);
+        for other in [&["age1a"][..], &["age1ab"], &[]] {
+            assert_ne!(key.wrap_tag(other.iter().copied()), tag);
+        }
+        assert_ne!(DataKey::new(Zeroizing::new([8; 32])).wrap_tag(["age1a", "age1b"]), tag);
     }
 
     #[test]

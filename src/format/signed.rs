@@ -25,8 +25,12 @@ pub enum Purpose {
     Wal,
     /// A record of missing WAL.
     Gap,
+    /// The roster of passphrases and recipients.
+    Roster,
     /// The record of a drill.
     Evidence,
+    /// An audit record.
+    Audit,
 }
 
 impl Purpose {
@@ -39,7 +43,9 @@ impl Purpose {
             Self::Cluster => "cluster record",
             Self::Wal => "WAL object",
             Self::Gap => "gap record",
+            Self::Roster => "roster",
             Self::Evidence => "evidence",
+            Self::Audit => "audit record",
         }
     }
 
@@ -51,7 +57,9 @@ impl Purpose {
             Self::Cluster => b"stonewal/v1/signed/cluster",
             Self::Wal => b"stonewal/v1/signed/wal",
             Self::Gap => b"stonewal/v1/signed/gap",
+            Self::Roster => b"stonewal/v1/signed/roster",
             Self::Evidence => b"stonewal/v1/signed/evidence",
+            Self::Audit => b"stonewal/v1/signed/audit",
         }
     }
 }
@@ -83,6 +91,13 @@ pub fn open<'a>(purpose: Purpose, bytes: &'a [u8], trusted: &[WriterPublic]) -> 
         return Err(Error::UntrustedWriter { what, writer: writer.id() });
     }
     Ok((payload, writer))
+}
+
+/// The key that `bytes` claim to be signed with: nothing to believe.
+pub fn signer(bytes: &[u8]) -> Option<WriterPublic> {
+    let payload_bytes = bytes.len().checked_sub(ENVELOPE_BYTES)?;
+    let key = bytes.get(payload_bytes..payload_bytes + WriterPublic::BYTES)?;
+    Some(WriterPublic::new(key.try_into().ok()?))
 }
 
 fn message(purpose: Purpose, signed: &[u8]) -> Vec<u8> {

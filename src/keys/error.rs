@@ -60,6 +60,12 @@ pub enum Error {
         /// The key, in words.
         what: &'static str,
     },
+    /// The passphrase opens a bundle that was retired: it reads what was wrapped to it and publishes nothing.
+    #[error("this passphrase counts no more since {since}: nothing new is written with it")]
+    Retired {
+        /// Since when.
+        since: jiff::Timestamp,
+    },
     /// A stored structure around a key is malformed or not signed by whom it must be.
     #[error(transparent)]
     Format(#[from] format::Error),
@@ -80,6 +86,7 @@ impl Error {
             Self::WrongKey { .. } => "someone planted it; `stonewal verify` reports it".into(),
             Self::BadRecipient { .. } => "recipients look like age1…; `age-keygen` prints one".into(),
             Self::Missing { .. } => "set BACKUP_PASSPHRASE, or keys.passphrase_file, keys.writer_file or keys.identity_file in the configuration".into(),
+            Self::Retired { .. } => "use the passphrase that replaced it; `stonewal keys list` shows which count. Old backups are still read with this one".into(),
             Self::Age { .. } | Self::File { .. } | Self::Format(_) | Self::Random => return None,
         })
     }

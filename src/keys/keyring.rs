@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Bundle, Certificate, Error, Identity, Recipient, RecoveryFile, Result, WriterFile, WriterKey, unwrap};
+use crate::format::roster::Roster;
 use crate::format::{DataKey, KeyId, RepositoryId, Tag, WriterPublic};
 
 /// All keys at hand. Never printed.
@@ -10,7 +13,14 @@ use crate::format::{DataKey, KeyId, RepositoryId, Tag, WriterPublic};
 pub struct Keyring {
     repository: RepositoryId,
     root: WriterPublic,
+    /// The bundle that was opened, or that the writer file names.
     bundle: Option<Tag>,
+    /// Number of the roster that counts here; 0 before there is one.
+    generation: u64,
+    /// Bundles whose passphrases count, by the roster.
+    bundles: Vec<Tag>,
+    /// Since when the way in that was taken counts no more.
+    retired: Option<Timestamp>,
     trusted: Vec<WriterPublic>,
     writer: Option<Arc<WriterKey>>,
     certificate: Option<Vec<u8>>,
@@ -24,18 +34,22 @@ impl Keyring {
     /// The operator's: reads, publishes, vouches. `fingerprint` is that of the stored bundle.
     pub fn from_bundle(bundle: Bundle, fingerprint: Tag) -> Self {
         let mut recipients = vec![bundle.identity.recipient()];
+        let identities = bundle.identities();
         recipients.extend(bundle.recipients);
         Self {
             repository: bundle.repository,
             root: *bundle.writer.public(),
             bundle: Some(fingerprint),
+            generation: 0,
+            bundles: Vec::new(),
+            retired: None,
             trusted: vec![*bundle.writer.public()],
-            writer: Some(Arc::new(bundle.writer)),
             certificate: None,
             metadata_recipients: recipients.clone(),
             recipients,
-            payload_identities: vec![bundle.identity.clone()],
-            metadata_identities: vec![bundle.identity],
+            payload_identities: identities.clone(),
+            metadata_identities: identities,
+            writer: Some(Arc::new(bundle.writer)),
         }
     }
 
@@ -47,6 +61,9 @@ impl Keyring {
             repository: file.repository,
             root: file.root,
             bundle: Some(file.bundle),
+            generation: 0,
+            bundles: Vec::new(),
+            retired: None,
             trusted: vec![file.root, *file.writer.public()],
             writer: Some(Arc::new(file.writer)),
             certificate: file.certificate,
@@ -59,18 +76,53 @@ impl Keyring {
 
     /// A recovery's: reads only.
     pub fn from_recovery(file: RecoveryFile) -> Self {
+        let identities: Vec<_> = std::iter::once(file.identity).chain(file.former).collect();
         Self {
             repository: file.repository,
             root: file.root,
             bundle: None,
+            generation: 0,
+            bundles: Vec::new(),
+            retired: None,
             trusted: vec![file.root],
             writer: None,
             certificate: None,
             recipients: Vec::new(),
             metadata_recipients: Vec::new(),
-            payload_identities: vec![file.identity.clone()],
-            metadata_identities: vec![file.identity],
+            payload_identities: identities.clone(),
+            metadata_identities: identities,
         }
+    }
+
+    /// Follows a roster that the root signed, unless a newer one is followed already: new data keys are wrapped to whom it
+    /// names. If it does not name the way in that was taken, nothing can be published with it any more.
+    pub fn follow(&mut self, roster: &Roster) -> Result<bool> {
+        if roster.generation <= self.generation {
+            return Ok(false);
+        }
+        let recipients =
+            roster.recipients.iter().map(|one| one.recipient.parse()).collect::<Result<Vec<Recipient>>>()?;
+        let is_host = self.payload_identities.is_empty();
+        self.retired = match self.bundle {
+            Some(opened) if !is_host && !roster.has_bundle(opened) => {
+                Some(roster.retired_at(&opened.to_string()).unwrap_or(roster.made_at))
+            }
+            Some(_) => None,
+            None => self.payload_identities.first().and_then(|one| roster.retired_at(&one.recipient().to_string())),
+        };
+        self.metadata_recipients.clone_from(&recipients);
+        if is_host {
+            self.metadata_recipients.extend(self.metadata_identities.iter().map(Identity::recipient));
+        }
+        self.recipients = recipients;
+        self.bundles = roster.bundles.iter().map(|bundle| bundle.fingerprint).collect();
+        self.generation = roster.generation;
+        Ok(true)
+    }
+
+    /// Since when the passphrase or recovery file that these keys come from counts no more.
+    pub fn retired(&self) -> Option<Timestamp> {
+        self.retired
     }
 
     /// Believes one more writer, if the root writer signed the certificate.
@@ -92,14 +144,24 @@ impl Keyring {
         &self.root
     }
 
-    /// Fingerprint of the stored identity bundle, as far as it is known here.
+    /// Fingerprint of the identity bundle that was opened, or that the writer file names.
     pub fn bundle(&self) -> Option<Tag> {
         self.bundle
     }
 
+    /// Fingerprints of the bundles whose passphrases count, as far as they are known here.
+    pub fn bundles(&self) -> Vec<Tag> {
+        if self.bundles.is_empty() { self.bundle.into_iter().collect() } else { self.bundles.clone() }
+    }
+
     /// Whether `certificate` is the root's word for anyone.
     pub fn certifies(&self, certificate: &[u8]) -> bool {
-        Certificate::decode(certificate, self.repository, &self.root).is_ok()
+        self.certificate_in(certificate).is_some()
+    }
+
+    /// The root's word that `bytes` are, if they are.
+    pub fn certificate_in(&self, bytes: &[u8]) -> Option<Certificate> {
+        Certificate::decode(bytes, self.repository, &self.root).ok()
     }
 
     /// Whether `certificate` is the root's word for the writer with this short id.
@@ -115,7 +177,10 @@ impl Keyring {
 
     /// The key this process publishes with.
     pub fn writer(&self) -> Result<&Arc<WriterKey>> {
-        self.writer.as_ref().ok_or(Error::Missing { what: "a writer key" })
+        match self.retired {
+            Some(since) if self.writer.is_some() => Err(Error::Retired { since }),
+            _ => self.writer.as_ref().ok_or(Error::Missing { what: "a writer key" }),
+        }
     }
 
     /// The root's certificate for that key, to publish beside what it signs; the root needs none.
@@ -138,11 +203,23 @@ impl Keyring {
         !self.payload_identities.is_empty()
     }
 
+    /// The recipients of the identities that read data here, the newest first.
+    pub fn reads_as(&self) -> Vec<Recipient> {
+        self.payload_identities.iter().map(Identity::recipient).collect()
+    }
+
+    /// The name of a wrap of `key` to the recipients of payload keys.
+    pub fn wrap_tag(&self, key: &DataKey) -> Tag {
+        let recipients: Vec<String> = self.recipients.iter().map(ToString::to_string).collect();
+        key.wrap_tag(recipients.iter().map(String::as_str))
+    }
+
     /// An identity that reads all this process can read, for a process that goes on without its passphrase; `None` on a host
     /// that cannot read data.
     pub fn recovery_file(&self) -> Option<RecoveryFile> {
-        let identity = self.payload_identities.first()?.clone();
-        Some(RecoveryFile { repository: self.repository, root: self.root, identity })
+        let (identity, former) = self.payload_identities.split_first()?;
+        let (identity, former) = (identity.clone(), former.to_vec());
+        Some(RecoveryFile { repository: self.repository, root: self.root, identity, former })
     }
 
     /// Unwraps a payload key.

@@ -4,9 +4,11 @@
 //! same file.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 use super::{Error, Identity, Result};
 use crate::format::{RepositoryId, WriterPublic};
+use crate::limits::FORMER_IDENTITIES_MAX;
 
 const WHAT: &str = "recovery file";
 const REPOSITORY: &str = "# repository:";
@@ -21,17 +23,21 @@ pub struct RecoveryFile {
     pub root: WriterPublic,
     /// Opens data keys.
     pub identity: Identity,
+    /// Open older ones.
+    pub former: Vec<Identity>,
 }
 
 impl RecoveryFile {
     /// The file's text.
     pub fn encode(&self) -> SecretString {
-        let secret = self.identity.secret();
+        let secrets = std::iter::once(&self.identity).chain(&self.former).map(Identity::secret);
+        let secrets: Zeroizing<Vec<String>> =
+            Zeroizing::new(secrets.map(|one| one.expose_secret().to_owned()).collect());
         SecretString::from(format!(
             "# stonewal recovery identity: opens every backup of the repository. Keep it offline.\n{REPOSITORY} {}\n{WRITER} {}\n{}\n",
             self.repository,
             self.root,
-            secret.expose_secret()
+            Zeroizing::new(secrets.join("\n")).as_str()
         ))
     }
 
@@ -43,13 +49,14 @@ impl RecoveryFile {
                 || Error::File { what: WHAT, why: format!("it has no line {label:?} as `stonewal init` writes it") };
             lines().find_map(|line| line.strip_prefix(label)).map(str::trim).ok_or_else(missing)
         };
-        let secret = lines()
-            .find(|line| line.starts_with("AGE-SECRET-KEY-"))
-            .ok_or(Error::File { what: WHAT, why: "it holds no line AGE-SECRET-KEY-…".into() })?;
+        let secrets = lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")).take(FORMER_IDENTITIES_MAX + 1);
+        let mut identities = secrets.map(|secret| Identity::parse(&SecretString::from(secret.to_owned())));
+        let none = || Error::File { what: WHAT, why: "it holds no line AGE-SECRET-KEY-…".into() };
         Ok(Self {
             repository: comment(REPOSITORY)?.parse()?,
             root: comment(WRITER)?.parse()?,
-            identity: Identity::parse(&SecretString::from(secret.to_owned()))?,
+            identity: identities.next().ok_or_else(none)??,
+            former: identities.collect::<Result<_>>()?,
         })
     }
 }

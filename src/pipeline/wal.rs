@@ -42,6 +42,12 @@ pub struct WalRun {
     encoding: Encoding,
 }
 
+/// The random part of the id of a run whose key has a wrap called `tag`.
+pub fn wal_suffix(tag: Tag) -> [u8; 4] {
+    let [first, second, third, fourth, ..] = *tag.as_bytes();
+    [first, second, third, fourth]
+}
+
 /// Who signs what a run writes.
 #[derive(Clone, Debug)]
 pub struct Signer {
@@ -72,7 +78,10 @@ impl WalRun {
     ) -> Result<Self> {
         let key = keys::data_key()?;
         let wrap = Base64(keys::wrap(&key, recipients)?);
-        let run = BackupId::new(now, keys::backup_suffix()?);
+        // The random part tells whoever can open the key to whom it is wrapped.
+        let recipients: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+        let tag = key.wrap_tag(recipients.iter().map(String::as_str));
+        let run = BackupId::new(now, wal_suffix(tag));
         Ok(Self { place, run, key, wrap, signer, encoding })
     }
 

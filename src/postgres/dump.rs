@@ -19,7 +19,7 @@ use crate::pipeline::stage::SourceReceipt;
 
 mod trailer;
 
-pub(super) use trailer::Trailer;
+pub use trailer::Trailer;
 
 /// What to dump. Patterns are psql's, as for pg_dump.
 #[derive(Debug, Clone, Default)]
@@ -164,7 +164,7 @@ impl Dump {
             counting.spawn(async move { counts::count(&client, relations).await });
         }
         let cleanup = Cleanup { info: session.info().clone(), ..cleanup.clone() };
-        let trailer = Trailer::new("-- PostgreSQL database dump complete");
+        let trailer = Trailer::of_a_dump();
         Ok(Self {
             child,
             trailer,

@@ -118,6 +118,14 @@ pub enum Error {
         /// Where we looked.
         looked: Vec<PathBuf>,
     },
+    /// No server of this major version.
+    #[error("the server programs of PostgreSQL {major} are not installed here ({})", there(.found))]
+    ServerMissing {
+        /// The version.
+        major: u32,
+        /// Those that are there.
+        found: Vec<u32>,
+    },
     /// The program is older than the job needs.
     #[error("{program} {found} ({path}) is too old: {needs}")]
     ProgramTooOld {
@@ -205,6 +213,14 @@ pub enum Error {
         /// Everything that is missing.
         problems: Vec<Problem>,
     },
+    /// A table cannot be restored on its own, or not like this.
+    #[error("{what}")]
+    NotPicked {
+        /// Which one, and why not.
+        what: String,
+        /// What to do instead.
+        way_out: String,
+    },
     /// The caller asked us to stop.
     #[error("cancelled")]
     Cancelled,
@@ -236,6 +252,7 @@ impl Error {
             Self::Denied { action, .. } if action.contains("role passwords") => "run as a superuser, or leave the passwords out (globals = \"no-passwords\")".into(),
             Self::Denied { .. } => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) and, with row security, BYPASSRLS let a role dump everything".into(),
             Self::ProgramMissing { program, .. } => format!("install the PostgreSQL client programs (Debian: postgresql-client), or name the path of {program}"),
+            Self::ServerMissing { major, .. } => format!("install them (Debian: postgresql-{major}), or name their directory in postgres.bin_dir"),
             Self::ProgramTooOld { major, .. } => format!("install the client programs of PostgreSQL {major} or newer (Debian: postgresql-client-{major}), or name their path"),
             Self::ChildFailed { stderr, .. } if stderr.contains("permission denied") => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) lets a role dump everything".into(),
             Self::ChildFailed { .. } | Self::Incomplete { .. } => "nothing was published; mend what the program complains about and run the command again".into(),
@@ -244,9 +261,15 @@ impl Error {
             Self::NotReady { problems, .. } => {
                 problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
             }
+            Self::NotPicked { way_out, .. } => way_out.clone(),
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,
         })
+    }
+
+    /// Whether what was asked for cannot be done, rather than that it failed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::NotPicked { .. })
     }
 
     /// A failed statement on an open session.
@@ -270,6 +293,11 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
 
 fn problems_list(problems: &[Problem]) -> String {
     problems.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn there(majors: &[u32]) -> String {
+    let numbers: Vec<_> = majors.iter().map(u32::to_string).collect();
+    if numbers.is_empty() { "there are none".into() } else { format!("there is {}", numbers.join(", ")) }
 }
 
 fn in_places(paths: &[PathBuf]) -> String {

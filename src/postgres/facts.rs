@@ -76,6 +76,20 @@ const LISTS: [&str; 5] = [
 ];
 
 impl DatabaseFacts {
+    /// The statement that creates a database with its encoding and the way it sorts.
+    pub fn create_sql(&self, name: &str) -> String {
+        let quoted = |text: &str| quote_literal(text);
+        let icu = self.icu_locale.as_deref();
+        let icu = icu.map(|locale| format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", quoted(locale))).unwrap_or_default();
+        format!(
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}{icu}",
+            quote_identifier(name),
+            quoted(&self.encoding),
+            quoted(&self.collate),
+            quoted(&self.ctype)
+        )
+    }
+
     /// Statements that give another database the comment and the settings of this one. They may run in a transaction.
     ///
     /// Owner, encoding and locale are chosen when a database is created, and access rights belong to whoever created it.

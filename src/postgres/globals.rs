@@ -7,7 +7,6 @@ use super::{ConnInfo, Error, Result, Session};
 use crate::pipeline::stage::SourceReceipt;
 
 mod filter;
-mod names;
 
 pub use filter::{Existing, Restorable, filter_globals};
 

@@ -4,8 +4,10 @@ use super::sql::quote_identifier;
 use super::{Error, Result, Session};
 
 mod amcheck;
+mod asked;
 
 pub use amcheck::{Amcheck, Damage};
+pub use asked::Answers;
 
 /// Schemas of users.
 const MINE: &str =

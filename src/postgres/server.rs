@@ -36,6 +36,7 @@ pub struct Server {
     port: u16,
     user: String,
     password: Option<secrecy::SecretString>,
+    session_options: Option<String>,
 }
 
 impl Server {
@@ -64,6 +65,7 @@ impl Server {
             owner,
             settings: Vec::new(),
             env: options.env.clone(),
+            tcp: options.tcp,
         };
         let mut server = Self::launch(launch, None, "postgres", options.password.clone()).await?;
         server.wait_writable(START_PATIENCE).await?;
@@ -80,13 +82,15 @@ impl Server {
         let owner = standby::owner_of(&data_dir)?;
         let bin_dir = match &options.bin_dir {
             Some(dir) => dir.clone(),
-            None => bin_dir_of(options.major()?).await?,
+            None => server_programs(options.major()?, None).await?,
         };
         let made = files::make_dir(&dir, owner.as_ref());
         made.map_err(|e| Error::Server { dir: dir.clone(), what: format!("create it: {e}") })?;
         let (settings, env) = (options.settings.clone(), options.env.clone());
-        let launch = launch::Launch { dir, data_dir, bin_dir, owner, settings, env };
-        Self::launch(launch, options.port, &options.user, options.password.clone()).await
+        let launch = launch::Launch { dir, data_dir, bin_dir, owner, settings, env, tcp: options.tcp };
+        let mut server = Self::launch(launch, options.port, &options.user, options.password.clone()).await?;
+        server.session_options.clone_from(&options.session_options);
+        Ok(server)
     }
 
     async fn launch(
@@ -96,7 +100,7 @@ impl Server {
         password: Option<secrecy::SecretString>,
     ) -> Result<Self> {
         let (child, log, port) = launch.start(port).await?;
-        Ok(Self { child, log, launch, port, user: user.to_owned(), password })
+        Ok(Self { child, log, launch, port, user: user.to_owned(), password, session_options: None })
     }
 
     /// Connection settings of the superuser for this database, over TCP, without TLS unless asked for.
@@ -109,7 +113,9 @@ impl Server {
     /// Connection settings over the Unix socket.
     pub fn socket_conninfo(&self, dbname: &str) -> Result<ConnInfo> {
         let dir = files::conninfo_value(&self.launch.dir.display().to_string());
-        let text = format!("host={dir} port={}", self.port);
+        let options = self.session_options.as_deref().map(files::conninfo_value);
+        let options = options.map(|options| format!(" options={options}")).unwrap_or_default();
+        let text = format!("host={dir} port={}{options}", self.port);
         let info = ConnInfo::resolve(&text, &Environment::default())?.with_dbname(dbname);
         Ok(info.with_user(&self.user, self.password.clone()))
     }
@@ -157,6 +163,19 @@ impl Server {
         Ok(path)
     }
 
+    /// Lowers the priority of the postmaster, and so of all that it starts from now on: 0 as everybody, 19 the lowest.
+    pub fn renice(&self, nice: i32) {
+        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        // An error means that it has ended already.
+        let _ = pid.map(|pid| rustix::process::setpriority_process(Some(pid), nice));
+    }
+
+    /// Creates a tablespace in a directory of the server's, see [`make_dir`](Self::make_dir).
+    pub async fn create_tablespace(&self, name: &str, dir: &Path) -> Result<()> {
+        let (name, dir) = (super::sql::quote_identifier(name), super::sql::quote_literal(&dir.display().to_string()));
+        self.execute("postgres", &format!("CREATE TABLESPACE {name} LOCATION {dir}")).await
+    }
+
     /// Runs one statement on its own in a database, with the usual `search_path`.
     pub async fn execute(&self, dbname: &str, sql: &str) -> Result<()> {
         let session = Session::connect(&self.socket_conninfo(dbname)?, "stonewal").await?;
@@ -176,14 +195,61 @@ fn unprivileged() -> Result<Option<User>> {
     user.map(Some).ok_or_else(missing)
 }
 
-/// The programs of this major version: no other runs the cluster.
-async fn bin_dir_of(major: u32) -> Result<PathBuf> {
-    let looked = super::programs::versioned_dirs();
-    for dir in looked.iter().filter(|dir| dir.join("postgres").is_file()) {
+/// The directory of the server programs of this major version, the one that was chosen if it is: no other runs a cluster of
+/// that version.
+pub async fn server_programs(major: u32, chosen: Option<&Path>) -> Result<PathBuf> {
+    match installed(chosen).await.into_iter().find(|(number, _)| *number == major) {
+        Some((_, dir)) => Ok(dir),
+        None => Err(Error::ServerMissing { major, found: majors(chosen).await }),
+    }
+}
+
+/// The same for a server that loads a dump of this major version: that version, or else the next newer one.
+pub async fn loading_programs(major: u32, chosen: Option<&Path>) -> Result<PathBuf> {
+    let fitting = installed(chosen).await.into_iter().filter(|(number, _)| *number >= major);
+    match fitting.min_by_key(|(number, _)| *number) {
+        Some((_, dir)) => Ok(dir),
+        None => Err(Error::ServerMissing { major, found: majors(chosen).await }),
+    }
+}
+
+async fn majors(chosen: Option<&Path>) -> Vec<u32> {
+    installed(chosen).await.into_iter().map(|(number, _)| number).collect()
+}
+
+/// Directories with a `postgres` in them, and their versions; the chosen one first.
+async fn installed(chosen: Option<&Path>) -> Vec<(u32, PathBuf)> {
+    let dirs = chosen.map(Path::to_owned).into_iter().chain(super::programs::versioned_dirs());
+    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+    for dir in dirs.filter(|dir| dir.join("postgres").is_file()) {
         let search = super::programs::Search { chosen: Some(dir.clone()), path: Vec::new() };
-        if search.find("postgres", 0, "").await.is_ok_and(|program| program.major == major) {
-            return Ok(dir.clone());
+        if let Ok(program) = search.find("postgres", 0, "").await {
+            found.push((program.major, dir));
         }
     }
-    Err(Error::ProgramMissing { program: format!("postgres {major}"), looked })
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// PAINS B17: a drill says which package is missing before it fetches anything.
+    #[tokio::test]
+    async fn a_missing_major_is_named_with_its_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("postgres");
+        std::fs::write(&program, "#!/bin/sh\necho 'postgres (PostgreSQL) 97.1'\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let chosen = Some(dir.path());
+        assert_eq!(server_programs(97, chosen).await.unwrap(), dir.path());
+        assert_eq!(loading_programs(96, chosen).await.unwrap(), dir.path(), "the next newer one loads it");
+        for error in [server_programs(96, chosen).await.unwrap_err(), loading_programs(98, chosen).await.unwrap_err()] {
+            let (text, hint) = (error.to_string(), error.hint().unwrap());
+            assert!(text.contains("are not installed here (there is ") && text.contains("97"), "{text}");
+            assert!(hint.contains("Debian: postgresql-96") || hint.contains("Debian: postgresql-98"), "{hint}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Reading SQL text that pg_dump and pg_dumpall write: where statements begin and end, and where COPY data lies.
 
+pub(super) mod names;
+
 /// What one step of the [`Lexer`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {

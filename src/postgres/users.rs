@@ -16,7 +16,7 @@ pub struct User {
 }
 
 /// The user this process runs as, if the file knows it.
-pub(super) fn current() -> Option<User> {
+pub fn current() -> Option<User> {
     let uid = rustix::process::geteuid().as_raw();
     all().into_iter().find(|u| u.uid == uid)
 }

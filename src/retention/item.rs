@@ -33,7 +33,7 @@ pub enum Item {
     Gap(Timeline),
     /// Which PostgreSQL cluster lies under the name.
     ClusterRecord,
-    /// Repository record, identity bundles, certificates of writers: every cluster needs them.
+    /// Repository record, identity bundles, rosters, certificates of writers: every cluster needs them.
     Foundation,
     /// An audit record.
     Audit,
@@ -58,6 +58,7 @@ impl Item {
         match folder {
             "identities" if names.fingerprint_of(key).is_some() => Self::Foundation,
             "writers" if names.is_writer(key) => Self::Foundation,
+            "roster" if names.roster_of(key).is_some() => Self::Foundation,
             "keys" => names.key_of(key).map_or(Self::Unknown, Self::Wrap),
             "audit" => Self::Audit,
             "canary" => Self::Canary,

@@ -16,8 +16,8 @@
 //!
 //! # Where it is less than AWS
 //!
-//! No ACLs, policies, tags, lifecycle, encryption headers, `CopyObject`, `GetObjectAttributes`, `ListObjects` (version 1)
-//! or `ListMultipartUploads`: they answer `NotImplemented`. Permissions are the fixed table of
+//! No ACLs, tags, encryption headers, `CopyObject`, `GetObjectAttributes` or `ListObjects` (version 1): they answer
+//! `NotImplemented`. Lifecycle rules and bucket policies are kept and never acted on. Permissions are the fixed table of
 //! [`roles`](crate::store::roles), which also says why the writer holds `s3:PutObjectRetention`. The checksum header of
 //! XML requests (`DeleteObjects`, `PutObjectRetention`, …) must be there but only the signature covers their body.
 //!
@@ -49,6 +49,7 @@ mod clock;
 mod digest;
 mod disk;
 mod error;
+mod frost;
 mod http;
 mod index;
 mod integrity;
@@ -105,6 +106,7 @@ pub struct Server {
     region: String,
     users: Arc<users::Users>,
     clock: Arc<clock::Clock>,
+    frost: Arc<frost::Frost>,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -164,11 +166,11 @@ impl Server {
         let (backend, users, log) = opened.await.map_err(|_| Error::Interrupted)??;
         let (socket, address) =
             reserve(options.listen).map_err(|source| Error::Listen { address: options.listen, source })?;
-        let users = Arc::new(users);
+        let (users, frozen) = (Arc::new(users), backend.frost.clone());
         let front =
             http::Front { service: service(backend, &users, &clock, &options.region), clock: clock.clone(), log };
         let (cancel, tasks) = (CancellationToken::new(), JoinSet::new());
-        let server = Self { address, region: options.region, users, clock, cancel, tasks };
+        let server = Self { address, region: options.region, users, clock, frost: frozen, cancel, tasks };
         Ok(Bound { server, socket, front })
     }
 
@@ -190,6 +192,12 @@ impl Server {
     /// Lets the store's time pass.
     pub fn advance_clock(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Moves objects whose keys contain `part`, those to come too, into an archive tier, from which they are listed and not read;
+    /// `None` thaws all of them.
+    pub fn freeze(&self, part: Option<&str>) {
+        self.frost.set(part);
     }
 
     /// Takes no more connections, waits for open requests (10 seconds at most) and ends.

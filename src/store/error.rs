@@ -114,6 +114,14 @@ pub enum Error {
         /// Code and message of the store.
         code: String,
     },
+    /// The object is there, and in an archive tier.
+    #[error("{target} lies in an archive tier and cannot be read before it was thawed{}", code_suffix(code))]
+    Frozen {
+        /// Its key.
+        target: String,
+        /// Code and message of the store.
+        code: String,
+    },
     /// One of several sides did not answer, so what it has is not known: never a proof of absence.
     #[error("{side} was not heard about {target}")]
     Unheard {
@@ -148,6 +156,7 @@ impl Error {
                 | Self::Denied { .. }
                 | Self::Refused { .. }
                 | Self::Corrupt { .. }
+                | Self::Frozen { .. }
                 | Self::Unheard { .. }
         )
     }
@@ -163,6 +172,7 @@ impl Error {
             Self::WrongRegion { actual, .. } => format!("set region = \"{actual}\" (or AWS_REGION)"),
             Self::Unreachable { .. } => "check the endpoint URL, DNS, firewall, proxy and, for https, the CA file".into(),
             Self::Deadline { .. } | Self::Busy { .. } => "nothing was published; run the command again when the store answers".into(),
+            Self::Frozen { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and run the command again when the store has it, in hours to days; `stonewal restore base --plan` counts such chunks. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
             Self::Unheard { source, .. } => {

@@ -234,6 +234,7 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
             etag: version.body.as_ref().map_or_else(String::new, etag),
             delete_marker: version.body.is_none(),
             is_latest: age == 0,
+            class: None,
         })
     });
     versions.collect()

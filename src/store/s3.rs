@@ -25,6 +25,7 @@ mod classify;
 mod connect;
 mod digest;
 mod hide;
+mod lifecycle;
 mod list;
 mod locks;
 mod newest;
@@ -38,6 +39,7 @@ mod wire;
 
 pub use bucket::DefaultRetention;
 pub use checksum::Checksum;
+pub use lifecycle::TidyRule;
 pub use options::{S3Options, StaticCredentials};
 pub use probe::Probe;
 pub use settings::{Expiry, LifecycleRule};

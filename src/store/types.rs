@@ -123,10 +123,13 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Whether it holds against as many and for as long as `other`. Stores keep whole seconds.
+    /// Whether it holds against as many and for as long as `other`, once both are stored: stores keep whole seconds, and what
+    /// is sent to them is rounded up.
     pub fn outlasts(&self, other: Self) -> bool {
+        let seconds =
+            |lock: &Self| lock.retain_until.as_second() + i64::from(lock.retain_until.subsec_nanosecond() > 0);
         let as_strict = self.mode == other.mode || self.mode == LockMode::Compliance;
-        as_strict && self.retain_until.as_second() >= other.retain_until.as_second()
+        as_strict && seconds(self) >= seconds(&other)
     }
 }
 
@@ -228,6 +231,8 @@ pub struct Entry {
     pub delete_marker: bool,
     /// Whether a plain GET would see this one.
     pub is_latest: bool,
+    /// Its storage class; `None` for the usual one.
+    pub class: Option<String>,
 }
 
 impl Entry {
@@ -275,5 +280,23 @@ impl StoreClock {
         let skew = Timestamp::now().duration_until(store_now);
         let millis = if skew.abs() < SignedDuration::from_secs(2) { 0 } else { skew.as_millis() };
         self.skew_millis.store(i64::try_from(millis).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy whose lock was rounded to the second must not end before what was locked a moment later within that second.
+    #[test]
+    fn i11_locks_are_compared_as_they_are_stored() {
+        let lock = |text: &str| Lock { mode: LockMode::Governance, retain_until: text.parse().unwrap() };
+        assert!(!lock("2030-01-01T00:00:14Z").outlasts(lock("2030-01-01T00:00:14.5Z")), "stored until 15");
+        assert!(lock("2030-01-01T00:00:15Z").outlasts(lock("2030-01-01T00:00:14.5Z")));
+        assert!(lock("2030-01-01T00:00:14.2Z").outlasts(lock("2030-01-01T00:00:14.5Z")), "both until 15");
+        let compliance = Lock { mode: LockMode::Compliance, ..lock("2030-01-01T00:00:14Z") };
+        assert!(
+            compliance.outlasts(lock("2030-01-01T00:00:14Z")) && !lock("2030-01-01T00:00:14Z").outlasts(compliance)
+        );
     }
 }

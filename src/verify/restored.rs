@@ -18,6 +18,9 @@ use crate::observe::chain as error_chain;
 use crate::postgres::rows::TableName;
 use crate::postgres::{self, Session};
 
+/// What the detail of a check that could not be carried out begins with.
+const NOT_DONE: &str = "could not be checked";
+
 /// Details of one check that are told.
 const DETAILS_MAX: usize = 100;
 
@@ -72,7 +75,8 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(name: impl Into<String>, status: Status, detail: impl Into<String>) -> Self {
+    /// A check that came out so.
+    pub fn new(name: impl Into<String>, status: Status, detail: impl Into<String>) -> Self {
         Self { name: name.into(), status, detail: detail.into(), details: Vec::new(), hint: None }
     }
 
@@ -81,14 +85,21 @@ impl Check {
         self
     }
 
-    fn advise(mut self, hint: impl Into<String>) -> Self {
+    /// With what to do about it.
+    #[must_use]
+    pub fn advise(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// A check that could not be carried out: what it would have found is unknown, which is no reason to promote.
-    fn not_done(name: &str, error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Self {
-        Self { hint, ..Self::new(name, Status::Fail, format!("could not be checked: {}", error_chain(error))) }
+    pub fn not_done(name: &str, error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Self {
+        Self { hint, ..Self::new(name, Status::Fail, format!("{NOT_DONE}: {}", error_chain(error))) }
+    }
+
+    /// What was found, without the words of a server, which may repeat the contents of a row.
+    pub fn public_detail(&self) -> &str {
+        if self.detail.starts_with(NOT_DONE) { NOT_DONE } else { &self.detail }
     }
 }
 

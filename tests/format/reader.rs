@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use stonewal::format::Codec;
+use stonewal::keys::Bundle;
 use stonewal::store::memory::Memory;
 
 use crate::support::backup::{PASSPHRASE, Signer, make, make_of};
@@ -158,6 +159,24 @@ fn golden_backups_are_read_without_stonewal() {
         let output = here.read("key", find("/manifest-"), "globals");
         assert_eq!(output.status.success(), bucket == "signed-by-root", "{output:?}");
     }
+}
+
+/// PAINS B5: a bundle after a rotation opens what was sealed before it.
+#[test]
+fn a_former_identity_reads_old_backups_without_stonewal() {
+    let Some(script) = script() else { return };
+    let store = crate::vectors::golden_bucket("signed-by-root");
+    let here = Download::new(&script, &store);
+    let keys = store.keys();
+    let find = |part: &str| keys.iter().map(stonewal::store::ObjectKey::as_str).find(|key| key.contains(part)).unwrap();
+    let old = std::fs::read(here.path(find("/identities/").trim_start_matches("pg/"))).unwrap();
+    let old = Bundle::open(&old, &SecretString::from(PASSPHRASE.to_owned())).unwrap();
+    let new = old.successor(true, Vec::new(), old.created_at).unwrap();
+    let new = new.seal(&SecretString::from(PASSPHRASE.to_owned())).unwrap();
+    std::fs::write(here.path("new.age"), new).unwrap();
+    open_bundle(&here.path("new.age"), &here.path("key.json"));
+    let output = here.read("key.json", find("/manifest-"), "dump");
+    assert!(succeeds(&output) == sql(2_500_000));
 }
 
 /// `age -d` asks on a terminal, so it is given one.

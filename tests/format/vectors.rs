@@ -1,6 +1,7 @@
 //! Golden vectors: files made once by `UPDATE_VECTORS=1` and from then on only read, so that every backup ever written
 //! stays readable. Their secrets guard nothing.
 
+mod audit;
 mod backups;
 mod evidence;
 mod streams;

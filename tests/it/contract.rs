@@ -1,4 +1,4 @@
-//! The contract of a store: one suite, run against every server there is.
+//! The contract of a store: one suite, run against every server there is, and there are two independent ones (PAINS D12).
 //!
 //! A server that does not enforce a part of it is listed in [`LACKS`] with the capability's name, and the same list is in
 //! `localstack/README.md`. A case whose capability is lacking must fail there: one that passes is struck off the list.

@@ -3,6 +3,7 @@
 //! Every case says which exit code, which cause and which hint the operator sees, and then looks at what is left: no
 //! backup that was not there before, no session in PostgreSQL, no child process, no temporary file.
 
+mod audit;
 mod interrupts;
 mod json;
 mod keys;

@@ -66,3 +66,21 @@ pub(crate) fn raw_client(endpoint: &str, user: &stonewal::store::embedded::Crede
         .build();
     aws_sdk_s3::Client::from_conf(config)
 }
+
+/// Shortens a governance lock, as only somebody with the bypass may.
+pub(crate) async fn shorten(
+    store: &stonewal::store::embedded::Server,
+    bucket: &str,
+    key: &str,
+    until: jiff::Timestamp,
+) {
+    use aws_sdk_s3::primitives::DateTime;
+    use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
+    let admin = store.credentials(stonewal::store::roles::Role::Admin).unwrap();
+    let retention = ObjectLockRetention::builder()
+        .mode(ObjectLockRetentionMode::Governance)
+        .retain_until_date(DateTime::from_secs(until.as_second()))
+        .build();
+    let put = raw_client(&store.endpoint(), &admin).put_object_retention().bucket(bucket).key(key);
+    put.retention(retention).bypass_governance_retention(true).send().await.unwrap();
+}

@@ -8,4 +8,5 @@ mod faults;
 mod holes;
 mod push;
 mod recovery;
+mod roster;
 mod world;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clock;
+mod deletes;
 mod environment;
 mod reading;
 mod retries;

@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 use stonewal::format::RepositoryId;
+use stonewal::format::audit::AuditRecord;
 use stonewal::format::manifest::RepositoryRecord;
 use stonewal::format::signed::Purpose;
 use stonewal::keys::{Certificate, Identity, RecoveryFile, WriterFile, unwrap};
@@ -13,6 +14,9 @@ fuzz_target!(|input: &[u8]| {
     let (root, repository) = (writer().public(), RepositoryId::new([1; 16]));
     assert!(Certificate::decode(input, repository, root).is_err(), "a certificate was forged");
     assert!(RepositoryRecord::decode(input, &[*root]).is_err(), "a record was forged");
+    assert!(AuditRecord::decode(input, &[*root]).is_err(), "an audit record was forged");
+    let _ = AuditRecord::certificate(input);
+    let _ = AuditRecord::decode(&signed(Purpose::Audit, input), &[*root]);
     let _ = Certificate::decode(&signed(Purpose::Writer, input), repository, root);
     let _ = RepositoryRecord::decode(&signed(Purpose::Repository, input), &[*root]);
     assert!(unwrap(input, &[Identity::generate()], data_key().id()).is_err(), "a wrap was forged");

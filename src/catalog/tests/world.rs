@@ -60,7 +60,7 @@ async fn lay_ground() -> Ground {
     let (host, certificate) = WriterFile::generate(&bundle, fingerprint, "db1").unwrap();
     publish_certificate(&store, &names(), &bundle, &certificate, None).await.unwrap();
     let (repository, root) = (bundle.repository, *bundle.writer.public());
-    let recovery = RecoveryFile { repository, root, identity: offline }.encode();
+    let recovery = RecoveryFile { repository, root, identity: offline, former: Vec::new() }.encode();
     let text = |secret: &SecretString| secret.expose_secret().to_owned();
     Ground { objects: store.dump(), recovery: text(&recovery), writer: text(&host.encode().unwrap()) }
 }

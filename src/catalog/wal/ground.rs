@@ -6,16 +6,30 @@ use bytes::Bytes;
 
 use crate::catalog::listing::{Oldest, read_small};
 use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
-use crate::format::names::WalName;
-use crate::format::{ClusterName, Timeline, WalFileName};
+use crate::format::names::{Names, WalName};
+use crate::format::{ClusterName, Tag, Timeline, WalFileName};
 use crate::keys::tag;
 use crate::store::{Append, Entry, Lock, ObjectKey, Put, Read};
 
 /// One object that WAL needs.
 #[derive(Clone, Copy)]
-enum Stone {
+pub(in crate::catalog) enum Stone {
     Record,
     History(Timeline),
+}
+
+impl Stone {
+    /// What the names of its copies begin with.
+    pub(in crate::catalog) fn prefix(self, names: &Names, cluster: &ClusterName) -> String {
+        match self {
+            Self::Record => names.cluster_record(cluster),
+            Self::History(timeline) => names.wal(cluster, &history(timeline, None)),
+        }
+    }
+}
+
+fn history(timeline: Timeline, tag: Option<Tag>) -> WalName {
+    WalName::File { timeline, name: WalFileName::History(timeline), tag }
 }
 
 /// Sees to it that the cluster record and the histories of `timelines` stay locked at least until `lock` ends. One whose locks are
@@ -48,12 +62,7 @@ async fn renew<S: Read + Append>(
     lock: Lock,
 ) -> Result<bool> {
     let names = repository.names();
-    let history = |timeline, tag| WalName::File { timeline, name: WalFileName::History(timeline), tag };
-    let prefix = match needed {
-        Stone::Record => names.cluster_record(cluster),
-        Stone::History(timeline) => names.wal(cluster, &history(timeline, None)),
-    };
-    let (mut found, mut oldest) = (None, Oldest::new(store, prefix));
+    let (mut found, mut oldest) = (None, Oldest::new(store, needed.prefix(names, cluster)));
     while let Some((entries, _)) = oldest.next().await? {
         // The newest copy is the one that is locked longest, and spares us the others.
         for entry in entries.iter().rev() {
@@ -78,7 +87,12 @@ async fn renew<S: Read + Append>(
 
 impl Repository {
     /// The bytes of a listed version, if it is genuine.
-    async fn stone(&self, cluster: &ClusterName, needed: Stone, entry: &Entry) -> Result<Option<Bytes>> {
+    pub(in crate::catalog) async fn stone(
+        &self,
+        cluster: &ClusterName,
+        needed: Stone,
+        entry: &Entry,
+    ) -> Result<Option<Bytes>> {
         let genuine = match needed {
             Stone::Record => {
                 let name = self.names().cluster_record(cluster);

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Show {
 /// Verify that backups are there, unchanged, locked and readable, or check a restored database
 ///
 /// Exit code 4 when a backup is damaged; 3 when all are whole but something lies beside them, such as later versions,
-/// delete markers or forged manifests, which a restore ignores.
+/// delete markers or forged manifests, which a restore ignores, or when a lock is too short.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -58,10 +58,16 @@ Examples:
   stonewal verify
   stonewal verify latest --level decrypt
   stonewal verify --all-clusters --level checksum --json
+  stonewal verify --locks
+
+With --locks: for every backup that the retention plan keeps, which object it needs is unlocked
+first (manifest, chunk, key, identity bundle, certificate or WAL), and whether that is too soon:
+within retention.margin although it is needed longer, or before the lock of the manifest that
+needs it. Exit code 3 then. It makes one request for every object.
 
 Variables:
   BACKUP_PASSPHRASE            or keys.writer_file (not for decrypt), or keys.identity_file
-  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*"
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_RETENTION_*, STONEWAL_LIMITS_DOWNLOADS, AWS_*"
 )]
 pub(in crate::cli) struct Verify {
     /// One backup: an id as `stonewal list` shows it, or latest; without it, all
@@ -70,6 +76,9 @@ pub(in crate::cli) struct Verify {
     /// How deep: list, checksum or decrypt
     #[arg(long, default_value = "list")]
     pub(in crate::cli) level: String,
+    /// Whether everything that the retention plan keeps stays locked for as long as it is needed
+    #[arg(long, conflicts_with_all = ["backup", "level"])]
+    pub(in crate::cli) locks: bool,
     /// All clusters, even if one is configured
     #[arg(long, conflicts_with_all = ["cluster", "backup"])]
     pub(in crate::cli) all_clusters: bool,

@@ -19,6 +19,12 @@ pub(in crate::cli) enum Restore {
 ///
 /// A file appears under its name only when it is complete. On standard output, only exit code 0 or 3 says that the data
 /// was complete.
+///
+/// With --table, only that table comes back, with what belongs to it: its partitions, the sequences of its columns, defaults,
+/// keys, indexes, constraints, triggers, policies, comments and rights; the database need not be empty, but must not have the
+/// table. --as gives it, and all of that, another name, and leaves out its foreign keys. --data-only puts the rows into a
+/// table that is there and empty, whose triggers fire. What refers to a table, function or role that the target lacks is left
+/// out and told. Types and functions that the definition itself uses must be there.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -26,6 +32,8 @@ Examples:
   stonewal restore dump latest --to postgres://admin@other.example/app_restored
   stonewal restore dump 20261124T031500Z-5b0c6f2e --to-file app.sql
   stonewal restore dump --to-stdout --globals-only | less
+  stonewal restore dump --table audit_logs --as audit_logs_restored --to postgres://admin@db.example/app
+  stonewal restore dump --table sales.orders --table sales.lines --to-file orders.sql
 
 Variables:
   RESTORE_DATABASE_URL         the target, with a password if need be
@@ -47,6 +55,15 @@ pub(in crate::cli) struct RestoreDump {
     /// Write the SQL to standard output
     #[arg(long, group = "target")]
     pub(in crate::cli) to_stdout: bool,
+    /// Only this table and what belongs to it: SCHEMA.TABLE, or TABLE for one in public (may be repeated)
+    #[arg(long = "table", value_name = "TABLE", conflicts_with = "globals_only")]
+    pub(in crate::cli) tables: Vec<String>,
+    /// The rows of these tables alone, into tables that are there and empty
+    #[arg(long, requires = "tables")]
+    pub(in crate::cli) data_only: bool,
+    /// Restore the table under this name
+    #[arg(long = "as", value_name = "NAME", requires = "tables")]
+    pub(in crate::cli) rename: Option<String>,
     /// Roles and tablespaces instead of the database (with --to-file or --to-stdout)
     #[arg(long, conflicts_with_all = ["to", "no_globals"])]
     pub(in crate::cli) globals_only: bool,

@@ -99,6 +99,7 @@ pub(in crate::cli) enum Hold {
 Examples:
   stonewal hold add 20261124T031500Z-5b0c6f2e
   stonewal hold add 20261124T031500Z-5b0c6f2e --wal-until latest
+  stonewal hold add 20261124T031500Z-5b0c6f2e --wal-until 2026-11-24T17:59:30+01:00
 
 Variables:
   BACKUP_PASSPHRASE            or keys.writer_file, or keys.identity_file
@@ -108,7 +109,8 @@ pub(in crate::cli) struct HoldAdd {
     /// Its id, as `stonewal list` shows it
     #[arg(value_name = "BACKUP")]
     pub(in crate::cli) backup: String,
-    /// Of a base backup, how much of the WAL behind it: next-base, latest (all that is stored now) or none
+    /// Of a base backup, how much of the WAL behind it: next-base, latest (all that is stored now), none, or what
+    /// a recovery to a moment takes: a time of the server with its offset
     #[arg(long, value_name = "WHERE", default_value = "next-base")]
     pub(in crate::cli) wal_until: String,
 }

@@ -1,8 +1,8 @@
-//! `init` and `keys`.
+//! `init`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 /// How new objects are locked.
 #[derive(Debug, Default, Args)]
@@ -28,6 +28,7 @@ pub(in crate::cli) struct LockFlags {
 #[command(after_long_help = "\
 Examples:
   stonewal init --repository s3://my-backups/prod --retain 90d --recovery-file recovery.txt
+  stonewal init --lifecycle
   stonewal init --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
 
 Variables:
@@ -40,37 +41,14 @@ pub(in crate::cli) struct Init {
     /// passphrase, and belongs into another safe
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) recovery_file: Option<PathBuf>,
+    /// Install a lifecycle rule that removes leftovers only: unfinished uploads, delete markers over nothing, and what was
+    /// written over or hidden for longer than the retention plan keeps anything. Rules of others stay; one that would
+    /// break the plan is refused
+    #[arg(long)]
+    pub(in crate::cli) lifecycle: bool,
     /// Further age recipient of every backup (may be repeated)
     #[arg(long = "recipient", value_name = "age1…")]
     pub(in crate::cli) recipients: Vec<String>,
-    #[command(flatten)]
-    pub(in crate::cli) lock: LockFlags,
-}
-
-/// Keys of hosts that must not decrypt
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Keys {
-    Writer(Writer),
-}
-
-/// Make a writer file for a backup host
-///
-/// With a writer file, and without the passphrase, a host can back up, list and verify checksums; it cannot read what is
-/// stored. Copy the file to the host, make it readable by the backup user only, and set keys.writer_file there.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Example:
-  stonewal keys writer --name db1 --out db1.writer
-
-Variables:
-  BACKUP_PASSPHRASE            opens the identity bundle, which vouches for the new key")]
-pub(in crate::cli) struct Writer {
-    /// Name of the host, for people
-    #[arg(long, value_name = "HOST")]
-    pub(in crate::cli) name: String,
-    /// The new file
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) out: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) lock: LockFlags,
 }

@@ -63,13 +63,16 @@ impl Report for restore_base::Outcome {
         }
         let _ = writeln!(out, "plan of a recovery to {}", goal(plan));
         let latest = plan.latest.map_or_else(|| "the end of the base".into(), time);
-        let lines = [
+        let mut lines = vec![
             ("base", format!("{}, ended {} at {}", plan.backup, time(plan.base_ended_at), plan.base_stop)),
             ("because", plan.reason.to_owned()),
             ("restores", format!("{}, fetching {}", size(plan.plain_bytes), size(plan.stored_bytes))),
             ("replays", format!("up to {} of WAL", size(plan.wal_bytes))),
             ("window", format!("{} to {}, by the server's clock", time(plan.earliest), latest)),
         ];
+        let class = |(class, number): (&String, &u64)| format!("{} in {class}", count(*number, "chunk"));
+        let classes: Vec<String> = plan.classes.iter().map(class).collect();
+        lines.extend((!classes.is_empty()).then(|| ("stored in", classes.join(", "))));
         facts(out, &lines);
         out.push('\n');
         let leg = |leg: &crate::commands::parts::Leg| {

@@ -45,6 +45,9 @@ impl Report for restore_dump::Outcome {
                 lines.push((label, roles.join(", ")));
             }
         }
+        let rows = |rows: Option<u64>| rows.map_or_else(|| "no rows in the backup".into(), |rows| count(rows, "row"));
+        lines.extend(self.tables.iter().map(|table| ("table", format!("{}, {}", table.name, rows(table.rows)))));
+        lines.extend(self.left_out.iter().map(|part| ("left out", part.clone())));
         facts(out, &lines);
     }
 

@@ -23,7 +23,8 @@ impl Report for Outcome {
 
     fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for ClusterPlan { plan, .. } in &self.clusters {
+        for ClusterPlan { plan, diverging, .. } in &self.clusters {
+            lines.extend(diverging.map(|found| format!("cluster {}: {found}; {}", plan.cluster, found.hint())));
             for decision in &plan.backups {
                 if let Verified::No(why) = &decision.verified {
                     lines.push(format!(

@@ -7,10 +7,20 @@ use serde::Serialize;
 
 use super::Report;
 use crate::cli::words::facts;
-use crate::commands::{init, serve, writer};
+use crate::commands::{init, lifecycle, serve, writer};
 
 /// Characters below which a passphrase is called short: what is stored can be guessed at offline, for ever.
 const PASSPHRASE_CHARACTERS: usize = 16;
+
+/// What to say of a passphrase that is short.
+pub(super) fn too_short(passphrase: &SecretString) -> Option<String> {
+    let short = passphrase.expose_secret().chars().count() < PASSPHRASE_CHARACTERS;
+    short.then(|| {
+        format!(
+            "the passphrase has fewer than {PASSPHRASE_CHARACTERS} characters; whoever copies the bucket can guess at it at leisure"
+        )
+    })
+}
 
 /// A repository, and what to say about the passphrase it was made with.
 #[derive(Debug, Serialize)]
@@ -23,14 +33,11 @@ pub(in crate::cli) struct Initialised {
 impl Initialised {
     pub(in crate::cli) fn new(outcome: init::Outcome, passphrase: &SecretString) -> Self {
         let mut warnings = Vec::new();
-        let short = passphrase.expose_secret().chars().count() < PASSPHRASE_CHARACTERS;
-        if outcome.created_repository && short {
-            warnings.push(format!(
-                "the passphrase has fewer than {PASSPHRASE_CHARACTERS} characters; whoever copies the bucket can guess at it at leisure"
-            ));
+        if outcome.created_repository {
+            warnings.extend(too_short(passphrase));
         }
         if outcome.created_repository && outcome.recipients.len() < 2 {
-            let why = "there is one recipient only: if the passphrase is lost, so is every backup; make the repository with --recovery-file under another prefix, while nothing is in this one";
+            let why = "there is one recipient only: if the passphrase is lost, so is every backup; `stonewal keys add --recovery-file FILE --past` makes another";
             warnings.push(why.into());
         }
         Self { outcome, warnings }
@@ -48,6 +55,7 @@ impl Report for Initialised {
             ("bucket", bucket.to_owned()),
             ("root writer", outcome.root_writer.clone()),
         ];
+        lines.extend(outcome.lifecycle.as_ref().map(|installed| ("lifecycle", rule(installed))));
         for recipient in &outcome.recipients {
             lines.push(("recipient", recipient.clone()));
         }
@@ -66,6 +74,17 @@ impl Report for Initialised {
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
     }
+}
+
+fn rule(installed: &lifecycle::Installed) -> String {
+    if !installed.changed {
+        return "the rules that are there remove leftovers and nothing else".into();
+    }
+    let versions = installed.noncurrent_days.map_or_else(String::new, |days| {
+        format!(", what was written over or hidden after {days} days, never before its lock ends")
+    });
+    let (rule, uploads) = (&installed.rule, installed.upload_days);
+    format!("rule {rule} removes unfinished uploads after {uploads} days{versions}")
 }
 
 impl Report for writer::Outcome {

@@ -88,10 +88,21 @@ fn print_base(out: &mut String, base: &BaseFacts) {
 fn print_dump(out: &mut String, dump: &DumpFacts) {
     let database = &dump.database;
     let _ = writeln!(out, "\ndatabase {}", database.name);
-    let mut lines = vec![
-        ("owner", database.owner.clone()),
-        ("encoding", format!("{}, {} / {}", database.encoding, database.collate, database.ctype)),
-    ];
+    let mut lines = match &dump.imported {
+        Some(import) => {
+            let host = import.host.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
+            vec![
+                ("imported", import.file.clone()),
+                ("taken", format!("{}{host}", time(import.taken_at))),
+                ("sha256", import.sha256.clone()),
+                ("encoding", database.encoding.clone()),
+            ]
+        }
+        None => vec![
+            ("owner", database.owner.clone()),
+            ("encoding", format!("{}, {} / {}", database.encoding, database.collate, database.ctype)),
+        ],
+    };
     lines.extend(database.size_bytes.map(|bytes| ("size on disk", size(bytes))));
     let extensions: Vec<_> = dump.extensions.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
     if !extensions.is_empty() {

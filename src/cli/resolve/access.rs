@@ -1,7 +1,7 @@
 //! Which of the configured keys a command uses.
 
 use crate::commands;
-use crate::commands::parts::{Access, KeyError, Recipient, RecoveryFile, WriterFile};
+use crate::commands::parts::{Access, KeyError, Recipient, RecoveryFile, Tag, WriterFile};
 use crate::config::key::{self, Key};
 use crate::config::{Origin, SecretFile, Settings};
 
@@ -63,15 +63,26 @@ pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Re
     Ok(None)
 }
 
+/// Keys that can sign, whatever is named for reading: a writer file, else the passphrase.
+pub(in crate::cli) fn signer(settings: &Settings) -> Result<Option<Access>> {
+    match &settings.keys.writer_file {
+        Some(file) => decode(file, writer).map(Some),
+        None => settings.keys.passphrase()?.map(|passphrase| by_passphrase(settings, passphrase)).transpose(),
+    }
+}
+
 /// Any bundle that opens, or the one that the configuration names.
 fn by_passphrase(settings: &Settings, passphrase: secrecy::SecretString) -> Result<Access> {
-    Ok(match &settings.keys.bundle {
+    Ok(match bundle(settings)? {
         None => Access::Passphrase(passphrase),
-        Some(text) => {
-            let fingerprint = text.parse().map_err(commands::Error::Format)?;
-            Access::Bundle { passphrase, fingerprint }
-        }
+        Some(fingerprint) => Access::Bundle { passphrase, fingerprint },
     })
+}
+
+/// The one bundle to try, if the configuration names it.
+pub(in crate::cli) fn bundle(settings: &Settings) -> Result<Option<Tag>> {
+    let bundle = settings.keys.bundle.as_ref().map(|text| text.parse()).transpose();
+    Ok(bundle.map_err(commands::Error::Format)?)
 }
 
 fn missing(purpose: Purpose) -> &'static str {

@@ -6,8 +6,9 @@ use secrecy::ExposeSecret;
 
 use crate::commands;
 use crate::commands::parts::{
-    Codec, ConnInfo, DumpOptions, Encoding, GlobalsMode, PostgresEnvironment, Search, carries_password,
+    Codec, ConnInfo, DumpOptions, Encoding, GlobalsMode, PostgresEnvironment, Search, TableName, carries_password,
 };
+use crate::commands::restore_dump::Tables;
 use crate::config::{self, DumpSettings, Environment, Settings};
 
 use super::super::failure::{Failure, Result};
@@ -56,6 +57,22 @@ pub(in crate::cli) fn restore_target(settings: &Settings, to: Option<&str>) -> R
     };
     let url = url.ok_or(missing)?;
     Ok(ConnInfo::resolve(url, &environment(&settings.environment)).map_err(commands::Error::from)?)
+}
+
+/// The tables of a dump that are meant, if not all of it.
+pub(in crate::cli) fn tables(names: &[String], data_only: bool, rename: Option<&str>) -> Result<Option<Tables>> {
+    let split = |name: &str| {
+        let unfit =
+            |what| Failure::usage(what, "give SCHEMA.TABLE or TABLE; a part with a dot in it stands in double quotes");
+        config::table_name(name).map_err(unfit)
+    };
+    let name = |name: &String| {
+        let (schema, table) = split(name)?;
+        Ok(TableName { schema: schema.unwrap_or_else(|| "public".into()), table })
+    };
+    let names = names.iter().map(name).collect::<Result<Vec<_>>>()?;
+    let rename = rename.map(split).transpose()?;
+    Ok((!names.is_empty()).then_some(Tables { names, data_only, rename }))
 }
 
 /// Where pg_dump and psql are looked for.

@@ -63,15 +63,21 @@ pub(in crate::cli) fn mapping(text: &str) -> Result<Mapping> {
     Ok(Mapping { from: from.to_owned(), to: to.into() })
 }
 
+/// A moment or a position, whichever is given.
+pub(super) fn goal(at: Option<&str>, position: Option<&str>) -> Result<Option<Goal>> {
+    if let Some(text) = at {
+        return time(text).map(Goal::Time).map(Some);
+    }
+    let Some(text) = position else { return Ok(None) };
+    let lsn: Result<Lsn, _> = text.parse();
+    let lsn = lsn.map_err(|e| Failure::usage(format!("--target-lsn: {e}"), "copy it as PostgreSQL prints it"));
+    lsn.map(Goal::Lsn).map(Some)
+}
+
 /// What a recovery is asked for.
 pub(in crate::cli) fn recovery(args: &RestoreBase) -> Result<Request> {
-    let goal = if let Some(text) = &args.target_time {
-        Goal::Time(time(text)?)
-    } else if let Some(text) = &args.target_lsn {
-        let lsn: Result<Lsn, _> = text.parse();
-        Goal::Lsn(
-            lsn.map_err(|error| Failure::usage(format!("--target-lsn: {error}"), "copy it as PostgreSQL prints it"))?,
-        )
+    let goal = if let Some(goal) = goal(args.target_time.as_deref(), args.target_lsn.as_deref())? {
+        goal
     } else if let Some(xid) = args.target_xid {
         Goal::Xid(xid)
     } else if let Some(name) = &args.target_name {
@@ -127,7 +133,7 @@ pub(in crate::cli) fn aws_variables(environment: &Environment) -> Vec<(String, S
     variables.map(|(name, value)| (name.to_owned(), SecretString::from(value.expose_secret().to_owned()))).collect()
 }
 
-fn choice<T: Copy>(flag: &str, text: &str, choices: &[(&'static str, T)]) -> Result<T> {
+pub(super) fn choice<T: Copy>(flag: &str, text: &str, choices: &[(&'static str, T)]) -> Result<T> {
     let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     found.ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();

@@ -59,8 +59,12 @@ pub(in crate::cli) fn wal_until(text: &str) -> Result<WalUntil> {
         "latest" => WalUntil::Latest,
         "none" => WalUntil::None,
         _ => {
-            let what = format!("--wal-until {text:?} is none of next-base, latest, none");
-            return Err(Failure::usage(what, "`stonewal hold add --help` explains them"));
+            let unknown = |_| {
+                let what = format!("--wal-until {text:?} is none of next-base, latest, none, and no moment");
+                let way_out = "give a time with its offset, such as 2027-01-01T00:00:00Z; `stonewal hold add --help` explains the others";
+                Failure::usage(what, way_out)
+            };
+            WalUntil::Time(text.parse().map_err(unknown)?)
         }
     })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{BackupBase, RestoreBase};
 use crate::cli::failure::{Failure, Result};
@@ -31,9 +32,15 @@ impl Run<'_> {
             uploads: settings.limits.uploads,
         };
         let progress = Progress::new();
-        let job = Box::pin(backup_base::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("backup.base").cluster(&options.cluster).with("server", options.source.redacted());
+        let job = async |notes: &Notes| {
+            let job = Box::pin(backup_base::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.backup);
+            notes.number("stored_bytes", outcome.stored_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     pub(super) async fn restore_base(&self, args: RestoreBase) -> Result<Exit> {
@@ -51,9 +58,22 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let job = Box::pin(restore_base::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("restore.base").cluster(&options.cluster);
+        let dir = options.target.as_ref().map(|target| target.dir.display().to_string());
+        let job = async |notes: &Notes| {
+            let job = Box::pin(restore_base::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.plan.backup);
+            if let Some(restored) = &outcome.restored {
+                notes.number("bytes", restored.bytes);
+            }
+            Ok(self.screen.deliver(&outcome))
+        };
+        match dir {
+            Some(dir) => self.audited(notes.with("directory", dir), job).await,
+            // Only a plan: it reads what is known of backups, and none of them.
+            None => job(&notes).await,
+        }
     }
 
     fn base_target(&self, args: RestoreBase) -> Result<Target> {

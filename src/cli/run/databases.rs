@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::RestoreDump;
 use crate::cli::failure::{Failure, Result};
@@ -28,16 +29,24 @@ impl Run<'_> {
             uploads: settings.limits.uploads,
         };
         let progress = Progress::new();
-        let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("backup.dump").cluster(&options.cluster).with("database", options.source.redacted());
+        let job = async |notes: &Notes| {
+            let job = Box::pin(backup_dump::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.backup);
+            notes.number("stored_bytes", outcome.stored_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     pub(super) async fn restore_dump(&self, args: &RestoreDump) -> Result<Exit> {
         let settings = self.settings;
         let which = resolve::which(&args.backup)?;
+        let tables = resolve::tables(&args.tables, args.data_only, args.rename.as_deref())?;
         let options = restore_dump::Options {
             target: self.target(args, &which)?,
+            tables,
             which,
             repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
@@ -45,9 +54,20 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+        let notes = Notes::of("restore.dump").cluster(&options.cluster).chosen(&options.which);
+        let notes = match &options.target {
+            RestoreTarget::Database(target) => notes.with("database", target.info.redacted()),
+            RestoreTarget::File { path, .. } => notes.with("file", path.display()),
+            RestoreTarget::Writer { .. } => notes.with("file", "-"),
+        };
+        let job = async |notes: &Notes| {
+            let job = Box::pin(restore_dump::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            notes.object("backup", &outcome.backup);
+            notes.number("plain_bytes", outcome.plain_bytes);
+            Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+        };
+        self.audited(notes, job).await
     }
 
     fn target(&self, args: &RestoreDump, which: &Which) -> Result<RestoreTarget> {
@@ -66,18 +86,33 @@ impl Run<'_> {
             let what = "--globals-only does not restore into a database";
             return Err(Failure::usage(what, "use it with --to-file or --to-stdout"));
         }
-        let info = resolve::restore_target(self.settings, args.to.as_deref())?;
-        let confirm = self.confirm(args.confirm, info.dbname(), which);
+        let what = match args.tables.as_slice() {
+            [] => which.to_string(),
+            tables => format!("{} of {which}", tables.join(", ")),
+        };
+        let target = self.database_target(args.to.as_deref(), args.confirm, what, !args.no_globals)?;
+        Ok(RestoreTarget::Database(Box::new(target)))
+    }
+
+    /// The database that `what` is to be restored into.
+    pub(super) fn database_target(
+        &self,
+        to: Option<&str>,
+        confirmed: bool,
+        what: String,
+        globals: bool,
+    ) -> Result<DatabaseTarget> {
+        let info = resolve::restore_target(self.settings, to)?;
+        let confirm = self.confirm(confirmed, info.dbname(), what);
         if matches!(confirm, Confirm::Missing) {
             // Said before anything is fetched or connected to: nothing found there would change it.
             return Err(commands::Error::NotConfirmed { target: info.redacted(), variable: "CONFIRM_RESTORE" }.into());
         }
-        let programs = resolve::search(self.settings);
-        Ok(RestoreTarget::Database(Box::new(DatabaseTarget { info, programs, confirm, globals: !args.no_globals })))
+        Ok(DatabaseTarget { info, programs: resolve::search(self.settings), confirm, globals })
     }
 
     /// By flag or variable, else by typing the name of the database, if someone is there to do that.
-    fn confirm(&self, given: bool, database: &str, which: &Which) -> Confirm {
+    fn confirm(&self, given: bool, database: &str, what: String) -> Confirm {
         if given || self.settings.restore.confirmed {
             return Confirm::Given;
         }
@@ -85,10 +120,10 @@ impl Run<'_> {
             return Confirm::Missing;
         }
         let (screen, asking) = (self.screen.clone(), self.interrupts.asking.clone());
-        let (database, backup) = (database.to_owned(), which.to_string());
+        let database = database.to_owned();
         Confirm::Ask(Box::new(move |target| {
             let question =
-                format!("Restore {backup} into {target}?\nType the name of the database ({database}) to go on: ");
+                format!("Restore {what} into {target}?\nType the name of the database ({database}) to go on: ");
             asking.store(true, Ordering::SeqCst);
             let answer = screen.ask(&question);
             asking.store(false, Ordering::SeqCst);

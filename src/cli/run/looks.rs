@@ -1,12 +1,14 @@
 //! `list`, `show`, `verify`, `status`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{List, Show, Status, Verify};
 use crate::cli::failure::Result;
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::parts::Level;
+use crate::commands::retention::locks;
 use crate::commands::{list, show, status, verify};
 use crate::observe::{Phase, Progress};
 
@@ -33,6 +35,9 @@ impl Run<'_> {
     }
 
     pub(super) async fn verify(&self, args: &Verify) -> Result<Exit> {
+        if args.locks {
+            return self.verify_locks(args).await;
+        }
         let level = resolve::level(&args.level)?;
         let which = args.backup.as_deref().map(resolve::which).transpose()?;
         let purpose = if level == Level::Decrypt { Purpose::Read } else { Purpose::Look };
@@ -50,8 +55,29 @@ impl Run<'_> {
         };
         let progress = Progress::new();
         progress.set_phase(Phase::Streaming);
-        let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
-        let outcome = watch(self.screen, &progress, job).await?;
+        let mut notes = Notes::of("verify");
+        if let Some(cluster) = &options.cluster {
+            notes = notes.cluster(cluster);
+        }
+        let job = async |notes: &Notes| {
+            let job = self.until_interrupted(Box::pin(verify::run(options, &progress)));
+            let outcome = watch(self.screen, &progress, job).await?;
+            outcome.backups.iter().for_each(|verified| notes.object("backup", &verified.backup));
+            notes.number("damaged", outcome.backups.iter().filter(|verified| !verified.whole).count() as u64);
+            Ok(self.screen.deliver(&outcome))
+        };
+        // The lowest level reads no data.
+        if level == Level::List { job(&notes).await } else { self.audited(notes, job).await }
+    }
+
+    async fn verify_locks(&self, args: &Verify) -> Result<Exit> {
+        let options = locks::Options {
+            repository: resolve::repository(self.settings)?,
+            access: resolve::access(self.settings, Purpose::Look)?,
+            cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
+            policy: resolve::policy(self.settings)?,
+        };
+        let outcome = self.until_interrupted(Box::pin(locks::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 

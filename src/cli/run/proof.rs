@@ -1,6 +1,7 @@
 //! `verify restore`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::VerifyRestore;
 use crate::cli::failure::Result;
@@ -22,8 +23,20 @@ impl Run<'_> {
                 cluster: resolve::cluster(settings)?,
             }),
         };
+        let notes = Notes::of("verify.restore").with("database", database.redacted());
+        // Without a backup nothing of a repository is read, and there need not even be one to record it in.
+        let notes = backup.as_ref().map(|source| notes.cluster(&source.cluster).chosen(&source.which));
         let options = verify_restore::Options { database, backup, expected, guard };
-        let outcome = self.until_interrupted(Box::pin(verify_restore::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let job = async |notes: Option<&Notes>| {
+            let outcome = self.until_interrupted(Box::pin(verify_restore::run(options))).await?;
+            if let (Some(notes), Some(backup)) = (notes, &outcome.backup) {
+                notes.object("backup", backup);
+            }
+            Ok(self.screen.deliver(&outcome))
+        };
+        match notes {
+            Some(notes) => self.audited(notes, async |notes| job(Some(notes)).await).await,
+            None => job(None).await,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::cli::Exit;
-use crate::cli::args::{ReplicaCopy, ReplicaVerify};
+use crate::cli::args::{Replica, ReplicaCopy, ReplicaVerify};
 use crate::cli::failure::Result;
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
@@ -10,7 +10,15 @@ use crate::commands::replica::{copy, list, verify};
 use crate::observe::{Phase, Progress};
 
 impl Run<'_> {
-    pub(super) async fn replica_copy(&self, args: ReplicaCopy) -> Result<Exit> {
+    pub(super) async fn replica(&self, what: Replica) -> Result<Exit> {
+        match what {
+            Replica::Copy(args) => self.replica_copy(args).await,
+            Replica::Verify(args) => self.replica_verify(args).await,
+            Replica::List(_) => self.replica_list().await,
+        }
+    }
+
+    async fn replica_copy(&self, args: ReplicaCopy) -> Result<Exit> {
         let until = args.acknowledge_compliance.as_deref();
         let options = copy::Options {
             replica: args.name,
@@ -27,7 +35,7 @@ impl Run<'_> {
         Ok(self.screen.deliver(&outcome))
     }
 
-    pub(super) async fn replica_verify(&self, args: ReplicaVerify) -> Result<Exit> {
+    async fn replica_verify(&self, args: ReplicaVerify) -> Result<Exit> {
         let options = verify::Options {
             replica: args.name,
             max_lag: args.max_lag.as_deref().map(|text| resolve::duration("--max-lag", text)).transpose()?,
@@ -42,7 +50,7 @@ impl Run<'_> {
         Ok(self.screen.deliver(&outcome))
     }
 
-    pub(super) async fn replica_list(&self) -> Result<Exit> {
+    async fn replica_list(&self) -> Result<Exit> {
         let repository = resolve::repository(self.settings)?;
         let outcome = self.until_interrupted(Box::pin(list::run(repository))).await?;
         Ok(self.screen.deliver(&outcome))

@@ -1,6 +1,7 @@
 //! `retention` and `hold`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{HoldAdd, HoldList, HoldRemove, RetentionApply, RetentionExtend, RetentionPlan};
 use crate::cli::failure::Result;
@@ -28,14 +29,28 @@ impl Run<'_> {
             dry_run: args.dry_run,
             price_per_gib_month: self.settings.retention.price_per_gib_month,
         };
-        let outcome = self.until_interrupted(Box::pin(extend::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("retention.extend").cluster(&options.scope.cluster);
+        let job = async |notes: &Notes| {
+            let outcome = self.until_interrupted(Box::pin(extend::run(options))).await?;
+            notes.number("locks_lengthened", outcome.extended);
+            notes.number("bytes", outcome.extended_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        if args.dry_run { job(&notes).await } else { self.audited(notes, job).await }
     }
 
     pub(super) async fn retention_apply(&self, args: &RetentionApply) -> Result<Exit> {
         let options = apply::Options { scope: self.scope()?, delete: args.delete };
-        let outcome = self.until_interrupted(Box::pin(apply::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("retention.apply").cluster(&options.scope.cluster);
+        let job = async |notes: &Notes| {
+            let outcome = self.until_interrupted(Box::pin(apply::run(options))).await?;
+            outcome.backups.iter().filter(|one| one.gone).for_each(|one| notes.object("backup", &one.backup));
+            notes.number("versions_deleted", outcome.removed.versions);
+            notes.number("markers_deleted", outcome.removed.markers);
+            notes.number("bytes", outcome.removed.bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        if args.delete { self.audited(notes, job).await } else { job(&notes).await }
     }
 
     pub(super) async fn hold_add(&self, args: &HoldAdd) -> Result<Exit> {
@@ -55,8 +70,14 @@ impl Run<'_> {
     async fn hold(&self, backup: &str, on: bool, wal_until: hold::WalUntil) -> Result<Exit> {
         let backup = backup.parse().map_err(crate::commands::Error::Format)?;
         let options = hold::Options { scope: self.scope()?, backup, on, wal_until };
-        let outcome = self.until_interrupted(Box::pin(hold::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of(if on { "hold.add" } else { "hold.remove" }).cluster(&options.scope.cluster);
+        let notes = notes.with("backup", &options.backup);
+        let job = async |notes: &Notes| {
+            let outcome = self.until_interrupted(Box::pin(hold::run(options))).await?;
+            notes.number("holds_changed", outcome.changed);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     fn scope(&self) -> Result<Scope> {

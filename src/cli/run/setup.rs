@@ -1,25 +1,33 @@
-//! `init`, `doctor`, `keys writer`.
+//! `init`, `doctor`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
-use crate::cli::args::{Doctor, Init, Writer};
-use crate::cli::failure::Result;
+use crate::cli::args::{Doctor, Init};
+use crate::cli::failure::{Failure, Result};
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
-use crate::commands::{doctor, init, writer};
+use crate::commands::{doctor, init};
 
 impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
         let repository = resolve::repository(self.settings)?;
         let passphrase = self.settings.keys.require_passphrase()?;
+        let kept = || Ok::<_, Failure>(resolve::policy(self.settings)?.keeps_at_least());
         let options = init::Options {
+            lifecycle: args.lifecycle.then(kept).transpose()?,
             repository,
             passphrase: passphrase.clone(),
             recipients: resolve::recipients(self.settings)?,
             recovery_file: args.recovery_file,
         };
         let outcome = self.until_interrupted(Box::pin(init::run(options))).await?;
-        Ok(self.screen.deliver(&Initialised::new(outcome, &passphrase)))
+        let notes = outcome.created_repository.then(|| Notes::of("init").with("repository", outcome.repository));
+        let exit = self.screen.deliver(&Initialised::new(outcome, &passphrase));
+        match notes {
+            Some(notes) => self.audited_afterwards(notes, exit).await,
+            None => Ok(exit),
+        }
     }
 
     pub(super) async fn doctor(&self, args: &Doctor) -> Result<Exit> {
@@ -35,17 +43,6 @@ impl Run<'_> {
             probe: !args.no_probe,
         };
         let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
-    }
-
-    pub(super) async fn writer(&self, args: Writer) -> Result<Exit> {
-        let options = writer::Options {
-            repository: resolve::repository(self.settings)?,
-            passphrase: self.settings.keys.require_passphrase()?,
-            name: args.name,
-            out: args.out,
-        };
-        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
         Ok(self.screen.deliver(&outcome))
     }
 }

@@ -1,6 +1,7 @@
 //! `wal stream`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::WalStream;
 use crate::cli::failure::Result;
@@ -34,8 +35,15 @@ impl Run<'_> {
             Event::Note(text) => self.screen.remark(&text),
             Event::Warning(text) => self.screen.say(&format!("warning: {text}")),
         };
-        let job = Box::pin(wal_stream::run(options, &tell, self.cancel()));
-        let outcome = self.in_good_order(&Progress::new(), job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("wal.stream").cluster(&options.cluster).with("server", options.source.redacted());
+        let job = async |notes: &Notes| {
+            let job = Box::pin(wal_stream::run(options, &tell, self.cancel()));
+            let outcome = self.in_good_order(&Progress::new(), job).await?;
+            notes.object("position", outcome.durable);
+            notes.number("objects", outcome.objects);
+            notes.number("stored_bytes", outcome.stored_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 }

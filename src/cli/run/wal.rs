@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{WalFetch, WalPush, WalVerify};
 use crate::cli::failure::{Failure, Result};
@@ -61,9 +62,17 @@ impl Run<'_> {
         };
         let progress = Progress::new();
         progress.set_phase(Phase::Streaming);
-        let job = self.until_interrupted(Box::pin(wal_verify::run(options, &progress)));
-        let outcome = watch(self.screen, &progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let mut notes = Notes::of("wal.verify");
+        if let Some(cluster) = &options.cluster {
+            notes = notes.cluster(cluster);
+        }
+        let job = async |_: &Notes| {
+            let job = self.until_interrupted(Box::pin(wal_verify::run(options, &progress)));
+            let outcome = watch(self.screen, &progress, job).await?;
+            Ok(self.screen.deliver(&outcome))
+        };
+        // The other levels read no WAL, only headers.
+        if level == WalLevel::Full { self.audited(notes, job).await } else { job(&notes).await }
     }
 }
 

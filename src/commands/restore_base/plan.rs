@@ -1,11 +1,14 @@
 //! The plan: what is stored, which base fits, what it comes to.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::plan::{Goal, Leg, PlanBase, Request, Route, TimelineWal, WalState, route};
-use crate::catalog::{Backup, Finding, Repository, Stretch, WalCatalog};
+use crate::catalog::plan::{Goal, Leg, PlanBase, Request, Route, TimelineChoice, TimelineWal, WalState, route};
+use crate::catalog::{Backup, Diverging, Finding, Repository, Stretch, WalCatalog};
 use crate::commands::Result;
+use crate::commands::frozen::Classes;
 use crate::format::wal::WalRange;
 use crate::format::{BackupId, ClusterName, Lsn, SegmentSize, Timeline};
 
@@ -28,6 +31,8 @@ pub struct Plan {
     pub plain_bytes: u64,
     /// Bytes to fetch for that.
     pub stored_bytes: u64,
+    /// Chunks in other storage classes than the usual one.
+    pub classes: BTreeMap<String, u64>,
     /// Where recovery ends.
     pub goal: Goal,
     /// Whether what lies exactly at the target is still part of it.
@@ -47,14 +52,21 @@ pub struct Plan {
 }
 
 /// A plan and what it stands on.
-pub(super) struct Planned {
-    pub(super) plan: Plan,
-    pub(super) backup: Backup,
-    pub(super) findings: Vec<Finding>,
+pub(in crate::commands) struct Planned {
+    pub(in crate::commands) plan: Plan,
+    pub(in crate::commands) backup: Backup,
+    pub(in crate::commands) findings: Vec<Finding>,
+    /// Where no timeline was named: whether the latest is not the one that lives.
+    pub(in crate::commands) diverging: Option<Diverging>,
+    pub(in crate::commands) classes: Classes,
 }
 
 /// Plans. Reads listings, manifests and a few headers of WAL.
-pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request: &Request) -> Result<Planned> {
+pub(in crate::commands) async fn make(
+    repository: &Repository,
+    cluster: &ClusterName,
+    request: &Request,
+) -> Result<Planned> {
     let mut bases = Vec::new();
     let mut findings = repository
         .each_backup(cluster, |backup| {
@@ -77,6 +89,7 @@ pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request
     }
     let (backup, beside) = repository.backup(cluster, &found.base.id).await?;
     findings.extend(beside);
+    let classes = Classes::of(repository, &backup).await?;
     let clear = backup.clear();
     let plan = Plan {
         backup: found.base.id.clone(),
@@ -87,6 +100,7 @@ pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request
         segment_bytes: found.base.range.segment_bytes,
         plain_bytes: clear.plain_bytes(),
         stored_bytes: clear.stored_bytes(),
+        classes: classes.counts.clone(),
         goal: request.goal.clone(),
         inclusive: request.inclusive,
         timeline: found.timeline(),
@@ -96,7 +110,17 @@ pub(super) async fn make(repository: &Repository, cluster: &ClusterName, request
         earliest: found.earliest,
         latest,
     };
-    Ok(Planned { plan, backup, findings })
+    let diverging = wal.diverging().filter(|_| request.timeline == TimelineChoice::Latest);
+    Ok(Planned { plan, backup, findings, diverging, classes })
+}
+
+/// The WAL that a recovery replays, by timeline: for whoever wants to keep it.
+pub(in crate::commands) async fn wal_of(
+    repository: &Repository,
+    cluster: &ClusterName,
+    request: &Request,
+) -> Result<Vec<Leg>> {
+    Ok(make(repository, cluster, request).await?.plan.wal)
 }
 
 /// The catalog of WAL as the plan sees it.

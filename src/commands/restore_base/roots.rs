@@ -107,7 +107,7 @@ pub(super) fn check_free(target: &Path) -> Result<()> {
 }
 
 /// A directory inside a cluster would be backed up and removed with it.
-fn check_outside_clusters(target: &Path) -> Result<()> {
+pub(in crate::commands) fn check_outside_clusters(target: &Path) -> Result<()> {
     match target.ancestors().skip(1).find(|above| above.join("PG_VERSION").exists()) {
         Some(cluster) => {
             let why = format!("it lies inside the PostgreSQL cluster at {}", cluster.display());
@@ -159,11 +159,16 @@ fn is_empty(dir: &Path) -> Result<bool> {
 
 /// A warning if `needed` bytes do not fit where `dir` is or will be.
 pub(super) fn room_for(dir: &Path, needed: u64) -> Option<String> {
+    let free = free_bytes(dir)?;
+    (free < needed).then(|| format!("{} has room for {free} bytes; the restore needs {needed}", dir.display()))
+}
+
+/// Bytes that are free where `dir` is or will be; `None` where that cannot be asked.
+pub(in crate::commands) fn free_bytes(dir: &Path) -> Option<u64> {
     let absolute = std::path::absolute(dir).ok()?;
     let there = absolute.ancestors().find(|path| path.is_dir())?;
     let system = rustix::fs::statvfs(there).ok()?;
-    let free = system.f_bavail.saturating_mul(system.f_frsize);
-    (free < needed).then(|| format!("{} has room for {free} bytes; the restore needs {needed}", dir.display()))
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Refuses file systems without room for what goes to them, before hours are spent on filling them.

@@ -1,12 +1,14 @@
 //! Into an empty database, in one transaction that commits only after the authenticated end of the stream.
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Job, Outcome};
 use crate::commands::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
 use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result, facts};
 use crate::format::manifest::DumpFacts;
 use crate::limits::GLOBALS_BYTES_MAX;
-use crate::observe::Phase;
+use crate::observe::{Phase, Progress};
 use crate::postgres::globals::{Existing, Restorable, filter_globals};
 use crate::postgres::load::{Load, LoadReceipt, knows_restrict};
 use crate::postgres::programs::{Program, Search};
@@ -21,6 +23,19 @@ pub enum Confirm {
     Ask(Box<dyn FnOnce(&str) -> bool + Send>),
     /// There is no one to ask.
     Missing,
+}
+
+impl Confirm {
+    /// Fails unless the operator means it.
+    pub(in crate::commands) fn demand(self, database: &str) -> Result<()> {
+        let confirmed = match self {
+            Self::Given => true,
+            Self::Ask(ask) => ask(database),
+            Self::Missing => false,
+        };
+        let missing = || Error::NotConfirmed { target: database.to_owned(), variable: "CONFIRM_RESTORE" };
+        confirmed.then_some(()).ok_or_else(missing)
+    }
 }
 
 /// The database to restore into.
@@ -46,16 +61,12 @@ struct Checked {
 }
 
 pub(super) async fn restore(job: &Job<'_>, target: DatabaseTarget) -> Result<Outcome> {
-    let checking = async {
-        let recorded = job.repository.sealed_part(&job.backup.manifest).await?.dump;
-        let no_dump = || Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM };
-        check(job, target, &recorded.ok_or_else(no_dump)?).await
-    };
+    let checking = async { check(job, target, &recorded(job).await?).await };
     let checked = interruptible(job.cancel, Box::pin(checking)).await?;
     job.progress.set_phase(Phase::Streaming);
     let mut load = Load::start(&checked.info, &checked.program, job.cancel).await?;
     let receipt = match send(job, &mut load, &checked).await {
-        Ok(()) => commit(job, load).await?,
+        Ok(()) => commit(load, job.progress, job.cancel).await?,
         Err(error) => {
             load.abort().await;
             return Err(error);
@@ -68,19 +79,17 @@ pub(super) async fn restore(job: &Job<'_>, target: DatabaseTarget) -> Result<Out
     Ok(outcome)
 }
 
+/// What was recorded about the dump.
+pub(super) async fn recorded(job: &Job<'_>) -> Result<DumpFacts> {
+    let recorded = job.repository.sealed_part(&job.backup.manifest).await?.dump;
+    recorded.ok_or_else(|| Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM })
+}
+
 /// Looks at the target; changes nothing.
 async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> Result<Checked> {
     let session = Session::connect(&target.info, "stonewal restore check").await?;
     ensure_empty(&session).await?;
-    let needs = format!("the target is PostgreSQL {}", session.major());
-    let program = target.programs.find("psql", session.major(), &needs).await?;
-    if recorded.restrict && !knows_restrict(session.info(), &program).await? {
-        let what = format!(
-            "psql {} cannot load this dump: it does not know \\restrict, which pg_dump {} writes; install a psql of August 2025 or later",
-            program.version, recorded.pg_dump_version
-        );
-        return Err(postgres::Error::Unsupported { what }.into());
-    }
+    let program = psql(&session, &target.programs, recorded.restrict, &recorded.pg_dump_version).await?;
     let mut warnings: Vec<String> =
         version_warning(recorded.server_version_num / 10_000, session.major()).into_iter().collect();
     warnings.extend(collation_warning(&session, recorded).await?);
@@ -94,16 +103,28 @@ async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> R
         return Err(postgres::Error::Unsupported { what }.into());
     }
     let database = session.info().redacted();
-    let confirmed = match target.confirm {
-        Confirm::Given => true,
-        Confirm::Ask(ask) => ask(&database),
-        Confirm::Missing => false,
-    };
-    if !confirmed {
-        return Err(Error::NotConfirmed { target: database, variable: "CONFIRM_RESTORE" });
-    }
+    target.confirm.demand(&database)?;
     let comment_and_settings = comment_and_settings(&session, recorded, &globals, &mut warnings).await?;
     Ok(Checked { info: session.info().clone(), database, program, globals, warnings, comment_and_settings })
+}
+
+/// A psql that can load this dump into this server.
+pub(in crate::commands) async fn psql(
+    session: &Session,
+    programs: &Search,
+    restrict: bool,
+    written_by: &str,
+) -> Result<Program> {
+    let needs = format!("the target is PostgreSQL {}", session.major());
+    let program = programs.find("psql", session.major(), &needs).await?;
+    if restrict && !knows_restrict(session.info(), &program).await? {
+        let what = format!(
+            "psql {} cannot load this dump: it does not know \\restrict, which pg_dump {} writes; install a psql of August 2025 or later",
+            program.version, written_by
+        );
+        return Err(postgres::Error::Unsupported { what }.into());
+    }
+    Ok(program)
 }
 
 /// Statements for what the database has besides its contents, as far as this target can take them: they come last, and one
@@ -137,13 +158,15 @@ async fn comment_and_settings(
 
 /// Another encoding may not hold every character, another collation sorts differently. Indexes are built anew, so the
 /// version of the collation data does not matter here.
-async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Option<String>> {
+pub(super) async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Option<String>> {
     let here = session.facts().await?.database;
     let then = &recorded.database;
-    if then.encoding != here.encoding {
+    if !then.encoding.is_empty() && then.encoding != here.encoding {
         return Ok(Some(format!("the source is encoded in {}, the target in {}", then.encoding, here.encoding)));
     }
-    let differs = then.collate != here.collate || then.ctype != here.ctype || then.icu_locale != here.icu_locale;
+    // An imported dump does not tell.
+    let differs = !then.collate.is_empty()
+        && (then.collate != here.collate || then.ctype != here.ctype || then.icu_locale != here.icu_locale);
     Ok(differs.then(|| {
         format!(
             "the source sorts by {} / {}, the target by {} / {}",
@@ -153,7 +176,7 @@ async fn collation_warning(session: &Session, recorded: &DumpFacts) -> Result<Op
 }
 
 /// The recorded globals that the target lacks.
-async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorable> {
+pub(super) async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorable> {
     let mut reader = match job.reader(GLOBALS_STREAM) {
         Ok(reader) => reader,
         Err(Error::NoStream { .. }) => return Ok(Restorable::default()),
@@ -188,9 +211,13 @@ async fn send(job: &Job<'_>, load: &mut Load, checked: &Checked) -> Result<()> {
     Ok(())
 }
 
-async fn commit(job: &Job<'_>, load: Load) -> Result<LoadReceipt> {
-    job.progress.set_phase(Phase::Finishing);
-    if job.cancel.is_cancelled() {
+pub(in crate::commands) async fn commit(
+    load: Load,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<LoadReceipt> {
+    progress.set_phase(Phase::Finishing);
+    if cancel.is_cancelled() {
         load.abort().await;
         return Err(Error::Interrupted);
     }

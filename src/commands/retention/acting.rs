@@ -66,9 +66,9 @@ impl Scene {
     }
 
     /// The folders and objects that hold what every backup of the cluster stands on.
-    pub(super) fn ground(&self) -> [String; 4] {
+    pub(super) fn ground(&self) -> [String; 5] {
         let names = self.repository.names();
-        [names.repository(), names.identities(), names.writers(), names.cluster_record(&self.cluster)]
+        [names.repository(), names.identities(), names.rosters(), names.writers(), names.cluster_record(&self.cluster)]
     }
 
     /// Folder of all wraps.
@@ -79,8 +79,8 @@ impl Scene {
 
 /// One version to act on.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) at: VersionOf,
+pub(in crate::commands) struct Target {
+    pub(in crate::commands) at: VersionOf,
     pub(super) bytes: u64,
 }
 
@@ -91,7 +91,7 @@ impl Target {
 }
 
 /// The chunks and wraps that a manifest pins: exactly the versions that a restore reads. The manifest is not among them.
-pub(super) fn pinned(repository: &Repository, backup: &Backup) -> Vec<Target> {
+pub(in crate::commands) fn pinned(repository: &Repository, backup: &Backup) -> Vec<Target> {
     let (place, clear, names) = (repository.place(backup), backup.clear(), repository.names());
     let target = |key: String, version: &str, bytes| {
         let at = VersionOf { key: ObjectKey::new(key), version: VersionId::new(version) };
@@ -116,17 +116,17 @@ pub(super) fn pages<'a>(store: &'a dyn Read, prefix: &str) -> Pages<'a> {
 }
 
 /// The first version of every object below a prefix, page by page (invariant I4).
-pub(super) struct Firsts<'a> {
+pub(in crate::commands) struct Firsts<'a> {
     pages: Pages<'a>,
     passing: Option<Entry>,
 }
 
 impl<'a> Firsts<'a> {
-    pub(super) fn of(store: &'a dyn Read, prefix: &str) -> Self {
+    pub(in crate::commands) fn of(store: &'a dyn Read, prefix: &str) -> Self {
         Self { pages: pages(store, prefix), passing: None }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+    pub(in crate::commands) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         let Some(page) = self.pages.next().await? else { return Ok(self.passing.take().map(|last| vec![last])) };
         let mut firsts = Vec::new();
         for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {

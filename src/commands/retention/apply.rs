@@ -119,8 +119,8 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let names = scene.repository.names();
     let folder = format!("{}{}/", names.prefix(), scene.cluster);
     let canary = format!("{}canary/", names.prefix());
-    let [record, identities, writers, _] = scene.ground();
-    for prefix in [scene.keys(), folder, canary, record, identities, writers] {
+    let [record, identities, rosters, writers, _] = scene.ground();
+    for prefix in [scene.keys(), folder, canary, record, identities, rosters, writers] {
         work.sweep(&prefix).await?;
     }
     work.flush().await?;
@@ -191,6 +191,8 @@ impl Work<'_> {
                     (Item::Backup(id), _) if entry.key.as_str().starts_with(&manifests(id)) => false,
                     (Item::Backup(id), Verdict::Expire { .. })
                     | (_, Verdict::Expire { why: Reason::KeyOfExpired(id) }) => self.cleared.contains(id),
+                    // What took its place is looked after by every backup.
+                    (Item::Foundation, _) if scene.repository.is_retired_bundle(entry.key.as_str()) => true,
                     (_, verdict) => verdict.expires(),
                 };
                 if expires || (ours && entry.delete_marker) {

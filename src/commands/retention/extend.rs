@@ -163,6 +163,9 @@ impl Work<'_> {
             for entry in &entries {
                 let item = Item::of(scene.repository.names(), &scene.cluster, entry.key.as_str());
                 let Some(until) = scene.plan.verdict(&item).until() else { continue };
+                if scene.repository.is_retired_bundle(entry.key.as_str()) {
+                    continue;
+                }
                 if matches!(item, Item::Wrap(_)) {
                     self.wraps.insert(Target::of(entry).at);
                 }

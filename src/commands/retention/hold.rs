@@ -8,25 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::acting::{Firsts, Scene, Scope, Target, pinned};
-use crate::catalog::{Backup, TimelineCoverage};
+use super::reach::Reach;
+pub use super::reach::WalUntil;
+use crate::catalog::Backup;
 use crate::commands::{Error, Result};
-use crate::format::manifest::{BaseRange, Kind};
-use crate::format::wal::WalRange;
-use crate::format::{BackupId, ClusterName, KeyId, Lsn, Timeline};
+use crate::format::manifest::Kind;
+use crate::format::{BackupId, ClusterName, KeyId};
 use crate::limits::{FINDINGS_MAX, RETENTION_IN_FLIGHT};
 use crate::retention::Item;
 use crate::store::{self, Retain as _};
-
-/// How far behind a base its WAL is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WalUntil {
-    /// Up to the end of the next base on its timeline, or of the WAL there is.
-    NextBase,
-    /// All that is stored by now, on timelines that branch off it too.
-    Latest,
-    /// What the base itself needs to be consistent.
-    None,
-}
 
 /// Which hold.
 #[derive(Debug)]
@@ -120,7 +110,8 @@ pub async fn run(options: Options) -> Result<Outcome> {
     for decision in scene.holds().filter(|decision| decision.backup != options.backup) {
         others.extend(scene.backup(&decision.backup).await?);
     }
-    let wal = Wal::of(&scene, &backup, if options.on { options.wal_until } else { WalUntil::Latest }).await?;
+    let wal_until = if options.on { options.wal_until } else { WalUntil::Latest };
+    let wal = Reach::of(&scene.repository, &scene.cluster, &backup, wal_until).await?;
     let mut work = Work { scene: &scene, on: options.on, shared: !options.on && is_shared(&scene).await?, outcome };
     if options.on {
         // The manifest first: from then on plans keep all of it.
@@ -153,52 +144,6 @@ impl Scene {
     }
 }
 
-/// WAL that a base needs.
-#[derive(Debug, Default)]
-struct Wal(Vec<(Timeline, WalRange)>);
-
-impl Wal {
-    async fn of(scene: &Scene, backup: &Backup, until: WalUntil) -> Result<Self> {
-        let Some(base) = &backup.clear().base else { return Ok(Self::default()) };
-        let catalog = scene.repository.wal(&scene.cluster).await?;
-        let end = match until {
-            WalUntil::None => base.stop,
-            WalUntil::Latest => Lsn::new(u64::MAX),
-            WalUntil::NextBase => next_base(scene, base).await?.unwrap_or(Lsn::new(u64::MAX)),
-        };
-        let mut ranges = vec![(base.timeline, WalRange { start: base.start, end: end.max(base.stop) })];
-        if until == WalUntil::Latest {
-            let later = catalog.timelines.values().filter(|timeline| descends(timeline, base));
-            let all = WalRange { start: Lsn::new(0), end: Lsn::new(u64::MAX) };
-            ranges.extend(later.map(|coverage| (coverage.timeline, all)));
-        }
-        Ok(Self(ranges))
-    }
-
-    fn holds(&self, timeline: Timeline, range: WalRange) -> bool {
-        self.0.iter().any(|(of, needed)| *of == timeline && needed.start < range.end && range.start < needed.end)
-    }
-}
-
-/// Whether a timeline branched off behind the base's start.
-fn descends(coverage: &TimelineCoverage, base: &BaseRange) -> bool {
-    let ancestors = coverage.history.iter().flat_map(|history| &history.ancestors);
-    ancestors.into_iter().any(|entry| entry.timeline == base.timeline && entry.switch >= base.start)
-}
-
-/// The end of the base that follows on the same timeline.
-async fn next_base(scene: &Scene, base: &BaseRange) -> Result<Option<Lsn>> {
-    let mut next: Option<(Lsn, Lsn)> = None;
-    let take = |other: Backup| {
-        let follows = other.clear().base.as_ref().filter(|b| b.timeline == base.timeline && b.start > base.start);
-        if let Some(found) = follows {
-            next = Some(next.map_or((found.start, found.stop), |known| known.min((found.start, found.stop))));
-        }
-    };
-    scene.repository.each_backup(&scene.cluster, take).await?;
-    Ok(next.map(|(_, stop)| stop))
-}
-
 struct Work<'a> {
     scene: &'a Scene,
     on: bool,
@@ -209,7 +154,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Everything but the manifest. What any of `others` needs is left as it is.
-    async fn everything(&mut self, backup: &Backup, wal: &Wal, others: &[Backup]) -> Result<()> {
+    async fn everything(&mut self, backup: &Backup, wal: &Reach, others: &[Backup]) -> Result<()> {
         let (scene, clear) = (self.scene, backup.clear());
         let keys: HashSet<KeyId> = [clear.payload_key.id, clear.metadata_key.id].into();
         let is_ground =
@@ -232,7 +177,7 @@ impl Work<'_> {
         if clear.base.is_some() {
             let needed = |item: &Item| match item {
                 Item::Piece { timeline, range } | Item::Partial { timeline, range } => wal.holds(*timeline, *range),
-                Item::Notes(segment) => wal.0.iter().any(|(timeline, _)| *timeline == segment.timeline),
+                Item::Notes(segment) => wal.touches(segment.timeline),
                 other => is_ground(other),
             };
             self.listed(&scene.repository.names().wal_timelines(&scene.cluster), needed, spared).await?;

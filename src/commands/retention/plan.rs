@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Superseded, gather};
-use crate::catalog::Access;
+use crate::catalog::{Access, Branch, Diverging};
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::{BackupId, ClusterName};
-use crate::retention::{self, Plan, Policy};
+use crate::retention::{self, Facts, Plan, Policy};
 use crate::store::Read as _;
 use crate::verify::Findings;
 
@@ -34,6 +34,8 @@ pub struct ClusterPlan {
     pub plan: Plan,
     /// Partials that whole pieces have replaced; they expire.
     pub superseded: Superseded,
+    /// Whether the latest timeline is not the one that lives.
+    pub diverging: Option<Diverging>,
 }
 
 /// All plans.
@@ -68,9 +70,16 @@ pub async fn run(options: Options) -> Result<Outcome> {
         let gathered = gather(&connected, &repository, cluster).await?;
         findings.merge(gathered.findings);
         let plan = retention::plan(&gathered.facts, &options.policy, options.at.unwrap_or(gathered.begun_at))?;
-        plans.push(ClusterPlan { plan, superseded: gathered.superseded });
+        plans.push(ClusterPlan { plan, superseded: gathered.superseded, diverging: diverging(&gathered.facts) });
     }
     let known = |id: &BackupId| plans.iter().any(|of| of.plan.backups.iter().any(|decision| decision.backup == *id));
     let unknown_marks = options.policy.keep.iter().filter(|id| !known(id)).cloned().collect();
     Ok(Outcome { location: connected.location, clusters: plans, unknown_marks, findings })
+}
+
+fn diverging(facts: &Facts) -> Option<Diverging> {
+    Diverging::among(facts.wal.iter().filter_map(|fact| {
+        let (end, newest_at) = (fact.windows.last()?.end, fact.newest_at?);
+        Some(Branch { timeline: fact.timeline, history: fact.history.as_ref(), end, newest_at })
+    }))
 }

@@ -10,7 +10,7 @@ use crate::catalog::plan::PlanBase;
 use crate::catalog::{Backup, Repository, WalCatalog};
 use crate::commands::{Connected, Result};
 use crate::format::manifest::BaseRange;
-use crate::format::{ClusterName, SegmentSize, Timeline};
+use crate::format::{ClusterName, SegmentSize, StreamRecord, Timeline};
 use crate::store::{ObjectKey, Read as _, S3, VersionId};
 use crate::verify::Findings;
 
@@ -44,6 +44,10 @@ pub(super) struct Base {
     pub(super) range: BaseRange,
     system_identifier: Option<u64>,
     pub(super) manifest: (ObjectKey, VersionId),
+    /// Some of what the manifest names: the keys, the first chunk and the last.
+    pub(super) named: Vec<(ObjectKey, VersionId)>,
+    /// Who signed it: the short id.
+    pub(super) writer: String,
 }
 
 impl Base {
@@ -59,7 +63,7 @@ impl Base {
 }
 
 impl Backups {
-    fn add(&mut self, backup: &Backup) {
+    fn add(&mut self, repository: &Repository, backup: &Backup) {
         let clear = backup.clear();
         let facts = BackupFacts {
             backup: clear.backup.clone(),
@@ -70,11 +74,29 @@ impl Backups {
         if let Some(range) = &clear.base {
             let manifest = (backup.entry.key.clone(), backup.entry.version.clone());
             let (range, system_identifier) = (range.clone(), clear.system_identifier);
-            self.bases.push(Base { facts, range, system_identifier, manifest });
+            let (named, writer) = (named(repository, backup), backup.manifest.writer().id());
+            self.bases.push(Base { facts, range, system_identifier, manifest, named, writer });
         } else if self.newest_dump.as_ref().is_none_or(|newest| newest.arrived_at < facts.arrived_at) {
             self.newest_dump = Some(facts);
         }
     }
+}
+
+/// Keys, first and last chunk.
+fn named(repository: &Repository, backup: &Backup) -> Vec<(ObjectKey, VersionId)> {
+    let (names, place, clear) = (repository.names(), repository.place(backup), backup.clear());
+    let chunk = |stream: &StreamRecord, number: usize| {
+        let chunk = stream.chunks.get(number)?;
+        let key = place.chunk(&stream.name, u32::try_from(number).ok()?, chunk.tag);
+        Some((ObjectKey::new(key), VersionId::new(&chunk.version)))
+    };
+    let first = clear.streams.iter().find_map(|stream| chunk(stream, 0));
+    let last = clear.streams.iter().rev().find_map(|stream| chunk(stream, stream.chunks.len().checked_sub(1)?));
+    let wraps = [&clear.payload_key, &clear.metadata_key]
+        .map(|record| (ObjectKey::new(names.wrap(record.id, record.wrap.tag)), VersionId::new(&record.wrap.version)));
+    let mut all: Vec<_> = wraps.into_iter().chain(first).chain(last).collect();
+    all.dedup();
+    all
 }
 
 impl<'a> Look<'a> {
@@ -101,7 +123,7 @@ impl<'a> Look<'a> {
     /// Everything that there is. `timeline` is the server's.
     pub(super) async fn everything(&mut self, timeline: Option<Timeline>) -> Result<BucketFacts> {
         let backups = &mut self.backups;
-        let beside = self.repository.each_backup(self.cluster, |backup| backups.add(&backup)).await?;
+        let beside = self.repository.each_backup(self.cluster, |backup| backups.add(self.repository, &backup)).await?;
         self.backups.bases.sort_by_key(|base| base.facts.arrived_at);
         self.findings.extend(beside);
         self.wal = self.repository.wal(self.cluster).await?;
@@ -149,6 +171,7 @@ impl<'a> Look<'a> {
             durable: view.durable,
             window: view.window,
             blocked: view.blocked,
+            diverging: self.wal.diverging(),
             locks,
         })
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::catalog::Diverging;
 use crate::format::manifest::Kind;
 use crate::format::{BackupId, Lsn, SegmentSize, Timeline};
 
@@ -28,6 +29,8 @@ pub struct BucketFacts {
     pub window: Option<Window>,
     /// Why no base backup leads to the present, where there are base backups.
     pub blocked: Option<Blocked>,
+    /// Whether the latest timeline is not the one that lives.
+    pub diverging: Option<Diverging>,
     /// Locks of what that window needs.
     pub locks: Locks,
 }
@@ -153,8 +156,8 @@ pub struct Window {
     pub end: Lsn,
 }
 
-/// Locks of what the newest base backup and the WAL after it consist of. Not every object is asked: the manifest, the
-/// object with the oldest WAL that is needed and the one with the newest are.
+/// Locks of what the newest base backup and the WAL after it consist of. Not every object is asked: the manifest, the first
+/// and the last chunk, the keys, the identity bundle, the certificate, the oldest WAL that is needed, and the newest.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Locks {
     /// The first one to end.
@@ -163,6 +166,19 @@ pub struct Locks {
     pub asked: u64,
     /// An object among them without any lock, where everything should be locked.
     pub unlocked: Option<String>,
+    /// An object whose lock ends before that of the manifest that needs it.
+    pub short: Option<ShortLock>,
+}
+
+/// A lock that ends too early.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShortLock {
+    /// The object.
+    pub key: String,
+    /// Until when it is locked.
+    pub until: Timestamp,
+    /// Until when the manifest is that needs it.
+    pub needed_until: Timestamp,
 }
 
 /// The end of a lock.

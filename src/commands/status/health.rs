@@ -76,6 +76,9 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds) -> Vec<Reason
     slots::assess(evidence, limits, &mut reasons);
     backups::assess(evidence, limits, &mut reasons);
     replicas::assess(evidence, &mut reasons);
+    if let Some(diverging) = &evidence.bucket.diverging {
+        reasons.yellow("diverging", diverging.to_string(), diverging.hint());
+    }
     if evidence.tampering > 0 {
         let least = if evidence.tampering_is_cut { "at least " } else { "" };
         let findings = words::things(evidence.tampering, "finding");

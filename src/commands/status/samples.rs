@@ -97,12 +97,14 @@ pub(super) fn bucket() -> BucketFacts {
         }),
         bases: vec![base],
         blocked: None,
+        diverging: None,
         newest_dump: None,
         durable: Some(durable(-1)),
         locks: Locks {
             soonest: Some(LockEnd { key: "main/wal/x".into(), until: at(30 * 86_400) }),
             asked: 3,
             unlocked: None,
+            short: None,
         },
     }
 }

@@ -11,7 +11,7 @@ use super::sender::Place;
 use crate::catalog::{Finding, Result as CatalogResult, outlive, outlive_wal};
 use crate::commands::Result;
 use crate::format::Timeline;
-use crate::limits::WAL_GROUND_SECONDS;
+use crate::limits::{ROSTER_SECONDS, WAL_GROUND_SECONDS};
 use crate::observe::chain;
 use crate::store::{Lock, Read as _};
 
@@ -62,15 +62,23 @@ pub(super) fn lock(place: &Place) -> Result<Option<Lock>> {
 
 async fn renew_for_ever(place: Arc<Place>, timelines: Arc<Mutex<BTreeSet<Timeline>>>) {
     let (period, clock) = (period(&place), place.connected.store.clock());
-    if period.is_zero() {
-        return;
-    }
+    let mut last_roster = clock.now();
     // Locks end by the store's clock, so that is what tells when it is time: this host may have slept.
-    let due = |last: Timestamp| SignedDuration::try_from(period).is_ok_and(|period| clock.now() >= last + period);
+    let due = |last: Timestamp, period: Duration| {
+        SignedDuration::try_from(period).is_ok_and(|period| clock.now() >= last + period)
+    };
+    let roster_period = Duration::from_secs(ROSTER_SECONDS);
+    let pause = [period, roster_period].into_iter().filter(|period| !period.is_zero()).min().unwrap_or(roster_period);
     let mut last = clock.now();
     loop {
-        tokio::time::sleep((period / 4).min(Duration::from_mins(1))).await;
-        if !due(last) {
+        tokio::time::sleep((pause / 4).min(Duration::from_mins(1))).await;
+        if due(last_roster, roster_period) {
+            match place.follow_roster().await {
+                Ok(_) => last_roster = clock.now(),
+                Err(error) => tracing::warn!("whether there is a new roster is not known: {}", chain(&error)),
+            }
+        }
+        if period.is_zero() || !due(last, period) {
             continue;
         }
         let timelines = timelines.lock().unwrap_or_else(PoisonError::into_inner).clone();

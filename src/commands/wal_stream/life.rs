@@ -19,7 +19,6 @@ use crate::commands::{Error, Result};
 use crate::format::{Lsn, Timeline};
 use crate::limits::{RECONNECT_MILLIS, RECONNECT_MILLIS_MAX};
 use crate::observe::chain;
-use crate::pipeline::WalRun;
 use crate::pipeline::wal_stream::Pace;
 use crate::postgres::replication::{Fault, WalStream};
 use crate::postgres::{self, ConnInfo};
@@ -70,7 +69,6 @@ pub(super) enum Begin {
 impl<'a> Life<'a> {
     pub(super) fn new(
         place: Place,
-        run: WalRun,
         how: How,
         source: ConnInfo,
         tell: Listener<'a>,
@@ -79,7 +77,7 @@ impl<'a> Life<'a> {
     ) -> Self {
         let place = Arc::new(place);
         Self {
-            sender: Sender::new(place.clone(), run),
+            sender: Sender::new(place.clone()),
             ground: Ground::watch(place.clone()),
             place,
             how,

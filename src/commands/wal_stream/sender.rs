@@ -1,20 +1,21 @@
 //! Sealing and storing, several objects at a time. A store that does not answer is waited for: the server keeps the WAL.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::catalog::{self, ClusterIdentity, Kept, Repository, keep_wal};
+use crate::commands::wal::begin_run;
 use crate::commands::{Connected, Error, Result};
 use crate::format::wal::{WalContent, WalRange};
 use crate::format::{ClusterName, Lsn, Timeline, WalFileName};
 use crate::limits::{WAL_RETRY_MILLIS, WAL_RETRY_MILLIS_MAX};
 use crate::observe::chain;
 use crate::pipeline::wal_stream::{Cut, CutKind, Ticket};
-use crate::pipeline::{SealedWal, WalRun};
+use crate::pipeline::{Encoding, SealedWal, WalRun};
 use crate::store::{Lock, ObjectKey, Read as _, VersionId};
 
 /// Where everything goes.
@@ -25,9 +26,28 @@ pub(super) struct Place {
     pub(super) cluster: ClusterName,
     pub(super) identity: ClusterIdentity,
     pub(super) partial_retain: Duration,
+    pub(super) encoding: Encoding,
+    /// What seals: every object says by which run, so that one may follow another at any time.
+    pub(super) run: RwLock<Arc<WalRun>>,
 }
 
 impl Place {
+    fn run(&self) -> Arc<WalRun> {
+        self.run.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks for a new roster. Where there is one, what is sealed from now on is sealed under a key that is wrapped to whom it
+    /// names.
+    pub(super) async fn follow_roster(&self) -> Result<bool> {
+        if !self.repository.follow_roster().await? {
+            return Ok(false);
+        }
+        let (now, system) = (self.connected.store.clock().now(), self.identity.system_identifier);
+        let run = begin_run(&self.repository, &self.cluster, system, self.encoding, now)?;
+        *self.run.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(run);
+        Ok(true)
+    }
+
     /// The lock of what is stored now. What is needed for as long as a backup is locked as long as one.
     fn lock(&self, kind: CutKind) -> Result<Option<Lock>> {
         match kind {
@@ -67,13 +87,12 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct Shared {
     place: Arc<Place>,
-    run: WalRun,
     counters: Counters,
 }
 
 impl Sender {
-    pub(super) fn new(place: Arc<Place>, run: WalRun) -> Self {
-        Self { shared: Arc::new(Shared { place, run, counters: Counters::default() }), jobs: JoinSet::new() }
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self { shared: Arc::new(Shared { place, counters: Counters::default() }), jobs: JoinSet::new() }
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -104,7 +123,7 @@ impl Sender {
     pub(super) async fn history(&self, timeline: Timeline, content: Bytes) -> Result<()> {
         let Some(what) = WalContent::file(WalFileName::History(timeline), &content)? else { return Ok(()) };
         let now = self.shared.place.connected.store.clock().now();
-        let sealed = self.shared.run.seal(what, content.clone(), None, now).await?;
+        let sealed = self.shared.place.run().seal(what, content.clone(), None, now).await?;
         self.shared.keep(&sealed, &content, CutKind::Whole).await.map(drop)
     }
 }
@@ -114,7 +133,7 @@ impl Shared {
         let range = WalRange { start: cut.start, end: cut.end };
         let content = WalContent::range(cut.timeline, range, self.place.identity.segment_bytes);
         let now = self.place.connected.store.clock().now();
-        let sealed = self.run.seal(content, cut.bytes.clone(), cut.commits, now).await?;
+        let sealed = self.place.run().seal(content, cut.bytes.clone(), cut.commits, now).await?;
         let object = match self.keep(&sealed, &cut.bytes, cut.kind).await? {
             Kept::Stored { key, version } => Some((key, version)),
             Kept::Already => None,

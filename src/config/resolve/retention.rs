@@ -39,6 +39,9 @@ pub(super) fn settings(read: &Reader<'_>) -> Result<RetentionSettings> {
         for key in [&key::LOCK_RETAIN, &key::WAL_PARTIAL_RETAIN] {
             within_max(read, key, settings.max)?;
         }
+        if read.layers.get(&key::AUDIT_RETAIN).is_some() {
+            within_max(read, &key::AUDIT_RETAIN, settings.max)?;
+        }
     }
     Ok(settings)
 }

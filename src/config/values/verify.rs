@@ -5,6 +5,12 @@ use crate::config::settings::{ChainField, ChainForm, RequiredTable, TableRef};
 
 /// `SCHEMA.TABLE` or `TABLE`; a part with a dot in it stands in double quotes.
 pub(in crate::config) fn table(text: &str) -> Parsed<TableRef> {
+    let (schema, table) = table_parts(text)?;
+    Ok(TableRef { schema: schema.unwrap_or_else(|| "public".into()), table })
+}
+
+/// The same as its parts; the schema only if it is given.
+pub(in crate::config) fn table_parts(text: &str) -> Parsed<(Option<String>, String)> {
     let unfit = || format!("{text:?} is not the name of a table");
     let mut parts = vec![String::new()];
     let mut quoted = false;
@@ -25,8 +31,8 @@ pub(in crate::config) fn table(text: &str) -> Parsed<TableRef> {
         return Err(unfit());
     }
     match <[String; 2]>::try_from(parts) {
-        Ok([schema, table]) => Ok(TableRef { schema, table }),
-        Err(mut parts) if parts.len() == 1 => Ok(TableRef { schema: "public".into(), table: parts.remove(0) }),
+        Ok([schema, table]) => Ok((Some(schema), table)),
+        Err(mut parts) if parts.len() == 1 => Ok((None, parts.remove(0))),
         Err(_) => Err(unfit()),
     }
 }

@@ -1,5 +1,6 @@
 //! The sealed part: names, row counts and settings, which tell what a company does.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{BaseFacts, ClearPart, Kind};
@@ -56,6 +57,23 @@ pub struct DumpFacts {
     pub options: Vec<String>,
     /// Rows per table in the same snapshot; `None` when counting was off.
     pub counts: Option<Vec<TableCount>>,
+    /// Where the dump comes from, if it was not taken but imported; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportFact>,
+}
+
+/// The file that a dump was imported from. What the facts beside it do not know is empty, `unknown` or 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportFact {
+    /// Its name, without the directory.
+    pub file: String,
+    /// When it was taken, as it was told; the times of the backup are those of the import.
+    pub taken_at: Timestamp,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The host that took it.
+    pub host: Option<String>,
 }
 
 /// Properties of the database itself, which a dump of its contents does not carry.

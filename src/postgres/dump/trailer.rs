@@ -7,7 +7,7 @@ const KEPT_BYTES: usize = 1024;
 
 /// Watches a stream go by.
 #[derive(Debug)]
-pub(in crate::postgres) struct Trailer {
+pub struct Trailer {
     closing: &'static str,
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -18,7 +18,8 @@ impl Trailer {
         Self { closing, head: Vec::new(), tail: Vec::new() }
     }
 
-    pub(in crate::postgres) fn push(&mut self, bytes: &[u8]) {
+    /// Takes the next part, cut anywhere.
+    pub fn push(&mut self, bytes: &[u8]) {
         let room = KEPT_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(KEPT_BYTES)..]);
@@ -27,21 +28,35 @@ impl Trailer {
     }
 
     /// Whether a line near the beginning is psql's `\restrict` command, before the first statement.
-    pub(in crate::postgres) fn has_restrict(&self) -> bool {
+    pub fn has_restrict(&self) -> bool {
         let head = String::from_utf8_lossy(&self.head);
         let mut lines = head.lines().skip_while(|line| line.is_empty() || line.starts_with("--"));
         lines.next().is_some_and(|line| line.starts_with("\\restrict "))
     }
 
-    /// After the closing line only blank lines, `--` and `\unrestrict` may follow.
+    /// For what pg_dump writes.
+    pub fn of_a_dump() -> Self {
+        Self::new("-- PostgreSQL database dump complete")
+    }
+
+    /// What stands behind `prefix` on a line near the beginning.
+    pub fn line_after(&self, prefix: &str) -> Option<String> {
+        let head = String::from_utf8_lossy(&self.head);
+        head.lines().find_map(|line| line.strip_prefix(prefix)).map(str::to_owned)
+    }
+
+    /// Fails unless [`Trailer::is_closed`].
     pub(in crate::postgres) fn check(&self, program: &str, bytes: u64) -> Result<()> {
+        let cut = || Error::Incomplete { program: program.into(), bytes };
+        self.is_closed().then_some(()).ok_or_else(cut)
+    }
+
+    /// Whether what was seen ends with the closing line. After it only blank lines, `--` and `\unrestrict` may follow.
+    pub fn is_closed(&self) -> bool {
         let tail = String::from_utf8_lossy(&self.tail);
         let whole = self.tail.last() == Some(&b'\n');
         let mut after = tail.lines().rev().skip_while(|l| l.is_empty() || *l == "--" || l.starts_with("\\unrestrict "));
-        if whole && after.next() == Some(self.closing) {
-            return Ok(());
-        }
-        Err(Error::Incomplete { program: program.into(), bytes })
+        whole && after.next() == Some(self.closing)
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::sql::names::{Token, tokens};
 use super::super::sql::{quote_identifier, statements};
 use super::super::{Error, Result};
-use super::names::{Token, tokens};
 
 /// What the target has already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,13 @@ pub struct Restorable {
     pub roles_left_alone: Vec<String>,
     /// Tablespaces of the source that exist in the target and were left alone.
     pub tablespaces_left_alone: Vec<String>,
+}
+
+impl Restorable {
+    /// Names of the tablespaces that do not exist yet.
+    pub fn tablespace_names(&self) -> Vec<String> {
+        self.tablespaces.iter().filter_map(|statement| name_at(&tokens(statement), 2)).collect()
+    }
 }
 
 /// Picks the statements of a pg_dumpall script that concern what does not exist yet.

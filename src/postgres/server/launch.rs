@@ -21,6 +21,7 @@ pub(super) struct Launch {
     pub(super) owner: Option<User>,
     pub(super) settings: Vec<(String, String)>,
     pub(super) env: Vec<(String, SecretString)>,
+    pub(super) tcp: bool,
 }
 
 impl Launch {
@@ -67,7 +68,8 @@ impl Launch {
         for (name, value) in log_here.into_iter().chain(self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()))) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        command.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(&self.dir);
+        let addresses = if self.tcp { "127.0.0.1" } else { "" };
+        command.args(["-p", &port.to_string(), "-h", addresses, "-k"]).arg(&self.dir);
         let output = log.writer()?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         command.process_group(0).spawn()

@@ -29,6 +29,8 @@ pub struct ServerOptions {
     pub data_checksums: Option<bool>,
     /// Further variables of the server's environment, which is empty otherwise: for `archive_command` and its like.
     pub env: Vec<(String, SecretString)>,
+    /// Whether it listens on loopback besides its Unix socket.
+    pub tcp: bool,
 }
 
 impl ServerOptions {
@@ -45,6 +47,7 @@ impl ServerOptions {
             wal_segment_mib: None,
             data_checksums: None,
             env: Vec::new(),
+            tcp: true,
         }
     }
 }
@@ -66,6 +69,11 @@ pub struct OpenOptions {
     pub settings: Vec<(String, String)>,
     /// TCP port on 127.0.0.1; a free one if not given.
     pub port: Option<u16>,
+    /// Whether it listens on loopback besides its Unix socket.
+    pub tcp: bool,
+    /// `options` of every session of ours over the Unix socket, such as `-c NAME=VALUE`: they win over what the cluster sets
+    /// for its databases and roles.
+    pub session_options: Option<String>,
     /// Further variables of the server's environment, which is empty otherwise: for `restore_command` and its like.
     pub env: Vec<(String, SecretString)>,
 }
@@ -81,6 +89,8 @@ impl OpenOptions {
             password: None,
             settings: Vec::new(),
             port: None,
+            tcp: true,
+            session_options: None,
             env: Vec::new(),
         }
     }

@@ -160,6 +160,7 @@ fn actions(operation: &str, asked: &Asked<'_>) -> Option<Vec<&'static str>> {
         "UploadPart" | "CompleteMultipartUpload" => vec!["s3:PutObject"],
         "AbortMultipartUpload" => vec!["s3:AbortMultipartUpload"],
         "ListParts" => vec!["s3:ListMultipartUploadParts"],
+        "ListMultipartUploads" => vec!["s3:ListBucketMultipartUploads"],
         "GetObject" | "HeadObject" => by_version("s3:GetObject", "s3:GetObjectVersion"),
         "DeleteObject" => by_version("s3:DeleteObject", "s3:DeleteObjectVersion"),
         // Each key is authorised by itself, in the operation; so is the bypass.

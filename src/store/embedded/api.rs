@@ -16,6 +16,7 @@ mod lock;
 mod multipart;
 mod put;
 mod settings;
+mod uploads;
 
 /// The service behind the HTTP layer.
 #[derive(Clone, Debug)]
@@ -82,4 +83,5 @@ operations! {
     complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput in multipart;
     abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput in multipart;
     list_parts(ListPartsInput) -> ListPartsOutput in multipart;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput in uploads;
 }

@@ -14,6 +14,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::clock::Clock;
 use super::disk::{self, Disk, Unfinished};
+use super::frost::Frost;
 use super::index::{Bucket, Index};
 use super::model::{Body, BucketRecord, NULL_VERSION, Version, Versioning, random_id};
 use super::{locks, uploads};
@@ -26,6 +27,7 @@ const KEY_LOCKS: usize = 64;
 pub(super) struct Backend {
     pub(super) disk: Disk,
     pub(super) clock: Arc<Clock>,
+    pub(super) frost: Arc<Frost>,
     pub(super) region: String,
     /// Most entries in one listing page.
     pub(super) page_size: usize,
@@ -74,6 +76,7 @@ impl Backend {
         Self {
             disk,
             clock,
+            frost: Arc::default(),
             region,
             page_size,
             uploads: uploads::Table::default(),

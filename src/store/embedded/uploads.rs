@@ -72,6 +72,20 @@ impl Table {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
+    /// Key, id and beginning of the uploads of a bucket below a prefix, in order.
+    pub(super) fn of(&self, bucket: &str, prefix: &str) -> Vec<(String, String, Timestamp)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<(String, String, Timestamp)> = Vec::new();
+        for (id, upload) in all.iter() {
+            let record = with(upload, |upload| upload.record.clone());
+            if record.bucket == bucket && record.key.starts_with(prefix) {
+                found.push((record.key, id.clone(), record.initiated));
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// Reads the uploads that the last run left.
     pub(super) fn load(&self, disk: &Disk) -> io::Result<()> {
         for id in disk::names(&disk.uploads())? {

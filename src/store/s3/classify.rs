@@ -122,6 +122,7 @@ impl S3 {
             Kind::Short => {
                 Failure::permanent(Error::Corrupt { target, what: format!("shorter than recorded: {code}") })
             }
+            Kind::Frozen => Failure::permanent(Error::Frozen { target, code }),
             Kind::Refused => Failure::permanent(Error::Refused { action, target, code }),
         }
     }
@@ -140,6 +141,7 @@ enum Kind {
     Busy,
     Damaged,
     Short,
+    Frozen,
     Refused,
 }
 
@@ -171,6 +173,7 @@ fn kind(answer: &Answer, about_object: bool) -> Kind {
         "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => Kind::Busy,
         "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody" => Kind::Damaged,
         "InvalidRange" => Kind::Short,
+        "InvalidObjectState" => Kind::Frozen,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "UnauthorizedAccess" | "Forbidden" => Kind::Denied,
         _ => kind_by_status(answer),
     }

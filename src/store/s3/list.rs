@@ -57,6 +57,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             etag: version.e_tag().unwrap_or_default().trim_matches('"').to_owned(),
             delete_marker: false,
             is_latest: version.is_latest().unwrap_or_default(),
+            class: version.storage_class().map(|class| class.as_str().to_owned()).filter(|class| class != "STANDARD"),
         });
     }
     for marker in output.delete_markers() {
@@ -68,6 +69,7 @@ fn page(output: &ListObjectVersionsOutput) -> Result<Page, String> {
             etag: String::new(),
             delete_marker: true,
             is_latest: marker.is_latest().unwrap_or_default(),
+            class: None,
         });
     }
     sort_as_listed(&mut entries);

@@ -1,7 +1,8 @@
 //! Key objects bent or planted.
 
+use stonewal::format::roster::{Roster, RosterBundle, RosterRecipient};
 use stonewal::format::signed::Purpose;
-use stonewal::format::{self, RepositoryId};
+use stonewal::format::{self, RepositoryId, Tag};
 use stonewal::keys::{
     Bundle, Certificate, Error, Identity, RecoveryFile, WriterFile, WriterKey, data_key, unwrap, wrap,
 };
@@ -91,6 +92,54 @@ fn i06_certificates_are_for_one_repository_and_one_purpose() {
     let manifest = format::signed::seal(Purpose::Manifest, json.to_vec(), root.public(), |message| root.sign(message));
     let refused = Certificate::decode(&manifest, repository, root.public()).unwrap_err();
     assert!(matches!(refused, Error::Format(format::Error::Signature(_))), "{refused:?}");
+}
+
+#[test]
+fn i06_rosters_are_for_one_repository_and_one_purpose() {
+    let root = WriterKey::generate().unwrap();
+    let (repository, since) = (RepositoryId::new([3; 16]), "2026-11-24T03:15:00Z".parse().unwrap());
+    let identity = Identity::generate().recipient().to_string();
+    let roster = Roster {
+        format: Roster::FORMAT,
+        repository,
+        generation: 1,
+        made_at: since,
+        recipients: vec![RosterRecipient { recipient: identity.clone(), name: None, since }],
+        identity,
+        bundles: vec![RosterBundle { fingerprint: Tag::new([1; 8]), name: Some("first".into()), since }],
+        retired: Vec::new(),
+    };
+    let good = roster.encode(root.public(), |message| root.sign(message)).unwrap();
+    assert_eq!(Roster::decode(&good, repository, root.public()).unwrap(), roster);
+    assert!(Roster::decode(&good, RepositoryId::new([4; 16]), root.public()).is_err());
+    let stranger = WriterKey::generate().unwrap();
+    let forged = roster.encode(stranger.public(), |message| stranger.sign(message)).unwrap();
+    let refused = Roster::decode(&forged, repository, root.public()).unwrap_err();
+    assert!(matches!(refused, format::Error::UntrustedWriter { .. }), "{refused:?}");
+    for at in 0..good.len() {
+        let mut bent = good.clone();
+        bent[at] ^= 1;
+        let refused = Roster::decode(&bent, repository, root.public()).unwrap_err();
+        assert!(matches!(refused, format::Error::Signature("roster")), "{at}: {refused:?}");
+    }
+    let seal = |purpose, json: &[u8]| {
+        format::signed::seal(purpose, json.to_vec(), root.public(), |message| root.sign(message))
+    };
+    let json = &good[..good.len() - 96];
+    let as_other = Roster::decode(&seal(Purpose::Writer, json), repository, root.public()).unwrap_err();
+    assert!(matches!(as_other, format::Error::Signature(_)), "{as_other:?}");
+    let text = std::str::from_utf8(json).unwrap();
+    let changes = [
+        ("\"generation\":1", "\"generation\":0"),
+        ("\"recipients\":[{", "\"recipients\":[],\"x\":[{"),
+        ("\"name\":\"first\"", "\"name\":\"\\u001b[2J\""),
+        ("\"identity\":\"age1", "\"identity\":\"age2"),
+    ];
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        let bent = seal(Purpose::Roster, text.replacen(from, to, 1).as_bytes());
+        assert!(Roster::decode(&bent, repository, root.public()).is_err(), "{to}");
+    }
 }
 
 #[test]

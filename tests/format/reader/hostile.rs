@@ -135,7 +135,12 @@ async fn read(script: &str, bend: &fn(&mut Set, &mut Around)) -> std::process::O
     put(&store, manifest.clone(), sign(&clear, &metadata, around.signer.as_ref().unwrap_or(&root)).into()).await;
 
     let here = Download::new(script, &store);
-    let recovery = RecoveryFile { repository: place.repository, root: *root.public(), identity: around.identity };
+    let recovery = RecoveryFile {
+        repository: place.repository,
+        root: *root.public(),
+        identity: around.identity,
+        former: Vec::new(),
+    };
     here.write_key(&recovery.encode());
     here.read("key", &manifest, "dump")
 }

@@ -59,7 +59,12 @@ pub(crate) async fn make_of(
     let fingerprint = place.names.fingerprint_of(stored.as_str()).unwrap();
     let (host, certificate) = WriterFile::generate(&bundle, fingerprint, "db1").unwrap();
     publish_certificate(&*store, &place.names, &bundle, &certificate, None).await.unwrap();
-    let recovery = RecoveryFile { repository: bundle.repository, root: *bundle.writer.public(), identity: offline };
+    let recovery = RecoveryFile {
+        repository: bundle.repository,
+        root: *bundle.writer.public(),
+        identity: offline,
+        former: Vec::new(),
+    };
 
     let (payload, metadata) = (data_key().unwrap(), data_key().unwrap());
     let mut metadata_recipients = host.recipients.clone();

@@ -124,7 +124,7 @@ fn make() {
     let offline = Identity::generate();
     let repository = stonewal::keys::repository_id().unwrap();
     let bundle = Bundle::generate(repository, vec![offline.recipient()], Timestamp::UNIX_EPOCH).unwrap();
-    let recovery = RecoveryFile { repository, root: *bundle.writer.public(), identity: offline };
+    let recovery = RecoveryFile { repository, root: *bundle.writer.public(), identity: offline, former: Vec::new() };
     std::fs::write(path("recovery.txt"), recovery.encode().expose_secret()).unwrap();
     for (name, evidence) in [("passed.bin", passed(&recovery)), ("error.bin", error(&recovery))] {
         let object = evidence.encode(bundle.writer.public(), |message| bundle.writer.sign(message)).unwrap();

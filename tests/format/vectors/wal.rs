@@ -119,7 +119,7 @@ async fn make() {
     let bundle = Bundle::generate(repository_id().unwrap(), vec![offline.recipient()], Timestamp::UNIX_EPOCH).unwrap();
     let (host, _) = WriterFile::generate(&bundle, Tag::new([9; 8]), "db1").unwrap();
     let (repository, cluster) = (bundle.repository, "main".parse::<ClusterName>().unwrap());
-    let recovery = RecoveryFile { repository, root: *bundle.writer.public(), identity: offline };
+    let recovery = RecoveryFile { repository, root: *bundle.writer.public(), identity: offline, former: Vec::new() };
     std::fs::write(path("recovery.txt"), recovery.encode().expose_secret()).unwrap();
     let signer = Signer { writer: Arc::new(host.writer), certificate: host.certificate };
     let at: Timestamp = "2026-11-24T03:15:00Z".parse().unwrap();

@@ -18,18 +18,22 @@ const DAY: Duration = Duration::from_hours(24);
 const POLICY: &str = "[retention]\nwindow = \"10d\"\nkeep_last_dumps = 0\nkeep_last_bases = 0\n";
 
 impl World {
-    async fn s3(&self, role: Role) -> S3 {
+    pub(super) async fn s3(&self, role: Role) -> S3 {
         let credentials = self.store.credentials(role).unwrap();
         let secret = credentials.secret_key.expose_secret();
         let options = crate::support::options(&self.store.endpoint(), "backups", &credentials.access_key, secret);
         S3::connect(options).await.unwrap()
     }
 
-    async fn versions(&self, part: &str) -> Vec<Entry> {
+    pub(super) async fn versions(&self, part: &str) -> Vec<Entry> {
         let query = ListQuery { prefix: "prod/".into(), by_folder: false };
         let page = self.s3(Role::Admin).await.list_page(&query, None).await.unwrap();
         assert!(page.next.is_none());
         page.entries.into_iter().filter(|entry| entry.key.as_str().contains(part)).collect()
+    }
+
+    pub(super) async fn is_held(&self, entry: &Entry) -> bool {
+        self.s3(Role::Admin).await.hold_of(&entry.key, &entry.version).await.unwrap()
     }
 
     async fn plant(&self, key: &str) {

@@ -130,7 +130,11 @@ impl World {
         match role {
             Role::Writer => command.env("STONEWAL_KEYS_WRITER_FILE", self.path("writer")),
             Role::Admin => command.env("BACKUP_PASSPHRASE", PASSPHRASE),
-            _ => command.env("STONEWAL_KEYS_IDENTITY_FILE", self.path("recovery")).env("CONFIRM_PITR", "true"),
+            // A reader with a recovery file can neither sign nor append an audit record.
+            _ => command
+                .env("STONEWAL_AUDIT_MODE", "off")
+                .env("STONEWAL_KEYS_IDENTITY_FILE", self.path("recovery"))
+                .env("CONFIRM_PITR", "true"),
         };
         command
     }

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_bucket_without_lock_says_so),
     case!(an_unversioned_bucket_works_and_says_so),
     case!(lifecycle_rules_are_read_as_they_were_set),
+    case!(our_lifecycle_rule_stands_beside_those_of_others),
     case!(a_bucket_policy_is_read_as_it_was_set),
     case!(a_missing_bucket_is_named),
     case!(clock_and_region_are_known),
@@ -104,6 +105,44 @@ async fn lifecycle_rules_are_read_as_they_were_set(target: Arc<Target>) -> Outco
     (tagged.expires, tagged.tagged_only) = (Some(Expiry::Days(1)), true);
     let found = store.lifecycle().await?;
     ensure!(found == [tidy, cold, tagged], "{found:#?}");
+    Ok(())
+}
+
+/// `init --lifecycle`: what others have set is kept to the letter, and doing it again changes nothing.
+async fn our_lifecycle_rule_stands_beside_those_of_others(target: Arc<Target>) -> Outcome {
+    let bucket = format!("{}-ours", target.options.bucket);
+    let store = S3::connect(S3Options { bucket: bucket.clone(), ..target.options.clone() }).await?;
+    store.create_bucket(true).await?;
+    let rule = |days| store::TidyRule {
+        id: "ours:prod/".into(),
+        prefix: "prod/".into(),
+        noncurrent_days: Some(days),
+        upload_days: 7,
+    };
+    store.install(&rule(90)).await?;
+    let raw = target.raw_client()?;
+    let rules = || raw.get_bucket_lifecycle_configuration().bucket(&bucket).send();
+    let ours = rules().await?.rules().to_vec();
+    ensure!(ours.len() == 1 && ours[0].id() == Some("ours:prod/"), "{ours:#?}");
+    let tag = Tag::builder().key("a").value("b").build()?;
+    let off = LifecycleRule::builder()
+        .id("of others")
+        .status(ExpirationStatus::Disabled)
+        .filter(LifecycleRuleFilter::builder().tag(tag).build())
+        .transitions(Transition::builder().days(3).storage_class(TransitionStorageClass::Glacier).build())
+        .build()?;
+    let both = BucketLifecycleConfiguration::builder().rules(off).rules(ours[0].clone()).build()?;
+    raw.put_bucket_lifecycle_configuration().bucket(&bucket).lifecycle_configuration(both).send().await?;
+    let before = rules().await?.rules().to_vec();
+    for days in [90, 400] {
+        store.install(&rule(days)).await?;
+        let after = rules().await?.rules().to_vec();
+        ensure!(after.len() == 2 && after[0] == before[0], "{after:#?}");
+        let found = store.lifecycle().await?;
+        ensure!(found.len() == 1 && found[0].removes_noncurrent_days == Some(days), "{found:#?}");
+        ensure!(found[0].removes_markers && found[0].aborts_uploads && found[0].prefix == "prod/", "{found:#?}");
+        ensure!(found[0].expires.is_none() && found[0].moves_to.is_empty(), "{found:#?}");
+    }
     Ok(())
 }
 

@@ -145,3 +145,34 @@ async fn small_parts_missing_checksums_and_aborts() {
     let again = complete.upload_id(&upload).multipart_upload(list(&[&again]));
     assert_eq!(outcome(again.send().await), "PreconditionFailed");
 }
+
+#[tokio::test]
+async fn unfinished_uploads_are_listed_page_by_page() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.client(Role::Admin);
+    let mut begun = Vec::new();
+    for key in ["b", "a/x", "a/y", "a/x", "c"] {
+        let made = admin.create_multipart_upload().bucket(BUCKET).key(key).send().await.unwrap();
+        begun.push((key.to_owned(), made.upload_id.unwrap()));
+    }
+    let gone = begun.pop().unwrap();
+    admin.abort_multipart_upload().bucket(BUCKET).key(&gone.0).upload_id(&gone.1).send().await.unwrap();
+    begun.sort();
+    for (size, prefix) in [(1, ""), (3, ""), (1000, ""), (1, "a/")] {
+        let (mut found, mut marker) = (Vec::new(), (None, None));
+        loop {
+            let list = admin.list_multipart_uploads().bucket(BUCKET).prefix(prefix).max_uploads(size);
+            let page = list.set_key_marker(marker.0).set_upload_id_marker(marker.1).send().await.unwrap();
+            let pair = |upload: &aws_sdk_s3::types::MultipartUpload| {
+                (upload.key().unwrap().to_owned(), upload.upload_id().unwrap().to_owned())
+            };
+            found.extend(page.uploads().iter().map(pair));
+            marker = (page.next_key_marker, page.next_upload_id_marker);
+            if page.is_truncated != Some(true) {
+                break;
+            }
+        }
+        let expected: Vec<_> = begun.iter().filter(|(key, _)| key.starts_with(prefix)).cloned().collect();
+        assert_eq!(found, expected, "{size} {prefix:?}");
+    }
+}

@@ -46,6 +46,7 @@ async fn attempt(fixture: &Fixture, client: &Client, action: &str, id: &str) -> 
         "s3:ListAllMyBuckets" => outcome(client.list_buckets().send().await),
         "s3:ListBucket" => outcome(client.list_objects_v2().bucket(BUCKET).send().await),
         "s3:ListBucketVersions" => outcome(client.list_object_versions().bucket(BUCKET).send().await),
+        "s3:ListBucketMultipartUploads" => outcome(client.list_multipart_uploads().bucket(BUCKET).send().await),
         "s3:ListMultipartUploadParts" => {
             outcome(client.list_parts().bucket(BUCKET).key(key).upload_id("none").send().await)
         }
@@ -73,7 +74,6 @@ async fn every_role_can_do_what_its_list_says_and_nothing_else() {
         "s3:BypassGovernanceRetention",
         "s3:GetObjectAttributes",
         "s3:GetObjectVersionAttributes",
-        "s3:ListBucketMultipartUploads",
         "s3:PutObjectTagging",
     ];
     let fixture = Fixture::new().await;

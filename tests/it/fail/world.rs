@@ -90,6 +90,8 @@ impl World {
     /// The program on a restore host: the recovery file (no key derivation to wait for) and the reader's credentials.
     pub(super) fn restorer(&self, line: &str) -> Run {
         let run = self.stonewal(line).unset("STONEWAL_KEYS_WRITER_FILE").unset("DATABASE_URL");
+        // It can sign nothing; what becomes of its records is tested by itself.
+        let run = run.env("STONEWAL_AUDIT_MODE", "off");
         run.env("STONEWAL_KEYS_IDENTITY_FILE", self.path("home/recovery")).role(self, Role::Reader)
     }
 

@@ -16,7 +16,8 @@ fn statuses(outcome: &doctor::Outcome) -> BTreeMap<&'static str, Status> {
 
 const WORM: [&str; 6] = ["worm: lock", "worm: shorten", "worm: delete", "worm: bypass", "worm: hide", "worm: original"];
 
-/// PAINS A15.
+/// PAINS A15; D11, D12: what a store does with conditional writes, checksums and bare locks is tried, not assumed, and
+/// docs/STORES.md has what was seen.
 #[tokio::test]
 async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
     let Some(stage) = Stage::new("doctor_writer", |_| ()).await else { return };
@@ -156,6 +157,44 @@ async fn doctor_finds_lifecycle_rules_that_would_break_the_plan() {
     }
     let blind = doctor::run(stage.doctor_options(Role::Reader, None)).await.unwrap();
     assert!(detail(&blind, "lifecycle").contains("s3:GetLifecycleConfiguration"), "{:#?}", blind.checks);
+}
+
+/// PAINS A8, E1, E3: a rule that tidies and can never remove what the plan keeps, by the administrator alone; where a rule of
+/// others would, it is refused and named.
+#[tokio::test]
+async fn e01_init_installs_a_lifecycle_that_doctor_finds_good() {
+    let Some(stage) = Stage::empty("init_lifecycle", |_| ()).await else { return };
+    let lifecycle = Some(std::time::Duration::from_hours(24 * 366));
+    let installing = || init::Options { lifecycle, ..stage.init() };
+    let again = || init::Options { recovery_file: None, ..installing() };
+    let made = init::run(installing()).await.unwrap().lifecycle.unwrap();
+    assert!(made.changed && made.rule == "stonewal-leftovers:flow/" && made.noncurrent_days == Some(366), "{made:?}");
+    let mut options = stage.doctor_options(Role::Auditor, None);
+    (options.kept, options.probe) = (std::time::Duration::from_hours(24 * 366), false);
+    let looked = doctor::run(options).await.unwrap();
+    assert_eq!(statuses(&looked)["lifecycle"], Status::Ok, "{:#?}", looked.checks);
+    assert!(!init::run(again()).await.unwrap().lifecycle.unwrap().changed, "it is there");
+    // The plan keeps for less now; the rule may stay. For longer: it is replaced.
+    let for_days = |days: u64| init::Options { lifecycle: Some(std::time::Duration::from_hours(24 * days)), ..again() };
+    assert!(!init::run(for_days(35)).await.unwrap().lifecycle.unwrap().changed);
+    assert!(init::run(for_days(800)).await.unwrap().lifecycle.unwrap().changed);
+
+    let mut writer = again();
+    writer.repository = stage.repository(Role::Writer);
+    writer.lifecycle = Some(std::time::Duration::from_hours(24 * 900));
+    let error = init::run(writer).await.unwrap_err();
+    assert!(error.to_string().contains("s3:PutLifecycleConfiguration"), "{error}");
+
+    let raw = raw_client(&stage);
+    let before = raw.get_bucket_lifecycle_configuration().bucket(BUCKET).send().await.unwrap().rules().to_vec();
+    let rules = expires(PREFIX, 800).rules().iter().chain(&before).cloned().collect();
+    let rules = aws_sdk_s3::types::BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().unwrap();
+    let put = raw.put_bucket_lifecycle_configuration().bucket(BUCKET).lifecycle_configuration(rules);
+    put.send().await.unwrap();
+    let error = init::run(again()).await.unwrap_err();
+    assert!(error.to_string().contains("rule tidy expires current objects after 800 days"), "{error}");
+    assert!(error.hint().unwrap().starts_with("nothing was changed"), "{error:?}");
+    assert_eq!(raw.get_bucket_lifecycle_configuration().bucket(BUCKET).send().await.unwrap().rules().len(), 2);
 }
 
 #[tokio::test]

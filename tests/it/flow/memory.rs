@@ -74,6 +74,7 @@ async fn child() {
     } else {
         let writer = Box::new(tokio::io::sink());
         let options = restore_dump::Options {
+            tables: None,
             repository,
             access: Access::Passphrase(PASSPHRASE.into()),
             cluster: cluster(),

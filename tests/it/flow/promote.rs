@@ -79,6 +79,7 @@ impl Restored {
             .env("AWS_ACCESS_KEY_ID", credentials.access_key)
             .env("AWS_SECRET_ACCESS_KEY", credentials.secret_key.expose_secret())
             .env("STONEWAL_KEYS_IDENTITY_FILE", self.stage.recovery_path())
+            .env("STONEWAL_AUDIT_MODE", "off")
             .env("RESTORE_DATABASE_URL", self.url(database))
             .current_dir(self.stage.dir.path());
         command
@@ -243,4 +244,35 @@ async fn accepted_findings_minimum_counts_and_refusals() {
     expect(&world.verify("no_such_database", &[]), 1, &["does not exist"]);
     let argument = ["--database", "postgres://u:sentinel@h/d"];
     expect(&world.verify("restored", &argument), 2, &["can be read by every user"]);
+}
+
+/// The playbook of RUNBOOK.md, as it is printed there: a row altered and a row removed in the live log come back from the
+/// last good backup, and the chain is whole again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_playbook_of_a_damaged_audit_log_works_as_it_is_printed() {
+    let Some(restored) = Restored::new("the_playbook_of_a_damaged_audit_log").await else { return };
+    let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RUNBOOK.md")).unwrap();
+    let section = runbook.split("### The damaged rows back from a backup").nth(1).unwrap().split("\n#").next().unwrap();
+    let script: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(script.len() >= 8, "the commands were found: {script:?}");
+    let (stage, program) = (&restored.stage, std::path::Path::new(env!("CARGO_BIN_EXE_stonewal")));
+    let log = "SELECT md5(string_agg(l::text, chr(10) ORDER BY id)) FROM audit_logs l";
+    let before = stage.source.value("app", log);
+    let row = |at: u32| {
+        stage.source.value("app", &format!("SELECT id FROM audit_logs ORDER BY \"timestamp\" OFFSET {at} LIMIT 1"))
+    };
+    let (altered, removed) = (row(100), row(200));
+    stage.source.psql("app", &format!("UPDATE audit_logs SET action = 'nothing' WHERE id = '{altered}'; DELETE FROM audit_logs WHERE id = '{removed}'"), &[]);
+    let (bin, server) = (program.parent().unwrap().display(), stage.source.server.bin_dir().display());
+    let mut command = restored.command("app", &[]);
+    let environment: Vec<_> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    command = Command::new("/bin/sh");
+    command.args(["-eu", "-c", &script.join("\n")]).env_clear().envs(environment).current_dir(stage.dir.path());
+    command.env("PATH", format!("{bin}:{server}:/usr/bin:/bin")).env("LIVE_DATABASE_URL", restored.url("app"));
+    let output = command.env("GOOD_BACKUP", &restored.backup).output().unwrap();
+    expect(&output, 0, &[&altered, &removed, "audit_logs_restored, 400 rows", "DELETE 1", "INSERT 0 2"]);
+    let found = std::fs::read_to_string(stage.dir.path().join("audit-before.json")).unwrap();
+    assert!(found.contains("content altered") && found.contains(&altered), "{found}");
+    assert_eq!(stage.source.value("app", log), before);
 }

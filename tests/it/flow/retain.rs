@@ -16,6 +16,8 @@ use super::stage::{DAY, Stage, id, run_backup};
 use setting::{apply, days, extend, hold, newest_only, policy};
 
 mod setting;
+mod shared;
+mod unlocking;
 
 /// PAINS A16, B6, D8, D9: everything a backup stands on is locked as long as the plan keeps it, by a role that reads no
 /// object and deletes nothing, page by page of seven.
@@ -250,14 +252,14 @@ async fn a08_a_policy_that_expires_everything_is_refused() {
     assert_eq!(stage.versions().await, before);
 }
 
-/// PAINS D8: thousands of objects, seven a page, a thousand a request; one that is locked stays and is told.
+/// PAINS D8: five thousand objects, seven a page, a thousand a request; one that is locked stays and is told.
 #[tokio::test]
 async fn d08_thousands_of_objects_go_page_by_page() {
     use futures::{StreamExt as _, TryStreamExt as _, stream};
     let Some(stage) = Stage::new("d08_thousands", |options| options.page_size = 7).await else { return };
     stage.backup().await;
     let before = stage.versions().await;
-    let count: usize = crate::support::variable("STONEWAL_TEST_ROUNDS").map_or(1_100, |text| text.parse().unwrap());
+    let count: usize = crate::support::variable("STONEWAL_TEST_ROUNDS").map_or(5_000, |text| text.parse().unwrap());
     let store = stage.connected(Role::Admin).await.store;
     let until = stage.now().await + days(3);
     let puts = (0..count).map(|n| {

@@ -101,13 +101,15 @@ impl Stage {
             passphrase: PASSPHRASE.into(),
             recipients: Vec::new(),
             recovery_file: Some(self.recovery_path()),
+            lifecycle: None,
         }
     }
 
     /// A writer file called `name`, and its certificate in the bucket.
     pub(super) async fn new_writer(&self, name: &str) {
         let (repository, out) = (self.repository(Role::Admin), self.writer_path(name));
-        let options = writer::Options { repository, passphrase: PASSPHRASE.into(), name: name.into(), out };
+        let options =
+            writer::Options { repository, passphrase: PASSPHRASE.into(), bundle: None, name: name.into(), out };
         writer::run(options).await.unwrap();
     }
 
@@ -187,6 +189,7 @@ impl Stage {
     /// A restore of the dump by the restore host, to `target`.
     pub(super) fn restore_options(&self, which: Which, target: restore_dump::RestoreTarget) -> restore_dump::Options {
         restore_dump::Options {
+            tables: None,
             repository: self.repository(Role::Reader),
             access: Self::passphrase(),
             cluster: cluster(),

@@ -185,6 +185,23 @@ fn the_lifecycle_touches_leftovers_only() {
     let expiration = rule.body().blocks().find(|block| block.identifier() == "expiration").unwrap();
     let keys: Vec<&str> = expiration.body().attributes().map(hcl::Attribute::key).collect();
     assert_eq!(keys, ["expired_object_delete_marker"]);
+    // `init --lifecycle` installs the same.
+    let text = |name: &str| std::fs::read_to_string(infra(name)).unwrap();
+    let (main, template) = (text("modules/bucket/main.tf"), text("cloudformation/repository.yaml"));
+    let id = stonewal::commands::lifecycle::RULE;
+    assert!(main.contains(&format!("id     = \"{id}\"")) && template.contains(&format!("Id: {id}")));
+    let variables = text("modules/bucket/variables.tf");
+    for (variable, parameter, days) in [
+        ("noncurrent_days", "NoncurrentDays", stonewal::limits::LIFECYCLE_NONCURRENT_DAYS),
+        ("abandoned_upload_days", "AbandonedUploadDays", stonewal::limits::LIFECYCLE_UPLOAD_DAYS),
+    ] {
+        let declared = variables.split(&format!("variable \"{variable}\"")).nth(1).unwrap();
+        let default = declared.split("default     = ").nth(1).unwrap().lines().next().unwrap();
+        assert_eq!(default, days.to_string(), "{variable}");
+        let declared = template.split(&format!("  {parameter}:\n")).nth(1).unwrap();
+        let default = declared.split("Default: ").nth(1).unwrap().lines().next().unwrap();
+        assert_eq!(default, days.to_string(), "{parameter}");
+    }
 }
 
 #[test]

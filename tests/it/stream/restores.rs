@@ -37,6 +37,7 @@ impl Stage {
         let mut command = self.command("restore base --dir", Role::Reader);
         command.arg(self.path(dir)).args(flags).env("CONFIRM_PITR", "true");
         command.env_remove("STONEWAL_KEYS_WRITER_FILE").env("STONEWAL_KEYS_IDENTITY_FILE", self.path("home/recovery"));
+        command.env("STONEWAL_AUDIT_MODE", "off");
         Restore(command.env("STONEWAL_POSTGRES_BIN_DIR", self.server().bin_dir()).output().await.unwrap())
     }
 

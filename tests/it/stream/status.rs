@@ -126,7 +126,9 @@ async fn i09_idle_is_green_and_a_streamer_that_stopped_is_red() {
     idle.is(&[], &[]);
     let bucket = &idle.document["bucket"];
     assert_eq!(bucket["system_identifier"], idle.document["server"]["system_identifier"], "{bucket:#}");
-    assert_eq!((&bucket["durable"]["timeline"], &bucket["locks"]["asked"]), (&1.into(), &2.into()), "{bucket:#}");
+    assert_eq!(bucket["durable"]["timeline"], 1, "{bucket:#}");
+    // Manifest, keys, two chunks, bundle, certificate, WAL: however large the backup is.
+    assert!(bucket["locks"]["asked"].as_u64().is_some_and(|asked| (7..=9).contains(&asked)), "{bucket:#}");
     assert!(bucket["window"]["latest_commit_at"].is_string() && bucket["window"]["earliest_at"].is_string());
     assert!(idle.document["server"]["unread"].as_array().unwrap().is_empty(), "{:#}", idle.document);
     assert_eq!(idle.document["server"]["senders"][0]["sync_state"], "async");

@@ -98,6 +98,10 @@ impl World {
         if let Some(file) = keys {
             let name = if file == "writer" { "STONEWAL_KEYS_WRITER_FILE" } else { "STONEWAL_KEYS_IDENTITY_FILE" };
             env.push((name.into(), self.path("keys").join(file).display().to_string()));
+            if file != "writer" {
+                // It can sign no audit record.
+                env.push(("STONEWAL_AUDIT_MODE".into(), "off".into()));
+            }
         }
         env
     }

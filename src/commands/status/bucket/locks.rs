@@ -1,10 +1,11 @@
-//! When the locks of what is needed end. Asking every object would cost a request for each; a few tell enough, since locks
-//! of one kind are set alike: the newest base backup's manifest, the oldest WAL behind it, and the newest.
+//! When the locks of what is needed end. Asking every object would cost a request for each (`verify --locks` does); a few tell
+//! enough, since locks of one kind are set alike: the newest base backup's manifest, keys, first and last chunk, identity bundle
+//! and certificate, the oldest WAL behind it, and the newest.
 
-use crate::catalog::each_entry;
+use crate::catalog::{Footing, Foundation, each_entry};
 use crate::commands::Result;
-use crate::commands::status::bucket::Look;
-use crate::commands::status::facts::{LockEnd, Locks};
+use crate::commands::status::bucket::{Base, Look};
+use crate::commands::status::facts::{LockEnd, Locks, ShortLock};
 use crate::commands::status::window::View;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
@@ -14,7 +15,12 @@ use crate::store::{Entry, Lock, ObjectKey, Read as _, VersionId};
 pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
     let mut locks = Locks::default();
     let Some(base) = look.backups.bases.last() else { return Ok(locks) };
-    ask_one(look, &base.manifest.0, &base.manifest.1, &mut locks).await?;
+    let promised = ask_one(look, &base.manifest.0, &base.manifest.1, &mut locks).await?;
+    for (key, version) in &base.named {
+        let found = ask_one(look, key, version, &mut locks).await?;
+        compare(key, found, promised, &mut locks);
+    }
+    ask_ground(look, base, promised, &mut locks).await?;
     for (timeline, range) in edges(look, view) {
         if let Some(entry) = first_genuine(look, timeline, range).await? {
             ask_one(look, &entry.key, &entry.version, &mut locks).await?;
@@ -68,10 +74,27 @@ async fn first_genuine(look: &Look<'_>, timeline: Timeline, range: WalRange) -> 
     Ok(None)
 }
 
-async fn ask_one(look: &Look<'_>, key: &ObjectKey, version: &VersionId, locks: &mut Locks) -> Result<()> {
-    let head = look.store.head(key, version).await?;
+/// Identity bundle and certificate: of their copies, one that outlasts the manifest, or else the longest.
+async fn ask_ground(look: &Look<'_>, base: &Base, promised: Option<Lock>, locks: &mut Locks) -> Result<()> {
+    for foundation in [Foundation::Bundle, Foundation::Certificate(&base.writer)] {
+        let found = look.repository.footings(foundation, promised).await?;
+        if let Some(Footing { key, lock }) = Footing::best(&found, promised) {
+            note(key, *lock, locks);
+            compare(key, *lock, promised, locks);
+        }
+    }
+    Ok(())
+}
+
+async fn ask_one(look: &Look<'_>, key: &ObjectKey, version: &VersionId, locks: &mut Locks) -> Result<Option<Lock>> {
+    let found = look.store.head(key, version).await?.lock;
+    note(key, found, locks);
+    Ok(found)
+}
+
+fn note(key: &ObjectKey, lock: Option<Lock>, locks: &mut Locks) {
     locks.asked += 1;
-    match head.lock {
+    match lock {
         Some(Lock { retain_until, .. })
             if locks.soonest.as_ref().is_none_or(|soonest| retain_until < soonest.until) =>
         {
@@ -82,5 +105,15 @@ async fn ask_one(look: &Look<'_>, key: &ObjectKey, version: &VersionId, locks: &
             locks.unlocked.get_or_insert_with(|| key.to_string());
         }
     }
-    Ok(())
+}
+
+/// What a manifest needs must stay locked for as long as the manifest (invariant I11).
+fn compare(key: &ObjectKey, lock: Option<Lock>, promised: Option<Lock>, locks: &mut Locks) {
+    let (Some(lock), Some(promised)) = (lock, promised) else { return };
+    let (until, needed_until) = (lock.retain_until, promised.retain_until);
+    let sooner = locks.short.as_ref().is_none_or(|short| until < short.until);
+    // Stores keep whole seconds.
+    if until.as_second() < needed_until.as_second() && sooner {
+        locks.short = Some(ShortLock { key: key.to_string(), until, needed_until });
+    }
 }

@@ -30,6 +30,13 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut
             "make a new base backup before it ends: it and the WAL after it get new locks",
         );
     }
+    if let Some(short) = &bucket.locks.short {
+        let (key, until, needed_until) = (&short.key, short.until, short.needed_until);
+        let text =
+            format!("{key} is locked until {until}, the newest base backup, which needs it, until {needed_until}");
+        let hint = "`stonewal retention extend` lengthens it; `stonewal verify --locks` tells of every backup";
+        reasons.yellow("lock-short", text, hint);
+    }
     if let Some(key) = bucket.locks.unlocked.as_ref().filter(|_| evidence.locked) {
         let text = format!("{key} has no lock");
         reasons.red("no-lock", text, "make a base backup now; then find out what wrote it without: `stonewal doctor`");

@@ -1,7 +1,8 @@
-use super::super::facts::{Blocked, BucketFacts, Durable, Gap, Span};
+use super::super::facts::{Blocked, BucketFacts, Durable, Gap, ShortLock, Span};
 use super::super::samples::{at, bucket, server, timeline};
 use super::super::{ServerAnswer, lag};
 use super::*;
+use crate::catalog::Diverging;
 use crate::format::Lsn;
 use crate::postgres::slot::WalStatus;
 use crate::postgres::wal_facts::{Backlog, WalFacts};
@@ -246,12 +247,23 @@ fn locks() {
     let soon = check(ends(7 * 86_400 - 1), &[(Yellow, "lock-ends")]);
     assert_eq!(soon[0].text, "the lock of main/wal/x ends in 6 d 23 h (status.min_lock is 7 d)");
     assert!(check(ends(-5), &[(Yellow, "lock-ends")])[0].text.contains("has ended"));
+    let short = ShortLock { key: "keys/k".into(), until: at(8 * 86_400), needed_until: at(9 * 86_400) };
+    let told = check(|case| case.bucket.locks.short = Some(short), &[(Yellow, "lock-short")]);
+    assert!(told[0].text.starts_with("keys/k is locked until ") && told[0].hint.contains("extend"), "{told:?}");
     check(|case| case.bucket.locks.unlocked = Some("x".into()), &[(Red, "no-lock")]);
     let unlocked = |case: &mut Case| {
         case.bucket.locks.unlocked = Some("x".into());
         case.locked = false;
     };
     check(unlocked, &[]);
+}
+
+#[test]
+fn a_latest_timeline_that_does_not_live_is_told() {
+    let (fork, timeline) = (Lsn::new(0x100_0000), super::super::samples::timeline);
+    let found = Diverging { latest: timeline(2), latest_at: at(-9), other: timeline(1), other_at: at(0), fork };
+    let told = check(|case| case.bucket.diverging = Some(found), &[(Yellow, "diverging")]);
+    assert!(told[0].text.contains("parted at 0/1000000") && told[0].hint.contains("--no-archive"), "{told:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use s3s::dto::{
     ChecksumMode, ChecksumType, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
     ObjectLockLegalHoldStatus, ObjectLockMode, StreamingBlob, Timestamp,
 };
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
@@ -102,6 +102,10 @@ pub(super) async fn get_object(api: &Api, request: S3Request<GetObjectInput>) ->
     let role = caller(&request)?;
     let input = request.input;
     let (found, mut file) = open(api, &asked!(input)).await?;
+    if api.backend.frost.holds(&input.key) {
+        let why = "The operation is not valid for the object's storage class";
+        return Err(S3Error::with_message(S3ErrorCode::InvalidObjectState, why));
+    }
     let Range { start, end } = found.range;
     file.seek(std::io::SeekFrom::Start(start)).await.map_err(disk_error)?;
     let stream = ReaderStream::with_capacity(file.take(end - start), EMBEDDED_READ_BYTES);

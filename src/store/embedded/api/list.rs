@@ -48,7 +48,13 @@ pub(super) async fn list_object_versions(
             Item::Version { version, latest } if version.is_marker() => {
                 markers.push(marker_entry(&version, latest, encode));
             }
-            Item::Version { version, latest } => versions.push(version_entry(&version, latest, encode)),
+            Item::Version { version, latest } => {
+                let mut entry = version_entry(&version, latest, encode);
+                if api.backend.frost.holds(&version.key) {
+                    entry.storage_class = Some(ObjectVersionStorageClass::from_static("GLACIER"));
+                }
+                versions.push(entry);
+            }
         }
     }
     if let Some(after) = page.next {

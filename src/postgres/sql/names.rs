@@ -1,8 +1,8 @@
-//! Words and identifiers of the statements pg_dumpall writes.
+//! Words and identifiers of the statements that pg_dump and pg_dumpall write.
 
 /// One token: a word in lower case, an identifier or literal without its quotes, or another character.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token {
+pub(in crate::postgres) enum Token {
     /// Unquoted; as written, which for pg_dumpall's identifiers is lower case already.
     Word(String),
     /// `"…"` with its quotes undone.
@@ -15,12 +15,12 @@ pub(super) enum Token {
 
 impl Token {
     /// Whether it is this keyword.
-    pub(super) fn is(&self, keyword: &str) -> bool {
+    pub(in crate::postgres) fn is(&self, keyword: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
     /// The object name it stands for.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(in crate::postgres) fn name(&self) -> Option<&str> {
         match self {
             Self::Word(name) | Self::Quoted(name) => Some(name),
             _ => None,
@@ -29,7 +29,7 @@ impl Token {
 }
 
 /// Tokens of one statement, with where each begins in the text.
-pub(super) fn tokens(statement: &str) -> Vec<(usize, Token)> {
+pub(in crate::postgres) fn tokens(statement: &str) -> Vec<(usize, Token)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(c) = statement[at..].chars().next() {

@@ -1,0 +1,135 @@
+//! Whoever may write to the bucket cannot choose who reads: the newest roster that the root signed counts.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, secret};
+use crate::catalog::{Error, FindingKind, Repository, open_bundle, publish_roster, put_bundle};
+use crate::format::roster::{Roster, RosterBundle, RosterRecipient};
+use crate::keys::{Bundle, Identity, WriterKey};
+use crate::store::memory::Memory;
+use crate::store::{Append as _, ObjectKey, Put, Read as _};
+
+/// The root, and a first roster that names one more recipient.
+async fn world() -> (Arc<Memory>, Bundle, Roster, Identity) {
+    let store = Arc::new(bucket(7));
+    let root = open_bundle(&*store, &names(), secret(PASSPHRASE), None, "a test").await.unwrap();
+    let added = Identity::generate();
+    let since = store.clock().now();
+    let identity = root.bundle.identity.recipient().to_string();
+    let one = |recipient: String| RosterRecipient { recipient, name: None, since };
+    let roster = Roster {
+        format: Roster::FORMAT,
+        repository: root.bundle.repository,
+        generation: 1,
+        made_at: since,
+        recipients: vec![one(identity.clone()), one(added.recipient().to_string())],
+        identity,
+        bundles: vec![RosterBundle { fingerprint: root.fingerprint, name: None, since }],
+        retired: Vec::new(),
+    };
+    (store, root.bundle, roster, added)
+}
+
+fn sealed(roster: &Roster, key: &WriterKey) -> Bytes {
+    roster.encode(key.public(), |message| key.sign(message)).unwrap().into()
+}
+
+async fn put(store: &Memory, key: String, body: impl Into<Bytes>) {
+    store.put(Put { key: ObjectKey::new(key), body: body.into(), lock: None }).await.unwrap();
+}
+
+fn recipients(repository: &Repository) -> usize {
+    repository.with_keyring(|ring| ring.recipients().len())
+}
+
+#[tokio::test]
+async fn a_host_follows_the_newest_roster_that_the_root_signed() {
+    let (store, bundle, first, added) = world().await;
+    let before = open(store.clone(), host()).await.unwrap();
+    assert_eq!(recipients(&before), 2);
+    publish_roster(&*store, &names(), &bundle.writer, &first, None).await.unwrap();
+    let mut second = Roster { generation: 2, ..first.clone() };
+    second.recipients.pop();
+    publish_roster(&*store, &names(), &bundle.writer, &second, None).await.unwrap();
+
+    // What an attacker can do: the older one again as if newer, one of their own, junk, markers.
+    let stranger = WriterKey::generate().unwrap();
+    let theirs =
+        RosterRecipient { recipient: Identity::generate().recipient().to_string(), ..first.recipients[1].clone() };
+    let forged = Roster { generation: 9, recipients: vec![first.recipients[0].clone(), theirs], ..first.clone() };
+    for tag in ["", "-0101010101010101"] {
+        put(&store, format!("{}{}{tag}", names().rosters(), 3), sealed(&first, &bundle.writer)).await;
+        put(&store, format!("{}{}{tag}", names().rosters(), 9), sealed(&forged, &stranger)).await;
+        put(&store, format!("{}{}{tag}", names().rosters(), 4), "junk").await;
+        put(&store, format!("{}{}{tag}", names().rosters(), 2), sealed(&forged, &stranger)).await;
+    }
+    store.mark_deleted(&ObjectKey::new(names().roster(2, None)));
+    let repository = open(store.clone(), host()).await.unwrap();
+    assert_eq!(repository.roster().unwrap().generation, 2);
+    assert_eq!(recipients(&repository), 1);
+    assert!(before.follow_roster().await.unwrap() && !before.follow_roster().await.unwrap());
+    assert_eq!(recipients(&before), 1);
+
+    // Junk at the name of the next one costs a random part.
+    let third = Roster { generation: 3, ..first };
+    publish_roster(&*store, &names(), &bundle.writer, &third, None).await.unwrap();
+    assert!(before.follow_roster().await.unwrap());
+    assert_eq!(recipients(&before), 2);
+    let readers = before.with_keyring(|ring| ring.recipients().to_vec());
+    assert!(readers.contains(&added.recipient()));
+}
+
+#[tokio::test]
+async fn of_two_changes_with_one_number_the_first_counts() {
+    let (store, bundle, first, _) = world().await;
+    publish_roster(&*store, &names(), &bundle.writer, &first, None).await.unwrap();
+    // The answer was lost, and the same is stored again.
+    publish_roster(&*store, &names(), &bundle.writer, &first, None).await.unwrap();
+    let mut other = first.clone();
+    other.recipients.pop();
+    let error = publish_roster(&*store, &names(), &bundle.writer, &other, None).await.unwrap_err();
+    assert!(matches!(error, Error::KeysChanged), "{error}");
+    assert_eq!(open(store, host()).await.unwrap().roster(), Some(first));
+}
+
+/// A roster of a later format may retire whom this one lets read: it is not passed over.
+#[tokio::test]
+async fn a_roster_of_a_later_format_stops_a_writer() {
+    let (store, bundle, first, _) = world().await;
+    let later = Roster { format: 2, ..first };
+    put(&store, names().roster(1, None), sealed(&later, &bundle.writer)).await;
+    let error = open(store, host()).await.unwrap_err();
+    assert!(matches!(error, Error::Format(crate::format::Error::Version { version: 2, .. })), "{error}");
+}
+
+/// PAINS B5: however many passphrases were given up, the one that counts is found without trying them all.
+#[tokio::test]
+async fn the_passphrase_that_counts_opens_whatever_lies_before_it() {
+    let (store, bundle, mut roster, _) = world().await;
+    for n in 0..crate::limits::IDENTITY_BUNDLES_MAX {
+        let body = Bytes::from(format!("planted {n}"));
+        put(&store, names().identity(Bundle::fingerprint(&body), crate::keys::tag().unwrap()), body).await;
+    }
+    let next = Arc::new(bundle.successor(true, Vec::new(), store.clock().now()).unwrap());
+    let (_, print) = put_bundle(&*store, &names(), &next, secret("slate"), None).await.unwrap();
+    let access = || crate::catalog::Access::Passphrase(secret("slate"));
+    assert!(open(store.clone(), access()).await.is_err(), "it is the tenth");
+    let identity = next.identity.recipient().to_string();
+    roster.recipients[0].recipient.clone_from(&identity);
+    roster.identity = identity;
+    roster.bundles[0].fingerprint = print;
+    publish_roster(&*store, &names(), &bundle.writer, &roster, None).await.unwrap();
+    let repository = open(store.clone(), access()).await.unwrap();
+    let forged = repository.findings().iter().filter(|finding| finding.kind == FindingKind::ForgedKey).count();
+    assert_eq!(forged, crate::limits::IDENTITY_BUNDLES_MAX + 1, "the planted ones, and one that no roster ever named");
+
+    let plain = plain(3, 100_000);
+    let never = CancellationToken::new();
+    let host = open(store.clone(), host()).await.unwrap();
+    back_up(&store, &host, Scripted::good(plain), 1, &never).await.unwrap();
+    let (backup, _) = repository.latest(&cluster()).await.unwrap();
+    repository.payload_key(&backup.clear().payload_key).await.unwrap();
+}

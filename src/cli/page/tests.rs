@@ -1,0 +1,157 @@
+//! The page of synthetic facts: as it was written down, harmless whatever stands in it, and bounded.
+
+use super::samples::{HOSTILE, cluster, outcome};
+use super::*;
+use crate::commands::parts::evidence::CheckResult;
+use crate::commands::parts::{Finding, FindingKind, Findings, Verified};
+use crate::commands::status::Health;
+
+/// Compares with what was written down; the style has its own test, in a browser.
+fn golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/page").join(name);
+    let text = text.replace(STYLE, "");
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test, no setting of the program")]
+    if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    for (number, (was, is)) in (1..).zip(written.lines().zip(text.lines())) {
+        assert_eq!(is, was, "{name}:{number}; UPDATE_TRANSCRIPTS=1 writes down what is");
+    }
+    assert_eq!(text.lines().count(), written.lines().count(), "{name}");
+}
+
+#[test]
+fn the_same_facts_make_the_same_page() {
+    let facts = outcome(vec![cluster("main", Health::Yellow), cluster("billing", Health::Green)]);
+    golden("sample.html", &html(&facts));
+    golden("sample.md", &markdown(&facts));
+}
+
+#[test]
+fn nothing_is_loaded_run_or_sent() {
+    let page = html(&outcome(vec![cluster("main", Health::Red)]));
+    assert!(page.contains("default-src 'none'"));
+    let without_style = page.replace(STYLE, "");
+    for word in ["<script", "<link", "<iframe", "<object", "http://", "https://", "@import", "url(http", " on", "src="]
+    {
+        let told = without_style.matches(word).filter(|_| word != " on").count();
+        assert_eq!(told, 0, "{word}");
+    }
+    assert!(!STYLE.contains("http") && !STYLE.contains("@import") && !STYLE.contains("@font-face"));
+}
+
+/// Every element that is opened is closed, in order.
+#[track_caller]
+fn well_formed(page: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let (inside, _) = tag.split_once('>').expect("a tag ends");
+        let name = inside.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
+        if inside.starts_with('!') || matches!(name, "meta" | "br") || inside.ends_with('/') {
+            continue;
+        }
+        if inside.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}> closes something else");
+        } else {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let mut hostile = cluster("main", Health::Red);
+    hostile.no_plan = Some(HOSTILE.into());
+    for reason in &mut hostile.reasons {
+        (reason.text, reason.hint) = (HOSTILE.into(), HOSTILE.into());
+    }
+    for row in &mut hostile.backups {
+        (row.server_version, row.writer) = (HOSTILE.replace(' ', "_"), HOSTILE.into());
+        row.why = vec![HOSTILE.into()];
+        row.whole = Verified::No(HOSTILE.into());
+    }
+    for drill in &mut hostile.drills {
+        (drill.host, drill.error, drill.release) = (HOSTILE.into(), Some(HOSTILE.into()), Some(HOSTILE.into()));
+        drill.phases[0].name = HOSTILE.into();
+        drill.checks[0].detail = HOSTILE.into();
+        drill.checks[0].status = CheckResult::Fail;
+    }
+    let mut facts = outcome(vec![hostile]);
+    facts.location = HOSTILE.into();
+    facts.findings.push(Finding::new(FindingKind::ForgedWal, HOSTILE, None, HOSTILE));
+    let page = html(&facts);
+    well_formed(&page);
+    for word in ["<script", "<img", "onerror=\"", "\u{202E}", "\u{0}"] {
+        assert!(!page.contains(word), "{word:?}");
+    }
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    let text = markdown(&facts);
+    for word in ["<script", "<img", "x](javascript", "\u{202E}", "\n# y", "**`["] {
+        assert!(!text.contains(word), "{word:?}");
+    }
+    let widths: Vec<usize> = text
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.replace("\\|", "").matches('|').count())
+        .collect();
+    assert!(widths.iter().all(|width| [7, 10].contains(width)), "a cell broke its table: {widths:?}");
+}
+
+#[test]
+fn an_empty_repository_and_an_empty_cluster_have_pages_too() {
+    let mut facts = outcome(Vec::new());
+    facts.findings = Findings::default();
+    let page = html(&facts);
+    well_formed(&page);
+    assert!(page.contains("Nothing has been backed up") && page.contains("Nothing lies in the repository"));
+    assert!(markdown(&facts).contains("No clusters"));
+
+    let mut empty = cluster("main", Health::Red);
+    (empty.backups, empty.wal, empty.restorable, empty.window) = (Vec::new(), Vec::new(), Vec::new(), None);
+    empty.drills = Vec::new();
+    facts.clusters = vec![empty];
+    let page = html(&facts);
+    well_formed(&page);
+    assert!(page.contains("No restore has been tried out"));
+    assert!(page.contains("Neither a backup nor WAL is stored") && page.contains("not possible"));
+}
+
+#[test]
+fn a_page_stays_small_whatever_there_is() {
+    let mut large = cluster("main", Health::Yellow);
+    let (row, line) = (large.backups[0].clone(), large.wal[0].clone());
+    large.backups = vec![row; 20_000];
+    large.wal = vec![line; 3_000];
+    large.drills = vec![large.drills[0].clone(); 10_000];
+    let period = large.restorable[0];
+    large.restorable = vec![period; 100_000];
+    let mut facts = outcome(vec![large]);
+    for number in 0..5_000 {
+        facts.findings.push(Finding::new(FindingKind::ForgedWal, format!("x{number}"), None, "y".repeat(100)));
+    }
+    let (page, text) = (html(&facts), markdown(&facts));
+    assert!(page.len() < 3 << 20, "{} bytes", page.len());
+    assert!(text.len() < 1 << 18, "{} bytes", text.len());
+    assert!(page.contains("and 19940 backups before") && text.contains("and 19940 backups before"));
+}
+
+#[test]
+fn a_table_for_a_document_on_disaster_recovery() {
+    let mut never = cluster("billing", Health::Red);
+    never.drills = Vec::new();
+    let text = dr(&outcome(vec![cluster("main", Health::Green), never]));
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(rows[2].starts_with("| main | 30 min | 11 min 22 s | 36 min 47 s | 15 min |"), "{text}");
+    assert!(rows[2].contains("✓ passed"), "{text}");
+    assert!(rows[3].contains("| billing | – |") && rows[3].contains("never drilled"), "{text}");
+}
+
+#[test]
+fn pages_are_well_formed() {
+    for health in [Health::Green, Health::Yellow, Health::Red] {
+        well_formed(&html(&outcome(vec![cluster("a", health), cluster("b", health)])));
+    }
+}

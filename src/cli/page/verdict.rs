@@ -1,0 +1,172 @@
+//! The verdict on one cluster, and the figures that people ask for first.
+
+use std::fmt::Write as _;
+
+use super::escape::Text;
+use super::words::{count, relative, seconds, short, span, time};
+use super::{checklist, drills};
+use crate::commands::parts::Kind;
+use crate::commands::report::{BackupRow, ClusterReport, LockState, Outcome};
+use crate::commands::status::Health;
+
+/// Class and word of a verdict.
+pub(super) fn word(health: Health) -> (&'static str, &'static str) {
+    match health {
+        Health::Green => ("good", "all is well"),
+        Health::Yellow => ("warn", "needs attention"),
+        Health::Red => ("bad", "at risk"),
+    }
+}
+
+/// A sign of its own form for each verdict.
+pub(super) fn icon(health: Health) -> &'static str {
+    match health {
+        Health::Green => {
+            "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"12\" cy=\"12\" r=\"11\"/><path d=\"M6.5 12.5L10.5 16.5L17.5 8.5\"/></svg>"
+        }
+        Health::Yellow => {
+            "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path class=\"ground\" d=\"M12 1.5L23 21.5H1Z\"/><path d=\"M12 8.5V14.5M12 17.4V18.4\"/></svg>"
+        }
+        Health::Red => {
+            "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path class=\"ground\" d=\"M7.5 1H16.5L23 7.5V16.5L16.5 23H7.5L1 16.5V7.5Z\"/><path d=\"M8 8L16 16M16 8L8 16\"/></svg>"
+        }
+    }
+}
+
+fn sentence(health: Health) -> &'static str {
+    match health {
+        Health::Green => "As far as the bucket tells, this cluster can be recovered, and it will stay so.",
+        Health::Yellow => "This cluster can be recovered. Something will not stay well by itself.",
+        Health::Red => "What is written now may be lost, or cannot be recovered.",
+    }
+}
+
+pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number: usize) {
+    let (class, word) = word(cluster.health);
+    let identifier = cluster.system_identifier.map(|id| format!(" · system identifier {id}"));
+    let _ = write!(
+        out,
+        "<section id=\"c{number}-verdict\" class=\"card hero {class}\">\n<div class=\"verdict\">{icon}<div>\
+         <p class=\"over\">cluster{identifier}</p><h2 id=\"c{number}-name\">{name}</h2></div>\
+         <p class=\"badge {class}\">{word}</p></div>\n<p class=\"sentence\">{sentence}</p>\n",
+        icon = icon(cluster.health),
+        name = Text(&cluster.cluster),
+        identifier = Text(identifier.unwrap_or_default()),
+        sentence = sentence(cluster.health),
+    );
+    tiles(out, &figures(outcome, cluster));
+    reasons(out, cluster);
+    out.push_str("</section>\n");
+}
+
+/// One figure: what it is, its value, and a line below it.
+pub(super) struct Figure {
+    pub(super) label: &'static str,
+    pub(super) value: String,
+    pub(super) below: String,
+    pub(super) class: &'static str,
+}
+
+/// The figures that people ask for first.
+pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure> {
+    let newest = |kind: Kind| cluster.backups.iter().rev().find(|row| row.kind == kind);
+    let mut figures = vec![restores(outcome, cluster)];
+    let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
+    figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
+    let open = cluster.checklist.iter().find(|point| !point.ticked);
+    figures.push(Figure {
+        label: "Checklist",
+        value: checklist::sum(&cluster.checklist),
+        below: open.map_or_else(|| "all ticked".into(), |point| format!("open: {}", point.name)),
+        class: if open.is_some() { "warn" } else { "good" },
+    });
+    let (value, below, class) = drills::newest(cluster, outcome.at);
+    figures.push(Figure { label: "Last drill", value, below, class });
+    figures.extend(first_lock(outcome, cluster));
+    figures
+}
+
+fn restores(outcome: &Outcome, cluster: &ClusterReport) -> Figure {
+    let label = "Any moment of the last";
+    let Some(window) = &cluster.window else {
+        let class = if cluster.backups.is_empty() { "bad" } else { "warn" };
+        return Figure {
+            label: "Recovery to any moment",
+            value: "not possible".into(),
+            below: "no base backup leads anywhere".into(),
+            class,
+        };
+    };
+    let latest = window.latest_commit_at.map_or_else(|| "no commit since".into(), |at| format!("to {}", short(at)));
+    Figure {
+        label,
+        value: span(seconds(window.earliest_at, outcome.at)),
+        below: format!("from {} {latest}", short(window.earliest_at)),
+        class: "",
+    }
+}
+
+fn age(outcome: &Outcome, label: &'static str, row: Option<&BackupRow>) -> Figure {
+    match row {
+        Some(row) => {
+            let value = relative(row.arrived_at, outcome.at);
+            Figure {
+                label,
+                value,
+                below: format!("{}; {}", row.backup, super::words::size(row.stored_bytes)),
+                class: "",
+            }
+        }
+        None => Figure { label, value: "none".into(), below: "none is stored".into(), class: "" },
+    }
+}
+
+/// The lock that ends first among those of backups that are needed.
+fn first_lock(outcome: &Outcome, cluster: &ClusterReport) -> Option<Figure> {
+    let label = "First lock to end";
+    let needed = cluster.backups.iter().filter(|row| !matches!(row.lock, LockState::NotNeeded | LockState::NoLocks));
+    let first = needed.min_by_key(|row| row.locked_until)?;
+    let class = if first.lock <= LockState::EndsSoon { "bad" } else { "" };
+    let value = first.locked_until.map_or_else(|| "not locked".into(), |at| relative(at, outcome.at));
+    Some(Figure { label, value, below: format!("{} {}", first.kind, first.backup), class })
+}
+
+fn tiles(out: &mut String, figures: &[Figure]) {
+    out.push_str("<dl class=\"tiles\">\n");
+    for Figure { label, value, below, class } in figures {
+        let (value, below) = (Text(value), Text(below));
+        let _ = writeln!(
+            out,
+            "<div class=\"tile {class}\"><dt>{label}</dt><dd><strong>{value}</strong><small>{below}</small></dd></div>"
+        );
+    }
+    out.push_str("</dl>\n");
+}
+
+fn reasons(out: &mut String, cluster: &ClusterReport) {
+    if let Some(why) = &cluster.no_plan {
+        let _ = writeln!(out, "<p class=\"note bad\">There is no retention plan: {}</p>", Text(why));
+    }
+    if cluster.reasons.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "<h3>{}</h3>\n<ul class=\"reasons\">", count(cluster.reasons.len() as u64, "reason"));
+    for reason in &cluster.reasons {
+        let (class, _) = word(reason.health);
+        let _ = writeln!(
+            out,
+            "<li class=\"{class}\">{icon}<div><p><code>{name}</code> {text}</p><p class=\"hint\">{hint}</p></div></li>",
+            icon = icon(reason.health),
+            name = Text(reason.name),
+            text = Text(&reason.text),
+            hint = Text(&reason.hint),
+        );
+    }
+    out.push_str("</ul>\n");
+}
+
+/// The verdict in one line, for a text.
+pub(super) fn line(outcome: &Outcome, cluster: &ClusterReport) -> String {
+    let (_, word) = word(cluster.health);
+    format!("{word}, as of {}", time(outcome.at))
+}

@@ -1,0 +1,50 @@
+//! `import`.
+
+use super::Run;
+use crate::cli::Exit;
+use crate::cli::args::Import;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::import;
+use crate::observe::Progress;
+
+impl Run<'_> {
+    pub(super) async fn import(&self, args: &Import) -> Result<Exit> {
+        let artifact = import::ArtifactOptions {
+            file: args.file.clone(),
+            meta: args.meta.clone(),
+            passphrase: self.import_passphrase()?,
+            taken_at: args.taken_at.as_deref().map(|text| resolve::moment("--taken-at", text)).transpose()?,
+        };
+        let options = import::Options { artifact, into: self.import_into(args)? };
+        let progress = Progress::new();
+        let job = Box::pin(import::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, job).await?;
+        Ok(self.screen.deliver(&outcome))
+    }
+
+    /// That of the file; the scripts had one for everything.
+    fn import_passphrase(&self) -> Result<secrecy::SecretString> {
+        let own = self.settings.import.passphrase()?;
+        let passphrase = own.map_or_else(|| self.settings.keys.passphrase(), |own| Ok(Some(own)))?;
+        let way_out = "set IMPORT_PASSPHRASE, or import.passphrase_file to a file that only you may read";
+        passphrase.ok_or_else(|| Failure::usage("the passphrase of the file is not set", way_out))
+    }
+
+    fn import_into(&self, args: &Import) -> Result<import::Into> {
+        let settings = self.settings;
+        if args.restore {
+            let what = args.file.display().to_string();
+            let target = self.database_target(args.to.as_deref(), args.confirm, what, false)?;
+            return Ok(import::Into::Database(Box::new(target)));
+        }
+        Ok(import::Into::Repository(Box::new(import::RepositoryTarget {
+            repository: resolve::repository(settings)?,
+            access: resolve::access(settings, Purpose::Write)?,
+            cluster: resolve::cluster(settings)?,
+            encoding: resolve::encoding(settings.dump.codec, settings.dump.level),
+            chunk_bytes: settings.limits.chunk_bytes,
+            uploads: settings.limits.uploads,
+        })))
+    }
+}

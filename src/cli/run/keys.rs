@@ -1,0 +1,104 @@
+//! `keys`.
+
+use super::Run;
+use super::audit::Notes;
+use crate::cli::Exit;
+use crate::cli::args::{Keys, KeysAdd, KeysRotate, Writer};
+use crate::cli::failure::Result;
+use crate::cli::report::WithPassphrase;
+use crate::cli::resolve::{self, Purpose};
+use crate::commands::keys::{Holder, add, check, list, revoke, rewrap, rotate};
+use crate::commands::writer;
+
+impl Run<'_> {
+    pub(super) async fn keys(&self, command: Keys) -> Result<Exit> {
+        match command {
+            Keys::Writer(args) => {
+                let notes = Notes::of("keys.writer").with("host", &args.name);
+                self.audited(notes, async |notes| self.keys_writer(args, notes).await).await
+            }
+            Keys::List(args) => {
+                // What can be counted depends on what can be opened.
+                let purpose = if args.data_keys { Purpose::Read } else { Purpose::Look };
+                let options = list::Options {
+                    repository: resolve::repository(self.settings)?,
+                    access: resolve::access(self.settings, purpose)?,
+                    data_keys: args.data_keys,
+                };
+                let outcome = self.until_interrupted(Box::pin(list::run(options))).await?;
+                Ok(self.screen.deliver(&outcome))
+            }
+            Keys::Check(_) => {
+                self.audited(Notes::of("keys.check"), async |_| {
+                    let repository = resolve::repository(self.settings)?;
+                    let access = resolve::access(self.settings, Purpose::Read)?;
+                    let checking = Box::pin(check::run(check::Options { repository, access }));
+                    let outcome = self.until_interrupted(checking).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
+            }
+            Keys::Add(args) => self.audited(Notes::of("keys.add"), async |_| self.keys_add(args).await).await,
+            Keys::Rotate(args) => self.audited(Notes::of("keys.rotate"), async |_| self.keys_rotate(args).await).await,
+            Keys::Revoke(args) => {
+                self.audited(Notes::of("keys.revoke"), async |_| {
+                    let options = revoke::Options { holder: self.holder()?, what: args.what };
+                    let outcome = self.until_interrupted(Box::pin(revoke::run(options))).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
+            }
+            Keys::Rewrap(_) => {
+                self.audited(Notes::of("keys.rewrap"), async |_| {
+                    let repository = resolve::repository(self.settings)?;
+                    let access = resolve::access(self.settings, Purpose::Read)?;
+                    let wrapping = Box::pin(rewrap::run(rewrap::Options { repository, access }));
+                    let outcome = self.until_interrupted(wrapping).await?;
+                    Ok(self.screen.deliver(&outcome))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Whoever changes the keys needs a passphrase, whatever files there are.
+    fn holder(&self) -> Result<Holder> {
+        Ok(Holder {
+            repository: resolve::repository(self.settings)?,
+            passphrase: self.settings.keys.require_passphrase()?,
+            bundle: resolve::bundle(self.settings)?,
+        })
+    }
+
+    async fn keys_add(&self, args: KeysAdd) -> Result<Exit> {
+        let (mut new, mut what) = (None, None);
+        if args.passphrase {
+            let passphrase = self.settings.keys.require_new_passphrase()?;
+            new = Some(passphrase.clone());
+            what = Some(add::What::Passphrase(passphrase));
+        } else if let Some(text) = &args.recipient {
+            what = Some(add::What::Recipient(text.parse().map_err(crate::commands::Error::from)?));
+        }
+        let what = what.unwrap_or_else(|| add::What::RecoveryFile(args.recovery_file.unwrap_or_default()));
+        let options = add::Options { holder: self.holder()?, what, name: args.name, past: args.past };
+        let outcome = self.until_interrupted(Box::pin(add::run(options))).await?;
+        Ok(self.screen.deliver(&WithPassphrase::new(outcome, new.as_ref())))
+    }
+
+    async fn keys_rotate(&self, args: KeysRotate) -> Result<Exit> {
+        let new_passphrase = self.settings.keys.require_new_passphrase()?;
+        let new = new_passphrase.clone();
+        let KeysRotate { identity, name, .. } = args;
+        let options = rotate::Options { holder: self.holder()?, new_passphrase, name, identity };
+        let outcome = self.until_interrupted(Box::pin(rotate::run(options))).await?;
+        Ok(self.screen.deliver(&WithPassphrase::new(outcome, Some(&new))))
+    }
+
+    async fn keys_writer(&self, args: Writer, notes: &Notes) -> Result<Exit> {
+        let Holder { repository, passphrase, bundle } = self.holder()?;
+        let options = writer::Options { repository, passphrase, bundle, name: args.name, out: args.out };
+        let outcome = self.until_interrupted(Box::pin(writer::run(options))).await?;
+        notes.object("writer", &outcome.writer);
+        Ok(self.screen.deliver(&outcome))
+    }
+}

@@ -1,0 +1,7 @@
+//! Audit records: written for every command that touches what is stored, listed by `audit log`, proven by `audit verify`.
+
+mod record;
+mod words;
+
+pub use record::{Deed, Ending, Options, Recorder};
+pub use words::recordable;

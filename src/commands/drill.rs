@@ -1,0 +1,151 @@
+//! `stonewal drill`: a backup is restored into a disposable PostgreSQL, checked and timed, and what came of it is signed and
+//! stored under a lock.
+//!
+//! Everything that a drill makes lies in one directory of its own, which goes with it, whatever happens: see [`workplace`].
+//! The server listens on a Unix socket in there and on nothing else, and starts with settings that let nothing of the
+//! restored cluster reach beyond it: see [`settings`].
+
+mod base;
+mod choose;
+mod dump;
+pub mod guard;
+mod leftover;
+mod measure;
+mod options;
+mod publish;
+mod record;
+mod room;
+mod settings;
+mod sql;
+mod workplace;
+
+pub use leftover::{Left, clean};
+pub use options::{Limits, Objectives, Options, Pick, Place};
+pub use record::Outcome;
+pub use sql::SqlCheck;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::choose::Chosen;
+use self::measure::Restored;
+use self::record::Record;
+use self::workplace::Workplace;
+use super::repository::interruptible;
+use super::{Class, Connected, Error, Result};
+use crate::catalog::Repository;
+use crate::keys::Keyring;
+use crate::observe::Progress;
+
+/// Told while it goes on, in words.
+pub type Listener<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// Restores, checks, measures, publishes. An error means that there is nothing to tell: the options are wrong, the repository
+/// cannot be opened, or we were told to stop. Every other failure is an outcome, and evidence.
+pub async fn run(
+    mut options: Options,
+    tell: Listener<'_>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Outcome> {
+    let (connected, repository) = interruptible(cancel, Box::pin(open(&mut options))).await?;
+    let signer = interruptible(cancel, Box::pin(publish::signer(&connected, &mut options, &repository))).await?;
+    let base = workplace::resolve(&options.place.dir)?;
+    let left = leftover::clean(&base)?;
+    left.told().into_iter().for_each(tell);
+    let mut record = Record::begin(&repository, &options)?;
+    let mut workplace = None;
+    let limit = options.limits.timeout;
+    let job = Job { options: &options, repository: &repository, tell, progress, cancel, base: &base };
+    let done = tokio::time::timeout(limit, Box::pin(job.carry_out(&mut record, &mut workplace))).await;
+    let done = done.unwrap_or_else(|_| Err(Error::DrillTimeout { seconds: limit.as_secs() }));
+    record.stop(&repository);
+    // What it made goes before anything else can fail; kept is only what was restored.
+    let keeps = options.place.keep && done.is_ok();
+    match workplace::close(workplace, keeps).await {
+        Ok(kept) => record.kept = kept,
+        Err(error) => record.warnings.push(error.to_string()),
+    }
+    match done {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) if error.class() == Class::Usage => return Err(error),
+        Err(error) => record.fail(error),
+        Ok(()) => record.judge(&options.objectives),
+    }
+    if options.evidence {
+        let signer = signer.as_ref().unwrap_or(&repository);
+        record.publish(&connected, signer).await;
+    }
+    Ok(record.into_outcome())
+}
+
+/// A repository that can be read.
+async fn open(options: &mut Options) -> Result<(Connected, Repository)> {
+    let connected = Connected::to(&options.repository).await?;
+    let access = options.access.take().ok_or(crate::keys::Error::Missing { what: "keys" })?;
+    let repository = connected.open(access).await?;
+    if !repository.with_keyring(Keyring::can_read_data) {
+        return Err(crate::keys::Error::Missing { what: "an identity that reads data" }.into());
+    }
+    Ok((connected, repository))
+}
+
+/// What every step needs.
+struct Job<'a> {
+    options: &'a Options,
+    repository: &'a Repository,
+    tell: Listener<'a>,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+    /// The directory in which the drill makes its own.
+    base: &'a std::path::Path,
+}
+
+impl Job<'_> {
+    /// From the choice of a backup to the last check.
+    async fn carry_out(&self, record: &mut Record, workplace: &mut Option<Workplace>) -> Result<()> {
+        record.enter("plan");
+        let choosing = Box::pin(choose::choose(self.repository, self.options));
+        let (chosen, findings) = interruptible(self.cancel, choosing).await?;
+        record.findings.extend(findings);
+        record.chose(self.repository, &chosen).await?;
+        let mut restored = match &chosen {
+            Chosen::Dump(backup) => Box::pin(self.restore_dump(backup, record, workplace)).await?,
+            Chosen::Base(planned) => Box::pin(self.restore_base(planned, record, workplace)).await?,
+        };
+        record.enter("checks");
+        let checking = Box::pin(self.check(&restored, record));
+        interruptible(self.cancel, checking).await?;
+        record.leave();
+        if self.options.place.keep {
+            restored.server.shut_down(crate::postgres::server::Stop::Fast).await?;
+        }
+        Ok(())
+    }
+
+    /// The directory of this drill, once it is known that everything has room there.
+    fn make_place(&self, record: &Record, needed: u64) -> Result<Workplace> {
+        room::check(self.base, needed, self.tell)?;
+        Workplace::make(self.base, record.id(), &self.options.program)
+    }
+
+    async fn check(&self, restored: &Restored, record: &mut Record) -> Result<()> {
+        (self.tell)(format!("checking database {}", restored.database));
+        let info = restored.info()?;
+        let mut expected = self.options.expected.clone();
+        expected.counts.clone_from(&restored.counts);
+        let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;
+        let report = crate::verify::restored::check(&session, &expected).await?;
+        record.checked(report.checks);
+        if let Some(query) = &expected.release_query {
+            record.release(session.ask_value(query).await.ok().flatten().as_deref());
+        }
+        drop(session);
+        record.checked(sql::run(&info, &self.options.sql, self.options.limits.timeout).await?);
+        Ok(())
+    }
+}
+
+/// How long a server of ours may take for what needs no replay.
+const PATIENCE: Duration = Duration::from_secs(crate::limits::SERVER_START_SECONDS_MAX);

@@ -1,0 +1,155 @@
+//! A base: into a new data directory, recovered to the target by the WAL of the repository.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::measure::Restored;
+use super::record::{Record, Recovered};
+use super::workplace::Workplace;
+use super::{Job, PATIENCE, room, settings};
+use crate::commands::repository::interruptible;
+use crate::commands::restore_base::{Action, How, Mapping, Planned, Target, WalSource, carry_out};
+use crate::commands::restore_dump::Confirm;
+use crate::commands::{Error, Result};
+use crate::format::manifest::BaseFacts;
+use crate::postgres::Session;
+use crate::postgres::server::{OpenOptions, Server, server_programs};
+
+/// Databases that no one means.
+const NOT_MEANT: [&str; 3] = ["postgres", "template0", "template1"];
+
+impl Job<'_> {
+    pub(super) async fn restore_base(
+        &self,
+        planned: &Planned,
+        record: &mut Record,
+        workplace: &mut Option<Workplace>,
+    ) -> Result<Restored> {
+        let sealing = Box::pin(self.repository.sealed_part(&planned.backup.manifest));
+        let facts = interruptible(self.cancel, async { Ok(sealing.await?) }).await?.base;
+        let no_base = || Error::NoStream { backup: planned.plan.backup.to_string(), stream: "base" };
+        let facts = facts.ok_or_else(no_base)?;
+        let database = self.database(&facts)?;
+        let chosen = self.options.programs.chosen.as_deref();
+        let bin_dir = server_programs(facts.server_version_num / 10_000, chosen).await?;
+        let needed = room::of_base(&facts, planned.plan.wal_bytes);
+        let place = workplace.insert(self.make_place(record, needed)?);
+
+        record.enter("fetch");
+        (self.tell)(format!("restoring base {}", planned.plan.backup));
+        let data = self.fetch(planned, &facts, place, record).await?;
+        record.evidence.recovery_signal = Some(data.join("recovery.signal").is_file());
+
+        record.enter("replay");
+        (self.tell)(format!("replaying WAL to {}", told(&planned.plan.goal)));
+        let open = self.open_options(&facts, place, &data, bin_dir)?;
+        let mut server = interruptible(self.cancel, async { Ok(Server::open(&open).await?) }).await?;
+        server.renice(self.options.limits.nice);
+        let limit = self.options.limits.timeout.max(PATIENCE);
+        interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
+
+        record.enter("ready");
+        let restored = Restored { server, database, counts: None };
+        let recovered = interruptible(self.cancel, recovered(&restored)).await?;
+        record.recovered(planned, &recovered);
+        Ok(restored)
+    }
+
+    /// The one that was named; else the only one besides those that every cluster has.
+    fn database(&self, facts: &BaseFacts) -> Result<String> {
+        let all: Vec<&str> = facts.databases.iter().map(|database| database.database.as_str()).collect();
+        let unknown = |what: String| Err(Error::Usage(what));
+        if let Some(named) = &self.options.database {
+            if all.contains(&named.as_str()) {
+                return Ok(named.clone());
+            }
+            return unknown(format!("the backup has no database {named} (drill.database); it has {}", all.join(", ")));
+        }
+        let meant: Vec<&str> = all.iter().copied().filter(|name| !NOT_MEANT.contains(name)).collect();
+        match meant.as_slice() {
+            [] => Ok("postgres".into()),
+            [one] => Ok((*one).to_owned()),
+            several => unknown(format!(
+                "the backup has several databases ({}): name the one to check in drill.database",
+                several.join(", ")
+            )),
+        }
+    }
+
+    /// The files, every tablespace in a directory of the drill's.
+    async fn fetch(
+        &self,
+        planned: &Planned,
+        facts: &BaseFacts,
+        place: &Workplace,
+        record: &mut Record,
+    ) -> Result<PathBuf> {
+        let spaces = place.folder("spaces")?;
+        let mapping = |space: &crate::format::manifest::TablespaceFact| Mapping {
+            from: space.location.clone(),
+            to: spaces.join(space.oid.to_string()),
+        };
+        let target = Target {
+            dir: place.path("data"),
+            tablespaces: facts.tablespaces.iter().map(mapping).collect(),
+            delta: false,
+            confirm: Confirm::Given,
+            program: self.options.program.clone(),
+            aws: self.options.aws.clone(),
+            programs: self.options.programs.clone(),
+        };
+        let how = How {
+            repository: &self.options.repository,
+            wal: WalSource::Repository,
+            action: Action::Promote,
+            archives: false,
+            downloads: self.options.limits.downloads,
+        };
+        let with = (self.progress, self.cancel);
+        let (restored, warnings) = carry_out(self.repository, planned, &how, target, with).await?;
+        record.evidence.bytes = restored.bytes;
+        record.evidence.wal_bytes = planned.plan.wal_bytes;
+        record.warnings.extend(warnings);
+        Ok(restored.dir)
+    }
+
+    fn open_options(&self, facts: &BaseFacts, place: &Workplace, data: &Path, bin_dir: PathBuf) -> Result<OpenOptions> {
+        let conf = place.folder("conf")?;
+        for (name, text) in [("config_file", ""), ("hba_file", settings::HBA), ("ident_file", "")] {
+            let path = conf.join(name);
+            let readable = fs::Permissions::from_mode(0o644);
+            let written = fs::write(&path, text).and_then(|()| fs::set_permissions(&path, readable));
+            written.map_err(|error| Error::File { path: path.clone(), why: error.to_string() })?;
+        }
+        let mut open = OpenOptions::new(data, place.path("server"));
+        open.bin_dir = Some(bin_dir);
+        open.user.clone_from(&self.options.user);
+        open.tcp = false;
+        open.session_options = Some(settings::SESSION_OPTIONS.into());
+        open.settings = settings::isolated(facts, &self.options.limits, &conf);
+        Ok(open)
+    }
+}
+
+/// What the server says of its recovery.
+async fn recovered(restored: &Restored) -> Result<Recovered> {
+    let session = Session::connect(&restored.info()?, "stonewal drill").await?;
+    let (lsn, committed) = session.recovered_to().await?;
+    Ok(Recovered {
+        server_version: session.server_version().await?,
+        lsn: lsn.and_then(|text| text.parse().ok()),
+        committed_at: committed.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+    })
+}
+
+fn told(goal: &crate::catalog::plan::Goal) -> String {
+    use crate::catalog::plan::Goal;
+    match goal {
+        Goal::Time(time) => time.to_string(),
+        Goal::Lsn(lsn) => lsn.to_string(),
+        _ => "its end".into(),
+    }
+}

@@ -1,0 +1,24 @@
+//! The process that cleans up behind a drill that was killed.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::leftover;
+use crate::commands::{Error, Result};
+
+/// What a drill says that leaves its directory behind on purpose.
+pub(super) const KEEP: &[u8] = b"keep";
+
+/// Waits for the end of the drill, which holds the other end of our standard input, and removes what is left of it.
+pub fn run(dir: &Path) -> Result<()> {
+    let mut said = Vec::new();
+    // A pipe that fails is a pipe that ended.
+    let _ = std::io::stdin().lock().take(KEEP.len() as u64).read_to_end(&mut said);
+    if said == KEEP {
+        return Ok(());
+    }
+    leftover::remove(dir, Duration::ZERO)
+        .map(drop)
+        .map_err(|error| Error::File { path: dir.to_owned(), why: error.to_string() })
+}

@@ -1,0 +1,22 @@
+//! What a restore ends in: a server that runs, and what is known of it.
+
+use super::settings::SESSION_OPTIONS;
+use crate::commands::Result;
+use crate::format::manifest::TableCount;
+use crate::postgres::ConnInfo;
+use crate::postgres::server::Server;
+
+/// A restored database in a server that runs.
+pub(super) struct Restored {
+    pub(super) server: Server,
+    pub(super) database: String,
+    /// Rows that the backup recorded.
+    pub(super) counts: Option<Vec<TableCount>>,
+}
+
+impl Restored {
+    /// How the checks connect.
+    pub(super) fn info(&self) -> Result<ConnInfo> {
+        Ok(self.server.socket_conninfo(&self.database)?.with_param("options", SESSION_OPTIONS)?)
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether there is room, said before anything is fetched.
+
+use std::path::Path;
+
+use super::Listener;
+use crate::commands::restore_base::free_bytes;
+use crate::commands::{Error, Result};
+use crate::format::manifest::{BaseFacts, DumpFacts};
+
+/// The block of most file systems.
+const BLOCK_BYTES: u64 = 4096;
+/// A new cluster, and what a server writes by itself.
+const SERVER_BYTES: u64 = 128 << 20;
+/// WAL that a server of a drill keeps before it makes a checkpoint; see the settings.
+pub(super) const WAL_KEPT_BYTES: u64 = 512 << 20;
+/// How much WAL is on the disk while it is replayed: what is kept, and what was fetched in advance.
+const WAL_REPLAYED_BYTES_MAX: u64 = 2 * WAL_KEPT_BYTES;
+
+/// What a base takes: its files in whole blocks, and WAL, which may make them grow by as much.
+pub(super) fn of_base(facts: &BaseFacts, wal_bytes: u64) -> u64 {
+    let files = facts.index.iter().flat_map(|indexed| &indexed.index.files);
+    let files: u64 = files.map(|file| file.bytes().next_multiple_of(BLOCK_BYTES)).sum();
+    files + wal_bytes.min(WAL_REPLAYED_BYTES_MAX) + SERVER_BYTES
+}
+
+/// What a dump takes once it is loaded: as much as the source took, or else twice its text.
+pub(super) fn of_dump(facts: &DumpFacts, plain_bytes: u64) -> u64 {
+    let loaded = facts.database.size_bytes.unwrap_or_else(|| plain_bytes.saturating_mul(2));
+    loaded.saturating_add(WAL_KEPT_BYTES + SERVER_BYTES)
+}
+
+/// Says what is needed, and refuses a file system that does not have it.
+pub(super) fn check(dir: &Path, needed: u64, tell: Listener<'_>) -> Result<()> {
+    let free = free_bytes(dir);
+    let size = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
+    let there = free.map_or("unknown".into(), size);
+    tell(format!("the drill needs {} in {}, {there} are free", size(needed), dir.display()));
+    if free.is_some_and(|free| free < needed) {
+        let why = format!("the drill needs {needed} bytes there, {} are free", free.unwrap_or_default());
+        let way_out = "make room, or name a directory on a larger file system (drill.dir)".into();
+        return Err(Error::Target { path: dir.to_owned(), why, way_out });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_room_is_said_with_both_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = std::sync::Mutex::new(Vec::new());
+        let tell = |line: String| said.lock().unwrap().push(line);
+        check(dir.path(), 1, &tell).unwrap();
+        let error = check(dir.path(), u64::MAX, &tell).unwrap_err();
+        assert!(error.to_string().contains(&format!("needs {} bytes there", u64::MAX)), "{error}");
+        assert!(error.hint().unwrap().contains("drill.dir"));
+        assert!(said.lock().unwrap()[1].contains("the drill needs 16.0 EiB"), "{said:?}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Every data key of a repository: two of each backup, and one of each run that wrote WAL.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
+use crate::commands::Result;
+use crate::commands::retention::acting::Firsts;
+use crate::format::manifest::KeyRecord;
+use crate::format::names::WalName;
+use crate::format::wal::WalHead;
+use crate::format::{BackupId, ClusterName, DataKey, KeyId, Tag};
+use crate::limits::{DISCOVERIES, KEYS_IN_FLIGHT, KEYS_SEEN_MAX};
+use crate::pipeline::wal_suffix;
+use crate::store::{Entry, ObjectKey, VersionId};
+
+/// A data key, and what it is a key of.
+#[derive(Debug)]
+pub(super) struct Use {
+    cluster: ClusterName,
+    of: Of,
+}
+
+#[derive(Debug)]
+enum Of {
+    Payload(BackupId, KeyRecord),
+    Metadata(BackupId, KeyRecord),
+    Wal(Box<WalHead>, Entry),
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cluster = &self.cluster;
+        match &self.of {
+            Of::Payload(backup, _) => write!(f, "data of backup {backup} of cluster {cluster}"),
+            Of::Metadata(backup, _) => write!(f, "metadata of backup {backup} of cluster {cluster}"),
+            Of::Wal(head, _) => {
+                write!(
+                    f,
+                    "WAL of run {} of cluster {cluster}, first seen in {}",
+                    head.header().run,
+                    head.header().content
+                )
+            }
+        }
+    }
+}
+
+impl Use {
+    /// Id of the key.
+    pub(super) fn key(&self) -> KeyId {
+        match &self.of {
+            Of::Payload(_, record) | Of::Metadata(_, record) => record.id,
+            Of::Wal(head, _) => head.header().key,
+        }
+    }
+
+    /// Opens the key with the identities at hand.
+    pub(super) async fn open(&self, repository: &Repository) -> catalog::Result<Arc<DataKey>> {
+        match &self.of {
+            Of::Payload(_, record) => repository.payload_key(record).await.map(Arc::new),
+            Of::Metadata(_, record) => repository.metadata_key(record).await.map(Arc::new),
+            Of::Wal(head, _) => repository.wal_key(head).await,
+        }
+    }
+
+    /// Whether the wrap that was written with it is the one called `tag`.
+    pub(super) fn was_wrapped_as(&self, tag: Tag) -> bool {
+        match &self.of {
+            Of::Payload(_, record) | Of::Metadata(_, record) => record.wrap.tag == tag,
+            Of::Wal(head, _) => head.header().run.random() == Some(wal_suffix(tag)),
+        }
+    }
+
+    /// What must not outlive a wrap of the key, as far as one object tells.
+    pub(super) fn object(&self, repository: &Repository) -> (ObjectKey, VersionId) {
+        match &self.of {
+            Of::Payload(_, record) | Of::Metadata(_, record) => {
+                let key = ObjectKey::new(repository.names().wrap(record.id, record.wrap.tag));
+                (key, VersionId::new(record.wrap.version.clone()))
+            }
+            Of::Wal(_, entry) => (entry.key.clone(), entry.version.clone()),
+        }
+    }
+}
+
+/// Gives every data key to `take`, in batches of a bounded size. Returns what lies there and cannot be read.
+pub(super) async fn each(
+    repository: &Repository,
+    mut take: impl AsyncFnMut(Vec<Use>) -> Result<()>,
+) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for cluster in repository.clusters().await? {
+        backups(repository, &cluster, &mut findings, &mut take).await?;
+        wal(repository, &cluster, &mut findings, &mut take).await?;
+    }
+    findings.retain(|finding| finding.kind == FindingKind::Opaque);
+    Ok(findings)
+}
+
+async fn backups(
+    repository: &Repository,
+    cluster: &ClusterName,
+    findings: &mut Vec<Finding>,
+    take: &mut impl AsyncFnMut(Vec<Use>) -> Result<()>,
+) -> Result<()> {
+    let ids = repository.candidates(cluster).await?;
+    let looks = stream::iter(ids).map(|id| async move { repository.look(cluster, &id).await });
+    let mut looks = std::pin::pin!(looks.buffered(DISCOVERIES));
+    let mut batch = Vec::new();
+    while let Some((backup, beside)) = looks.try_next().await? {
+        findings.extend(beside);
+        batch.extend(backup.iter().flat_map(|backup| of_backup(cluster, backup)));
+        if batch.len() >= KEYS_IN_FLIGHT {
+            take(std::mem::take(&mut batch)).await?;
+        }
+    }
+    take(batch).await
+}
+
+fn of_backup(cluster: &ClusterName, backup: &Backup) -> [Use; 2] {
+    let clear = backup.clear();
+    let id = || clear.backup.clone();
+    [Of::Payload(id(), clear.payload_key.clone()), Of::Metadata(id(), clear.metadata_key.clone())]
+        .map(|of| Use { cluster: cluster.clone(), of })
+}
+
+/// Every object of WAL says which key is its own; of each key the first object counts.
+async fn wal(
+    repository: &Repository,
+    cluster: &ClusterName,
+    findings: &mut Vec<Finding>,
+    take: &mut impl AsyncFnMut(Vec<Use>) -> Result<()>,
+) -> Result<()> {
+    let mut seen = HashSet::new();
+    for timeline in repository.wal_timelines(cluster, findings).await? {
+        let mut firsts = Firsts::of(&**repository.store(), &repository.names().wal_timeline(cluster, timeline));
+        while let Some(entries) = firsts.next().await? {
+            let named = entries.into_iter().filter(|entry| {
+                let name = repository.names().wal_of(cluster, entry.key.as_str());
+                name.is_some_and(|name| !matches!(name, WalName::Gap { .. }))
+            });
+            let heads = stream::iter(named).map(|entry| async move {
+                match repository.wal_version_head(cluster, &entry).await {
+                    Ok(head) => Ok(Some((head, entry))),
+                    Err(catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error),
+                    // Not genuine: nothing of ours is sealed under its key.
+                    Err(_) => Ok(None),
+                }
+            });
+            let mut heads = std::pin::pin!(heads.buffered(KEYS_IN_FLIGHT));
+            let mut batch = Vec::new();
+            while let Some(found) = heads.try_next().await? {
+                let Some((head, entry)) = found else { continue };
+                if seen.len() >= KEYS_SEEN_MAX {
+                    seen.clear();
+                }
+                if seen.insert(head.header().key) {
+                    batch.push(Use { cluster: cluster.clone(), of: Of::Wal(Box::new(head), entry) });
+                }
+            }
+            take(batch).await?;
+        }
+    }
+    Ok(())
+}

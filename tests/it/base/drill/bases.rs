@@ -1,0 +1,75 @@
+//! Drills of base backups.
+
+use jiff::Timestamp;
+use stonewal::postgres::Session;
+
+use super::{accounting, has};
+use crate::support::ledger::Moment;
+
+/// To a moment, from a source whose settings would reach out: nothing of it leaves the drill.
+#[tokio::test]
+async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
+    let Some(world) = accounting("b17_a_base_recovers", |_| {}).await else { return };
+    world.archive().await;
+    let space = world.source.make_dir("fast").unwrap();
+    world.sql(&format!("CREATE TABLESPACE fast LOCATION '{}'", space.display())).await;
+    world.sql("CREATE TABLE elsewhere TABLESPACE fast AS SELECT 1 AS n").await;
+    for (name, value) in [
+        ("shared_preload_libraries", "no_such_library"),
+        ("session_preload_libraries", "no_such_library"),
+        ("primary_conninfo", "host=192.0.2.1 port=5432"),
+        ("listen_addresses", "*"),
+        ("external_pid_file", "/nonexistent/pid"),
+        ("synchronous_standby_names", "nobody"),
+        ("ssl", "on"),
+    ] {
+        world.sql(&format!("ALTER SYSTEM SET {name} = '{value}'")).await;
+    }
+    let mut file = std::fs::OpenOptions::new().append(true).open(world.source.data_dir().join("pg_hba.conf")).unwrap();
+    std::io::Write::write_all(&mut file, b"host all all 0.0.0.0/0 trust\n").unwrap();
+    let base = world.good_backup().await;
+    let session = Session::connect(&world.source.socket_conninfo("template1").unwrap(), "clock").await.unwrap();
+    // Comes with the WAL; from here on no one logs in to that database of the source.
+    let load = "ALTER DATABASE postgres SET session_preload_libraries = 'no_such_library'";
+    session.client().batch_execute(load).await.unwrap();
+    let before: Timestamp = Moment::now(session.client()).await.unwrap().time;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    session.client().batch_execute("CREATE TABLE public.later (n int)").await.unwrap();
+    let archived = "SELECT pg_walfile_name(pg_switch_wal())";
+    let last: String = session.client().query_one(archived, &[]).await.unwrap().get(0);
+    for _ in 0..600 {
+        let sql = "SELECT coalesce(last_archived_wal, '') >= $1 FROM pg_stat_archiver";
+        if session.client().query_one(sql, &[&last]).await.unwrap().get(0) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+
+    let line = format!("--target-time {before} --sql true.sql --json");
+    let drilled = world.drill(&line).await.good().json();
+    let evidence = &drilled["evidence"];
+    assert_eq!((&evidence["result"], &evidence["recovery_signal"]), (&"passed".into(), &true.into()), "{drilled}");
+    assert_eq!(evidence["backup"]["id"], base.as_str());
+    assert_eq!((&evidence["reached"]["timeline"], &evidence["requested_at"]), (&1.into(), &before.to_string().into()));
+    assert!(has(evidence, "chain audit", "ok") && has(evidence, "sql true", "ok"), "{drilled}");
+    let phases: Vec<&str> =
+        evidence["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["plan", "fetch", "replay", "ready", "checks"]);
+    assert!(evidence["rpo_milliseconds"].as_u64().unwrap() < 60_000, "{drilled}");
+    world.nothing_is_left();
+    let files = std::fs::read_dir(&space).unwrap().count();
+    assert!(files > 0, "the source's own tablespace is untouched");
+    let plan = world.restore("--plan --json").await.good().json();
+    assert_eq!(plan["plan"]["timeline"], 1, "the drill's own timeline was not archived: {plan}");
+    // To the end, with the directory kept.
+    let kept = world.drill("--kind base --keep --json").await.good().json();
+    let data = std::path::PathBuf::from(kept["kept"].as_str().unwrap());
+    assert!(data.join("PG_VERSION").exists() && !data.join("postmaster.pid").exists());
+    assert!(!data.join("pg_wal/stonewal.recovery").exists(), "no keys are left in it");
+    for link in std::fs::read_dir(data.join("pg_tblspc")).unwrap() {
+        let to = std::fs::read_link(link.unwrap().path()).unwrap();
+        assert!(to.starts_with(data.parent().unwrap()), "{} is outside of the drill", to.display());
+    }
+    world.drill("--clean").await.ends(0).says(&["nothing is left"]);
+    assert!(data.exists(), "what is kept on purpose is not cleaned away");
+}
