@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod list;
 pub mod parts;
 pub mod reencrypt;
+pub mod replica;
 pub mod report;
 mod repository;
 pub mod restore_base;

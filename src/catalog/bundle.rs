@@ -97,7 +97,7 @@ async fn search(
     let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
     let mut strangers = Vec::new();
     let mark = store.unheard();
-    let mut oldest = Oldest::new(store, prefix);
+    let mut oldest = Oldest::and_later(store, prefix);
     while let Some((entries, beside)) = oldest.next().await? {
         findings.extend(beside);
         for entry in &entries {

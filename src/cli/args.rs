@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod look;
 mod proof;
+mod replica;
 mod report;
 mod restore;
 mod retention;
@@ -27,6 +28,7 @@ pub(super) use import::Import;
 pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
+pub(super) use replica::{Replica, ReplicaCopy, ReplicaVerify};
 pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
@@ -152,6 +154,8 @@ pub(super) enum Command {
     Hold(Hold),
     #[command(subcommand)]
     Audit(Audit),
+    #[command(subcommand)]
+    Replica(Replica),
     #[command(subcommand)]
     Keys(Keys),
     Reencrypt(Reencrypt),

@@ -16,6 +16,7 @@ mod list;
 mod locks;
 mod page;
 mod proof;
+mod replica;
 mod retention;
 mod setup;
 mod show;

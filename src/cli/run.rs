@@ -32,6 +32,7 @@ mod imports;
 mod keys;
 mod looks;
 mod proof;
+mod replica;
 mod report;
 mod retention;
 mod servers;
@@ -180,6 +181,7 @@ impl Run<'_> {
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
             Command::Audit(args) => self.audit(args).await,
+            Command::Replica(args) => self.replica(args).await,
             Command::Keys(args) => self.keys(args).await,
             Command::Reencrypt(args) => self.reencrypt(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,

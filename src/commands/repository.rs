@@ -58,6 +58,8 @@ pub struct Replica {
     pub name: String,
     /// Bucket and how to reach it.
     pub s3: S3Options,
+    /// So long may something be missing there.
+    pub max_lag: Duration,
 }
 
 /// A store that answers.

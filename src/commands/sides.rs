@@ -68,7 +68,7 @@ impl Source {
 }
 
 /// Where another side can be asked, none is waited for as long as the only one is.
-fn hasty(s3: &S3Options) -> S3Options {
+pub(super) fn hasty(s3: &S3Options) -> S3Options {
     S3Options {
         attempts: s3.attempts.min(SIDE_ATTEMPTS_MAX),
         deadline: s3.deadline.min(Duration::from_secs(SIDE_DEADLINE_SECONDS_MAX)),

@@ -200,7 +200,12 @@ fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
         return Err(Error::Conflict { at, problem, way_out });
     }
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(LimitSettings { chunk_bytes: size(chunk), uploads: size(uploads), downloads: size(downloads) })
+    Ok(LimitSettings {
+        chunk_bytes: size(chunk),
+        uploads: size(uploads),
+        downloads: size(downloads),
+        memory_bytes: size(memory),
+    })
 }
 
 /// Only the word `true` confirms: a restore is no place for guesses.

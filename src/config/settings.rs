@@ -160,6 +160,8 @@ pub struct ReplicaSettings {
     pub name: String,
     /// Its bucket, with the prefix of the repository.
     pub url: RepositoryUrl,
+    /// So long may something be missing there.
+    pub max_lag: Duration,
     /// How to reach it.
     pub s3: S3Settings,
 }
@@ -248,6 +250,8 @@ pub struct LimitSettings {
     pub uploads: usize,
     /// Chunks fetched ahead.
     pub downloads: usize,
+    /// Bytes of memory for the buffers of one stream.
+    pub memory_bytes: usize,
 }
 
 /// The PostgreSQL to back up.

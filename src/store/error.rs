@@ -175,7 +175,10 @@ impl Error {
             Self::Frozen { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and run the command again when the store has it, in hours to days; `stonewal restore base --plan` counts such chunks. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
-            Self::Unheard { source, .. } => return source.hint(),
+            Self::Unheard { source, .. } => {
+                let first = source.hint().map_or_else(String::new, |hint| format!("{hint}. "));
+                format!("{first}What it may have is not called absent. If it is gone for good, say so: from_replica = \"NAME\" reads one replica alone; a replica is given up by removing its section (docs/RUNBOOK.md)")
+            }
             Self::Refused { .. } | Self::Setup(_) => return None,
         })
     }

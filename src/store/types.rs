@@ -180,6 +180,8 @@ pub struct Head {
     pub last_modified: Timestamp,
     /// Retention, if any.
     pub lock: Option<Lock>,
+    /// Whether a legal hold is on it, as far as these credentials are told.
+    pub held: bool,
 }
 
 /// What to list.
@@ -222,6 +224,9 @@ pub struct Entry {
     pub last_modified: Timestamp,
     /// Length in bytes; zero for a delete marker.
     pub bytes: u64,
+    /// What the store calls its ETag, without quotes: the MD5 of what one PUT stored, unless a KMS key sealed it. Empty for a delete
+    /// marker, and where the store shows none.
+    pub etag: String,
     /// A delete marker hides older versions from plain reads and is ignored by ours.
     pub delete_marker: bool,
     /// Whether a plain GET would see this one.

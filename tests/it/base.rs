@@ -2,6 +2,7 @@
 
 mod archive;
 mod broken;
+mod copies;
 mod delta;
 mod drill;
 mod expiry;

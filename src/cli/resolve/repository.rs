@@ -23,8 +23,11 @@ pub(in crate::cli) fn reading(settings: &Settings) -> Result<RepositoryOptions> 
 
 fn configured(settings: &Settings) -> Result<RepositoryOptions> {
     let url = settings.repository()?;
-    let replica =
-        |replica: &config::ReplicaSettings| Replica { name: replica.name.clone(), s3: replica_options(replica) };
+    let replica = |replica: &config::ReplicaSettings| Replica {
+        name: replica.name.clone(),
+        s3: replica_options(replica),
+        max_lag: replica.max_lag,
+    };
     Ok(RepositoryOptions {
         s3: s3_options(url, &settings.s3),
         prefix: url.prefix.clone(),

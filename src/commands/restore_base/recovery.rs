@@ -207,7 +207,7 @@ impl FetchKeys<'_> {
         let url = |s3| url(s3).trim_end_matches('/').to_owned();
         let s3 = |s3| S3Config::of(s3).map_err(failed(&dir));
         let mut replica = BTreeMap::new();
-        for Replica { name, s3: options } in &self.repository.replicas {
+        for Replica { name, s3: options, .. } in &self.repository.replicas {
             replica.insert(name.as_str(), ReplicaConfig { repository: url(options), s3: s3(options)? });
         }
         let config = Config {

@@ -1,5 +1,7 @@
 //! The sections `replica.NAME`.
 
+use std::time::Duration;
+
 use super::section::Section;
 use super::{Reader, any};
 use crate::config::error::{Error, Result};
@@ -16,6 +18,9 @@ pub(super) const CHECKSUMS: [(&str, Checksum); 4] = [
     ("crc32c", Checksum::Crc32c),
     ("md5", Checksum::Md5),
 ];
+
+const SECOND: Duration = Duration::from_secs(1);
+const MONTH: Duration = Duration::from_hours(31 * 24);
 
 /// All replicas, by name. What a section leaves out is not taken from `s3`: a replica lies elsewhere.
 pub(super) fn settings(
@@ -47,6 +52,7 @@ fn replica(section: &Section<'_>, repository: Option<&RepositoryUrl>, s3: &S3Set
     let checksum = section.optional("checksum", |text| values::choice(text, &CHECKSUMS))?;
     Ok(ReplicaSettings {
         name: section.name.to_owned(),
+        max_lag: section.or("max_lag", "1h", |text| values::duration(text, SECOND, MONTH))?,
         url,
         s3: S3Settings {
             endpoint: section.optional("endpoint", values::endpoint)?,

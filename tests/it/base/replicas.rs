@@ -77,13 +77,13 @@ impl Pair {
         finished(command.spawn().unwrap()).await
     }
 
-    async fn far_bucket(&self, role: Role) -> S3 {
+    pub(super) async fn far_bucket(&self, role: Role) -> S3 {
         let credentials = self.far.credentials(role).unwrap();
         let secret = credentials.secret_key.expose_secret();
         S3::connect(options(&self.far.endpoint(), "far", &credentials.access_key, secret)).await.unwrap()
     }
 
-    async fn bucket(&self) -> S3 {
+    pub(super) async fn bucket(&self) -> S3 {
         let credentials = self.world.store.credentials(Role::Admin).unwrap();
         let secret = credentials.secret_key.expose_secret();
         S3::connect(options(&self.world.store.endpoint(), "backups", &credentials.access_key, secret)).await.unwrap()
