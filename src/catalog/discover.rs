@@ -108,7 +108,7 @@ impl Repository {
     /// Looks into one folder: the oldest manifest that authenticates for this place is the backup.
     pub async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
         let mut findings = Vec::new();
-        let mut oldest = Oldest::new(&*self.store, self.names.manifests(cluster, id));
+        let mut oldest = Oldest::and_later(&*self.store, self.names.manifests(cluster, id));
         while let Some((entries, beside)) = oldest.next().await? {
             findings.extend(beside);
             let mut entries = entries.into_iter();

@@ -44,7 +44,7 @@ impl Repository {
                 Err(error) => refusal = told(refusal, error),
             }
         }
-        let mut oldest = Oldest::new(&*self.store, self.names.wraps(record.id));
+        let mut oldest = Oldest::and_later(&*self.store, self.names.wraps(record.id));
         while let Some((entries, _)) = oldest.next().await? {
             for entry in entries.iter().filter(|entry| entry.key != pinned && entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
                 match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {

@@ -119,19 +119,25 @@ impl Collected {
 }
 
 /// The first versions of the objects below a prefix, oldest first, a bounded number at a time: ours came first, but what is
-/// written last (a manifest, a renewed copy) may have been preceded by any number of planted ones. Behind them come the versions that
-/// were written over others: in a replica, someone who may write there can be faster than the copy.
+/// written last (a manifest, a renewed copy) may have been preceded by any number of planted ones.
 pub(super) struct Oldest<'a> {
     store: &'a dyn Read,
     prefix: String,
     turn: Turn,
+    later: bool,
     after: Option<Rank>,
     ended: bool,
 }
 
 impl<'a> Oldest<'a> {
     pub(super) fn new(store: &'a dyn Read, prefix: String) -> Self {
-        Self { store, prefix, turn: Turn::First, after: None, ended: false }
+        Self { store, prefix, turn: Turn::First, later: false, after: None, ended: false }
+    }
+
+    /// The same, and behind the first versions those that were written over them: in a replica, someone who may write there can be
+    /// faster than the copy. For whoever stops at the first one that is genuine.
+    pub(super) fn and_later(store: &'a dyn Read, prefix: String) -> Self {
+        Self { later: true, ..Self::new(store, prefix) }
     }
 
     /// The next batch, and with the first one what was laid over the objects since. Lists everything again for each.
@@ -143,7 +149,7 @@ impl<'a> Oldest<'a> {
         let found = batch(self.store, &self.prefix, self.turn, self.after.take()).await?;
         let is_last = found.entries.len() < FIRST_VERSIONS_MAX;
         self.after = found.entries.last().map(rank).filter(|_| !is_last);
-        self.ended = is_last && (self.turn == Turn::Later || !found.overlaid);
+        self.ended = is_last && (self.turn == Turn::Later || !self.later || !found.overlaid);
         self.turn = if is_last { Turn::Later } else { self.turn };
         Ok(Some((found.entries, if is_first { found.findings } else { Vec::new() })))
     }

@@ -161,7 +161,7 @@ impl Repository {
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.
     async fn find_certificate(&self, writer: &str) -> Result<bool> {
         let (prefix, mark) = (self.names.writer_copies(writer), self.store.unheard());
-        let mut oldest = Oldest::new(&*self.store, prefix);
+        let mut oldest = Oldest::and_later(&*self.store, prefix);
         while let Some((entries, _)) = oldest.next().await? {
             for entry in &entries {
                 let Some(bytes) = read_small(&*self.store, entry).await? else { continue };
@@ -232,7 +232,7 @@ async fn find_bundle(
     let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
     let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
     let mark = store.unheard();
-    let mut oldest = Oldest::new(store, prefix);
+    let mut oldest = Oldest::and_later(store, prefix);
     while let Some((entries, beside)) = oldest.next().await? {
         findings.extend(beside);
         for entry in &entries {
