@@ -163,7 +163,8 @@ impl Read for Sides {
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes> {
         let at = version.side();
         let Some(side) = self.sides.get(at) else { return Err(foreign(key, version)) };
-        self.ask(at, key.as_str(), side.store.get(key, version, range)).await
+        let version = version.clone().on_side(0);
+        self.ask(at, key.as_str(), side.store.get(key, &version, range)).await
     }
 
     async fn pinned(&self, key: &ObjectKey, pin: &Pin) -> Result<Bytes> {
@@ -207,7 +208,8 @@ impl Read for Sides {
     async fn head(&self, key: &ObjectKey, version: &VersionId) -> Result<Head> {
         let at = version.side();
         let Some(side) = self.sides.get(at) else { return Err(foreign(key, version)) };
-        self.ask(at, key.as_str(), side.store.head(key, version)).await
+        let version = version.clone().on_side(0);
+        self.ask(at, key.as_str(), side.store.head(key, &version)).await
     }
 
     async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page> {
