@@ -45,9 +45,8 @@ impl<'a> Pairs<'a> {
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Pair>> {
-        let here = self.here.key().await?;
-        let there = self.there.key().await?;
-        let (is_here, is_there) = match (&here, &there) {
+        let keys = (self.here.key().await?, self.there.key().await?);
+        let (is_here, is_there) = match (&keys.0, &keys.1) {
             (None, None) => return Ok(None),
             (Some(here), Some(there)) => (here <= there, there <= here),
             (here, there) => (here.is_some(), there.is_some()),
