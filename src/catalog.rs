@@ -22,7 +22,7 @@ mod roster;
 mod wal;
 
 pub use crate::store::Pages;
-pub use audit::{AuditEntry, AuditFound, AuditTrail};
+pub use audit::{AuditEntry, AuditFound, AuditListing, AuditSeen, AuditTrail};
 pub use bundle::{Root, open_bundle};
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};

@@ -12,11 +12,13 @@ mod error;
 pub mod evidence;
 mod facts;
 mod frozen;
+pub mod import;
 pub mod init;
 pub mod keys;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;
+pub mod reencrypt;
 pub mod replica;
 pub mod report;
 mod repository;
@@ -36,8 +38,6 @@ pub mod wal_push;
 pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
-
-pub mod import;
 
 pub use error::{Class, Error, Result};
 pub use repository::{Connected, Immutability, Replica, RepositoryOptions};

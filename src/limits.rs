@@ -325,6 +325,8 @@ pub const AUDIT_NUMBERS_MAX: usize = 32;
 pub const AUDIT_LISTED_MAX: usize = 32_000;
 /// The newest of them that are held, and read until one proves to be ours.
 pub const AUDIT_CANDIDATES_MAX: usize = 256;
+/// Audit records told in one list.
+pub const AUDIT_LOG_MAX: usize = 200_000;
 /// Audit records read at once.
 pub const AUDIT_READS: usize = 16;
 /// How far back a writer of a record looks behind the time at which the newest one was written, in seconds: whoever wrote that

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 
 use super::listing::{Oldest, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
-use crate::format::manifest::{ClearPart, Kind, Manifest};
-use crate::format::{BackupId, ClusterName, Place};
+use crate::format::manifest::{ClearPart, CopyOf, Kind, Manifest};
+use crate::format::{BackupId, ClusterName, Place, WriterPublic};
 use crate::limits::{DISCOVERIES, FINDINGS_MAX, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
 use crate::store::Entry;
 
@@ -26,6 +26,11 @@ impl Backup {
     /// Clear part of its manifest.
     pub fn clear(&self) -> &ClearPart {
         self.manifest.clear()
+    }
+
+    /// What it is a copy of, if the root says so: nobody else may put one backup in the place of another.
+    pub fn copy_of(&self, root: &WriterPublic) -> Option<&CopyOf> {
+        self.clear().copy_of.as_ref().filter(|_| self.manifest.writer() == root)
     }
 }
 

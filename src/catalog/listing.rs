@@ -221,7 +221,7 @@ pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option
 }
 
 /// Findings about one key with so many versions and markers.
-fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
+pub(super) fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
     let mut found = Vec::new();
     if versions > 1 {
         let detail = format!("{} versions were written over the first; the first one is used", versions - 1);

@@ -225,6 +225,11 @@ impl Repository {
         Ok(findings)
     }
 
+    /// The root writer.
+    pub fn trusted_root(&self) -> WriterPublic {
+        self.with_keyring(|keyring| *keyring.root())
+    }
+
     /// Writers trusted so far.
     pub fn trusted(&self) -> Vec<WriterPublic> {
         self.with_keyring(|keyring| keyring.trusted().to_vec())

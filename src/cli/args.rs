@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+mod audit;
 mod backup;
 mod drill;
 mod import;
@@ -20,10 +21,11 @@ mod setup;
 mod stream;
 mod wal;
 
+pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::Import;
-pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
 pub(super) use replica::{Replica, ReplicaCopy, ReplicaVerify};
@@ -151,9 +153,12 @@ pub(super) enum Command {
     #[command(subcommand)]
     Hold(Hold),
     #[command(subcommand)]
+    Audit(Audit),
+    #[command(subcommand)]
     Replica(Replica),
     #[command(subcommand)]
     Keys(Keys),
+    Reencrypt(Reencrypt),
     #[command(subcommand)]
     Store(Store),
     Demo(Demo),

@@ -57,6 +57,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(args) => keys(&mut flags, args),
+        Command::Reencrypt(args) => lock(&mut flags, &args.lock),
         Command::Doctor(args) => set(
             &mut flags,
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],

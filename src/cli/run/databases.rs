@@ -54,7 +54,9 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let notes = Notes::of("restore.dump").cluster(&options.cluster).chosen(&options.which);
+        let deed = if options.tables.is_some() { "restore.table" } else { "restore.dump" };
+        let notes = Notes::of(deed).cluster(&options.cluster).chosen(&options.which);
+        let notes = args.tables.iter().fold(notes, |notes, table| notes.with("table", table));
         let notes = match &options.target {
             RestoreTarget::Database(target) => notes.with("database", target.info.redacted()),
             RestoreTarget::File { path, .. } => notes.with("file", path.display()),

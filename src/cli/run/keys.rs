@@ -3,12 +3,14 @@
 use super::Run;
 use super::audit::Notes;
 use crate::cli::Exit;
-use crate::cli::args::{Keys, KeysAdd, KeysRotate, Writer};
+use crate::cli::args::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 use crate::cli::failure::Result;
 use crate::cli::report::WithPassphrase;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::keys::{Holder, add, check, list, revoke, rewrap, rotate};
-use crate::commands::writer;
+use crate::commands::parts::Access;
+use crate::commands::{reencrypt, writer};
+use crate::observe::Progress;
 
 impl Run<'_> {
     pub(super) async fn keys(&self, command: Keys) -> Result<Exit> {
@@ -92,6 +94,41 @@ impl Run<'_> {
         let options = rotate::Options { holder: self.holder()?, new_passphrase, name, identity };
         let outcome = self.until_interrupted(Box::pin(rotate::run(options))).await?;
         Ok(self.screen.deliver(&WithPassphrase::new(outcome, Some(&new))))
+    }
+
+    pub(super) async fn reencrypt(&self, args: Reencrypt) -> Result<Exit> {
+        let notes = Notes::of("reencrypt").cluster(&resolve::cluster(self.settings)?);
+        for id in &args.backups {
+            notes.object("backup", id);
+        }
+        self.audited(notes, async |notes| self.copy(args, notes).await).await
+    }
+
+    async fn copy(&self, args: Reencrypt, notes: &Notes) -> Result<Exit> {
+        let Holder { repository, passphrase, bundle } = self.holder()?;
+        let access = match bundle {
+            Some(fingerprint) => Access::Bundle { passphrase, fingerprint },
+            None => Access::Passphrase(passphrase),
+        };
+        let backups = args.backups.iter().map(|id| id.parse()).collect::<Result<Vec<_>, _>>();
+        let limits = &self.settings.limits;
+        let options = reencrypt::Options {
+            repository,
+            access,
+            cluster: resolve::cluster(self.settings)?,
+            backups: backups.map_err(crate::commands::Error::Format)?,
+            chunk_bytes: limits.chunk_bytes,
+            uploads: limits.uploads,
+            downloads: limits.downloads,
+        };
+        let progress = Progress::new();
+        let copying = Box::pin(reencrypt::run(options, &progress, self.cancel()));
+        let outcome = self.in_good_order(&progress, copying).await?;
+        for copied in &outcome.backups {
+            notes.object("copy", &copied.to);
+        }
+        notes.number("stored_bytes", outcome.backups.iter().map(|copied| copied.stored_bytes).sum());
+        Ok(self.screen.deliver(&outcome))
     }
 
     async fn keys_writer(&self, args: Writer, notes: &Notes) -> Result<Exit> {

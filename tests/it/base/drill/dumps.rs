@@ -108,6 +108,10 @@ async fn objectives_and_evidence_decide_the_exit_code() {
     silent.says(&["passed", "RTO"]);
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"].as_array().unwrap().len(), 1);
+    let kept = world.drill("--no-evidence --keep --json").await.ends(0).json();
+    let data = std::path::PathBuf::from(kept["kept"].as_str().unwrap());
+    assert!(data.join("PG_VERSION").exists() && !data.join("postmaster.pid").exists(), "{}", data.display());
+    std::fs::remove_dir_all(data.ancestors().nth(2).unwrap()).unwrap();
     world.nothing_is_left();
 }
 
