@@ -22,6 +22,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::S3_REGION, "--region", &global.region),
             (&key::S3_PROFILE, "--profile", &global.profile),
             (&key::S3_CA_FILE, "--ca-file", &global.ca_file),
+            (&key::FROM_REPLICA, "--from-replica", &global.from_replica),
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
@@ -65,6 +66,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Wal(Wal::Push(args)) => {
             set(&mut flags, &[(&key::WAL_CODEC, "--codec", &args.codec), (&key::WAL_LEVEL, "--level", &args.level)]);
         }
+        Command::Checklist(args) => set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]),
         Command::Status(args) => status(&mut flags, args),
         Command::Drill(args) => drill(&mut flags, args),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {

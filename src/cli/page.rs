@@ -10,7 +10,11 @@ use crate::commands::report::{ClusterReport, Outcome};
 
 mod axis;
 mod backups;
+mod bars;
+mod checklist;
 mod coverage;
+mod dr;
+mod drills;
 mod escape;
 mod findings;
 mod locks;
@@ -22,7 +26,8 @@ mod table;
 mod verdict;
 mod words;
 
-pub(super) use markdown::markdown;
+pub(super) use dr::dr;
+pub(super) use markdown::{checklists, markdown};
 
 use escape::Text;
 use words::time;
@@ -93,7 +98,9 @@ fn contents(out: &mut String, outcome: &Outcome) {
 fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number: usize) {
     let _ = writeln!(out, "<article id=\"c{number}\" aria-labelledby=\"c{number}-name\">");
     verdict::section(out, outcome, cluster, number);
+    checklist::section(out, cluster, number);
     coverage::section(out, outcome, cluster, number);
+    drills::section(out, outcome, cluster, number);
     locks::section(out, outcome, cluster, number);
     backups::section(out, cluster, number);
     out.push_str("</article>\n");

@@ -9,7 +9,10 @@ use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::{Backup, Cli, Command, Drill, DrillWhat, Hold, Restore, Retention, Store, Verify, VerifyWhat, Wal};
+use super::args::{
+    Backup, Cli, Command, Drill, DrillWhat, Hold, Report, ReportWhat, Restore, Retention, Store, Verify, VerifyWhat,
+    Wal,
+};
 use super::failure::{Failure, Result};
 use super::flags::flags;
 use super::progress::watch;
@@ -21,6 +24,7 @@ use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
 mod audit;
+mod audit_log;
 mod bases;
 mod databases;
 mod drill;
@@ -28,6 +32,7 @@ mod imports;
 mod keys;
 mod looks;
 mod proof;
+mod replica;
 mod report;
 mod retention;
 mod servers;
@@ -166,13 +171,17 @@ impl Run<'_> {
             Command::Verify(args) => self.verify(&args).await,
             Command::Drill(args) => self.drill(*args).await,
             Command::Status(args) => self.status(&args).await,
+            Command::Report(Report { what: Some(ReportWhat::Dr(args)), .. }) => self.report_dr(args).await,
             Command::Report(args) => self.report(args).await,
+            Command::Checklist(args) => self.checklist(&args).await,
             Command::Retention(Retention::Plan(args)) => self.retention_plan(&args).await,
             Command::Retention(Retention::Extend(args)) => self.retention_extend(&args).await,
             Command::Retention(Retention::Apply(args)) => self.retention_apply(&args).await,
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
+            Command::Audit(args) => self.audit(args).await,
+            Command::Replica(args) => self.replica(args).await,
             Command::Keys(args) => self.keys(args).await,
             Command::Reencrypt(args) => self.reencrypt(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,

@@ -56,6 +56,14 @@ pub enum Error {
         /// What it lacks.
         missing: &'static str,
     },
+    /// The bucket of a replica holds something else.
+    #[error("replica {name} at {location} holds the record of another repository")]
+    OtherReplica {
+        /// Its name.
+        name: String,
+        /// Bucket and prefix.
+        location: String,
+    },
     /// A restore was not confirmed.
     #[error("restoring into {target} was not confirmed")]
     NotConfirmed {
@@ -131,7 +139,7 @@ pub enum Error {
     },
     /// An import would be the latest backup, and hide one that shows a later state.
     #[error(
-        "cluster {cluster} has backup {backup}, which shows {shows}; the import shows {taken_at} and would be its latest"
+        "cluster {cluster} has backup {backup}, which shows {shows:.0}; the import shows {taken_at:.0} and would be its latest"
     )]
     Newer {
         /// The cluster.
@@ -247,6 +255,7 @@ impl Error {
             Self::Pipeline(error) => return error.hint(),
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
+            Self::OtherReplica { .. } => "nothing was written. Check the section replica.NAME; a replica has a bucket, or a prefix, of its own".into(),
             Self::NotReady { remedy, .. } => remedy.clone(),
             Self::NothingLeft { .. } => "create a new slot (wal.create_slot = true) and take a new base backup".into(),
             Self::Disorder(_) => "run the command again: streaming continues from what the bucket holds".into(),
@@ -295,6 +304,7 @@ impl Error {
             | Self::NotConfirmed { .. }
             | Self::Production { .. }
             | Self::NotReady { .. }
+            | Self::OtherReplica { .. }
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })

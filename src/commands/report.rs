@@ -15,12 +15,17 @@ use crate::store::Read as _;
 use crate::verify::Findings;
 
 mod backups;
+mod checklist;
 mod cluster;
+pub mod dr;
 mod facts;
 mod reach;
+mod sealed;
 mod times;
+mod traces;
 mod write;
 
+pub use checklist::{Point, Terms};
 pub use facts::{BackupRow, ClusterReport, Line, LockState, Missing, Period, Run};
 pub use write::replace;
 
@@ -37,6 +42,8 @@ pub struct Options {
     pub policy: Policy,
     /// What is acceptable.
     pub thresholds: Thresholds,
+    /// What a checklist asks.
+    pub terms: Terms,
 }
 
 /// The report.
@@ -60,6 +67,7 @@ struct Looker<'a> {
     repository: &'a Repository,
     policy: &'a Policy,
     thresholds: &'a Thresholds,
+    terms: &'a Terms,
 }
 
 /// Looks at everything. What is wrong with a cluster is in its report; an error means that the bucket could not be looked at.
@@ -75,6 +83,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         repository: &repository,
         policy: &options.policy,
         thresholds: &options.thresholds,
+        terms: &options.terms,
     };
     let mut findings = Findings::default();
     findings.extend(repository.findings().iter().cloned());

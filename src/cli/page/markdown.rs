@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use super::escape::misleads;
 use super::words::{count, short, size, span, time};
-use super::{backups, coverage, locks, verdict};
+use super::{backups, coverage, drills, locks, verdict};
 use crate::commands::parts::{Findings, Verified};
 use crate::commands::report::{BackupRow, ClusterReport, Outcome};
 
@@ -47,11 +47,20 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
         let (name, text, hint) = (Plain(reason.name), Plain(&reason.text), Plain(&reason.hint));
         let _ = writeln!(out, "- **{word}** {name}: {text}. {hint}");
     }
+    out.push_str("\n### Checklist\n\n");
+    ticks(out, cluster);
     if !cluster.backups.is_empty() {
         out.push_str("\n### Backups\n\n");
         let headings = ["Backup", "Kind", "Arrived", "Took", "Stored", "Whole", "Needed until", "Locked until", "Lock"];
         table(out, &headings, backups::newest(cluster).map(row));
         if let Some(more) = backups::hidden(cluster) {
+            let _ = writeln!(out, "\nand {more} before");
+        }
+    }
+    if !cluster.drills.is_empty() {
+        out.push_str("\n### Drills\n\n");
+        table(out, &["Drill", "Result", "Time to recover", "Data lost", "Checks", "Backup"], drills::rows(cluster));
+        if let Some(more) = drills::hidden(cluster) {
             let _ = writeln!(out, "\nand {more} before");
         }
     }
@@ -65,6 +74,27 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
     }
     if more > 0 {
         let _ = writeln!(out, "\nand {} before", count(more as u64, "line"));
+    }
+}
+
+/// The checklists alone.
+pub(in crate::cli) fn checklists(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for cluster in &outcome.clusters {
+        let (name, sum) = (Plain(&cluster.cluster), super::checklist::sum(&cluster.checklist));
+        let _ = write!(out, "# Checklist of cluster {name}: {sum}, as of {}\n\n", time(outcome.at));
+        ticks(&mut out, cluster);
+    }
+    out
+}
+
+fn ticks(out: &mut String, cluster: &ClusterReport) {
+    for point in &cluster.checklist {
+        let tick = if point.ticked { 'x' } else { ' ' };
+        let _ = writeln!(out, "- [{tick}] **{}**: {}", Plain(point.title), Plain(&point.evidence));
+        if let Some(hint) = point.hint {
+            let _ = writeln!(out, "  - {}", Plain(hint));
+        }
     }
 }
 
@@ -102,7 +132,7 @@ fn findings(out: &mut String, findings: &Findings) {
     }
 }
 
-fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+pub(super) fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let _ = writeln!(out, "| {} |\n|{}", headings.join(" | "), " --- |".repeat(headings.len()));
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| Plain(cell).to_string()).collect();
@@ -111,7 +141,7 @@ fn table(out: &mut String, headings: &[&str], rows: impl Iterator<Item = Vec<Str
 }
 
 /// Text in which nothing is markup.
-struct Plain<T>(T);
+pub(super) struct Plain<T>(pub(super) T);
 
 impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

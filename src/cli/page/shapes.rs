@@ -24,13 +24,28 @@ pub(super) const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 44 44\" aria-hi
 /// A picture under way.
 pub(super) struct Picture {
     body: String,
+    width: f64,
     height: f64,
 }
 
 impl Picture {
     /// An empty one.
     pub(super) fn new(height: f64) -> Self {
-        Self { body: String::new(), height }
+        Self::sized(WIDTH, height)
+    }
+
+    /// One of another width.
+    pub(super) fn sized(width: f64, height: f64) -> Self {
+        Self { body: String::new(), width, height }
+    }
+
+    /// A block of exactly this size.
+    pub(super) fn block(&mut self, class: &str, (from, to): (f64, f64), (y, height): (f64, f64), told: &str) {
+        let (width, told) = (to - from, Text(told));
+        let _ = writeln!(
+            self.body,
+            "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"><title>{told}</title></rect>"
+        );
     }
 
     /// A bar with what it is as its tooltip; never so narrow that it cannot be seen.
@@ -85,8 +100,9 @@ impl Picture {
     /// The picture, with what it shows in words for those who do not see it.
     pub(super) fn finish(self, id: &str, title: &str, told: &str) -> String {
         format!(
-            "<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
+            "<div class=\"chart\" tabindex=\"0\" role=\"group\" aria-label=\"{title}\"><svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" \
              aria-labelledby=\"{id}-title {id}-told\">\n<title id=\"{id}-title\">{title}</title><desc id=\"{id}-told\">{told}</desc>\n{body}</svg></div>\n",
+            width = self.width,
             height = self.height + 6.0,
             title = Text(title),
             told = Text(told),
@@ -118,6 +134,7 @@ impl Form {
 /// One entry of a legend.
 pub(super) enum Key {
     Bar(&'static str),
+    Line(&'static str),
     Sign(&'static str, Form),
 }
 
@@ -127,6 +144,7 @@ pub(super) fn legend(out: &mut String, entries: &[(Key, &str)]) {
     for (key, words) in entries {
         let shape = match key {
             Key::Bar(class) => format!("<rect class=\"{class}\" x=\"0\" y=\"3\" width=\"22\" height=\"10\" rx=\"3\"/>"),
+            Key::Line(class) => format!("<line class=\"{class}\" x1=\"0\" y1=\"8\" x2=\"22\" y2=\"8\"/>"),
             Key::Sign(class, form) => {
                 format!("<path class=\"{class}\" transform=\"translate(11 8) scale(0.8)\" d=\"{}\"/>", form.path())
             }

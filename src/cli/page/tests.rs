@@ -2,6 +2,7 @@
 
 use super::samples::{HOSTILE, cluster, outcome};
 use super::*;
+use crate::commands::parts::evidence::CheckResult;
 use crate::commands::parts::{Finding, FindingKind, Findings, Verified};
 use crate::commands::status::Health;
 
@@ -72,6 +73,12 @@ fn hostile_text_stays_text() {
         row.why = vec![HOSTILE.into()];
         row.whole = Verified::No(HOSTILE.into());
     }
+    for drill in &mut hostile.drills {
+        (drill.host, drill.error, drill.release) = (HOSTILE.into(), Some(HOSTILE.into()), Some(HOSTILE.into()));
+        drill.phases[0].name = HOSTILE.into();
+        drill.checks[0].detail = HOSTILE.into();
+        drill.checks[0].status = CheckResult::Fail;
+    }
     let mut facts = outcome(vec![hostile]);
     facts.location = HOSTILE.into();
     facts.findings.push(Finding::new(FindingKind::ForgedWal, HOSTILE, None, HOSTILE));
@@ -104,9 +111,11 @@ fn an_empty_repository_and_an_empty_cluster_have_pages_too() {
 
     let mut empty = cluster("main", Health::Red);
     (empty.backups, empty.wal, empty.restorable, empty.window) = (Vec::new(), Vec::new(), Vec::new(), None);
+    empty.drills = Vec::new();
     facts.clusters = vec![empty];
     let page = html(&facts);
     well_formed(&page);
+    assert!(page.contains("No restore has been tried out"));
     assert!(page.contains("Neither a backup nor WAL is stored") && page.contains("not possible"));
 }
 
@@ -116,6 +125,7 @@ fn a_page_stays_small_whatever_there_is() {
     let (row, line) = (large.backups[0].clone(), large.wal[0].clone());
     large.backups = vec![row; 20_000];
     large.wal = vec![line; 3_000];
+    large.drills = vec![large.drills[0].clone(); 10_000];
     let period = large.restorable[0];
     large.restorable = vec![period; 100_000];
     let mut facts = outcome(vec![large]);
@@ -126,6 +136,17 @@ fn a_page_stays_small_whatever_there_is() {
     assert!(page.len() < 3 << 20, "{} bytes", page.len());
     assert!(text.len() < 1 << 18, "{} bytes", text.len());
     assert!(page.contains("and 19940 backups before") && text.contains("and 19940 backups before"));
+}
+
+#[test]
+fn a_table_for_a_document_on_disaster_recovery() {
+    let mut never = cluster("billing", Health::Red);
+    never.drills = Vec::new();
+    let text = dr(&outcome(vec![cluster("main", Health::Green), never]));
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(rows[2].starts_with("| main | 30 min | 11 min 22 s | 36 min 47 s | 15 min |"), "{text}");
+    assert!(rows[2].contains("✓ passed"), "{text}");
+    assert!(rows[3].contains("| billing | – |") && rows[3].contains("never drilled"), "{text}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::escape::Text;
 use super::words::{count, relative, seconds, short, span, time};
+use super::{checklist, drills};
 use crate::commands::parts::Kind;
 use crate::commands::report::{BackupRow, ClusterReport, LockState, Outcome};
 use crate::commands::status::Health;
@@ -72,6 +73,15 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
     let mut figures = vec![restores(outcome, cluster)];
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
     figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
+    let open = cluster.checklist.iter().find(|point| !point.ticked);
+    figures.push(Figure {
+        label: "Checklist",
+        value: checklist::sum(&cluster.checklist),
+        below: open.map_or_else(|| "all ticked".into(), |point| format!("open: {}", point.name)),
+        class: if open.is_some() { "warn" } else { "good" },
+    });
+    let (value, below, class) = drills::newest(cluster, outcome.at);
+    figures.push(Figure { label: "Last drill", value, below, class });
     figures.extend(first_lock(outcome, cluster));
     figures
 }

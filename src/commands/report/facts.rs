@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::checklist::Point;
 use crate::commands::status::{Branch, Health, Reason, Window, as_text};
+use crate::format::evidence::Evidence;
 use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName, Lsn, Timeline};
 use crate::retention::Verified;
@@ -29,6 +31,12 @@ pub struct ClusterReport {
     pub wal: Vec<Line>,
     /// Backups, by arrival.
     pub backups: Vec<BackupRow>,
+    /// What drills left in evidence, the newest first.
+    pub drills: Vec<Evidence>,
+    /// The checklist.
+    pub checklist: Vec<Point>,
+    /// When something physical was first stored of it.
+    pub physical_since: Option<Timestamp>,
     /// Folders of backups that never finished, or whose manifest is not believed.
     pub unfinished: u64,
     /// So far back recovery must be possible (retention.window), in seconds.

@@ -27,5 +27,6 @@ pub(super) fn settings(read: &Reader<'_>) -> Result<DrillSettings> {
         shared_buffers: read.required(&key::DRILL_SHARED_BUFFERS, |text| values::size(text, 1 << 20, 64 << 30))?,
         parallel: small(read.required(&key::DRILL_PARALLEL, |text| values::number(text, 0, 64))?),
         nice: i32::try_from(nice).unwrap_or_default(),
+        max_age: read.required(&key::CHECKLIST_MAX_AGE, |text| values::duration(text, HOUR, RETAIN_MAX))?,
     })
 }

@@ -28,4 +28,6 @@ pub struct DrillSettings {
     pub parallel: u32,
     /// Priority of the server, 0 to 19.
     pub nice: i32,
+    /// So old may one be that a checklist counts.
+    pub max_age: Duration,
 }

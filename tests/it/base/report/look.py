@@ -207,7 +207,7 @@ def check_shapes(browser, scheme, wanted):
 def main(program, page, folder, wanted):
     signal.alarm(PATIENCE)
     folder, url = pathlib.Path(folder), pathlib.Path(page).resolve().as_uri()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(program, profile)
         try:
             look(browser, url, folder, wanted)

@@ -1,0 +1,176 @@
+//! What ticks a point, and what does not.
+
+use super::*;
+use crate::commands::report::{BackupRow, LockState};
+use crate::commands::status::Health;
+use crate::retention::Verified;
+
+fn at(hour: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + hour * 3600).unwrap()
+}
+
+fn backup(kind: Kind) -> BackupRow {
+    BackupRow {
+        backup: "20270115T070000Z-5b0c6f2e".parse().unwrap(),
+        kind,
+        arrived_at: at(-30),
+        took_seconds: 1,
+        server_version: "15.18".into(),
+        plain_bytes: 1,
+        stored_bytes: 1,
+        writer: "b3c1f0aa".into(),
+        whole: Verified::Yes,
+        held: false,
+        plan: Some("keep"),
+        needed_until: None,
+        why: Vec::new(),
+        locked_until: None,
+        lock_mode: None,
+        lock: LockState::Enough,
+    }
+}
+
+/// A drill that went well, so many hours ago.
+fn drill(kind: Kind, hours: i64) -> Evidence {
+    let started = at(-hours);
+    let id = format!("{}-0000d000", started.strftime("%Y%m%dT%H%M%SZ"));
+    let signal = (kind == Kind::Base).then_some(true);
+    serde_json::from_value(serde_json::json!({
+        "format": 1, "repository": "00000000000000000000000000000001", "cluster": "main", "evidence": id, "kind": "drill",
+        "stonewal": "0.1.0", "host": "drill1", "started_at": started, "finished_at": started,
+        "request": {"choice": "latest", "time": null, "lsn": null},
+        "backup": {"id": "20270115T070000Z-5b0c6f2e", "kind": kind, "manifest_sha256": "ab".repeat(32)},
+        "server_version": "15.18", "reached": null, "recovery_signal": signal, "phases": [], "rto_milliseconds": 1,
+        "newest_committed_at": null, "requested_at": started, "rpo_milliseconds": 1,
+        "objectives": {"rto_milliseconds": null, "rpo_milliseconds": null}, "bytes": 1, "wal_bytes": 0,
+        "checks": [{"name": "tables", "status": "ok", "detail": "x"}, {"name": "chain audit", "status": "note", "detail": "y"}],
+        "release": "4f2a91c", "result": "passed", "error": null
+    }))
+    .unwrap()
+}
+
+/// Everything as it should be.
+fn cluster() -> ClusterReport {
+    ClusterReport {
+        cluster: "main".parse().unwrap(),
+        system_identifier: Some(7),
+        health: Health::Green,
+        reasons: Vec::new(),
+        window: None,
+        restorable: vec![Period { from: at(-40 * 24), to: at(0) }],
+        wal: Vec::new(),
+        backups: vec![backup(Kind::Base), backup(Kind::Dump)],
+        drills: vec![drill(Kind::Dump, 5), drill(Kind::Base, 29)],
+        checklist: Vec::new(),
+        physical_since: Some(at(-90 * 24)),
+        unfinished: 0,
+        policy_window_seconds: 35 * 86_400,
+        min_lock_seconds: 7 * 86_400,
+        no_plan: None,
+    }
+}
+
+struct Case {
+    cluster: ClusterReport,
+    sealed: Vec<Sealed>,
+    trace: Option<Trace>,
+    release: Option<&'static str>,
+}
+
+/// The points that are open after a change, and what the first of them rests on.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Case), open: &[&str], words: &str) {
+    let trace = Some(Trace::Ended { record: "a".into() });
+    let sealed = vec![Sealed::sample(None)];
+    let mut case = Case { cluster: cluster(), sealed, trace, release: Some("4f2a91c") };
+    change(&mut case);
+    let terms = Terms { max_age: SignedDuration::from_hours(35 * 24), release: case.release.map(str::to_owned) };
+    let Case { cluster, sealed, trace, .. } = &case;
+    let points = points(&Ground { at: at(0), cluster, sealed, trace: trace.clone(), terms: &terms });
+    assert_eq!(points.len(), 7);
+    let found: Vec<_> = points.iter().filter(|point| !point.ticked).collect();
+    assert_eq!(found.iter().map(|point| point.name).collect::<Vec<_>>(), open, "{found:?}");
+    assert!(found.iter().all(|point| point.hint.is_some()) && points.iter().all(|point| !point.evidence.is_empty()));
+    assert!(found.first().is_none_or(|point| point.evidence.contains(words)), "{found:?}");
+}
+
+#[test]
+fn all_seven_are_ticked_when_all_is_well() {
+    check(|_| {}, &[], "");
+}
+
+#[test]
+fn backups_must_be_there_and_sealed() {
+    check(|case| case.sealed.clear(), &["encrypted"], "no backup");
+    check(|case| case.sealed.push(Sealed::sample(Some("x is missing"))), &["encrypted"], "x is missing");
+}
+
+/// PAINS A17: coverage that ends early, begins late or has a hole.
+#[test]
+fn i09_the_window_must_be_covered_without_a_hole_up_to_now() {
+    let covered = |periods: &'static [(i64, i64)]| {
+        move |case: &mut Case| {
+            case.cluster.restorable =
+                periods.iter().map(|(from, to)| Period { from: at(from * 24), to: at(to * 24) }).collect();
+        }
+    };
+    check(covered(&[(-40, -20), (-18, 0)]), &["wal-window"], "not possible between");
+    check(covered(&[(-60, -50), (-40, 0)]), &[], "");
+    check(covered(&[]), &["wal-window"], "no moment");
+    check(covered(&[(-60, -50)]), &["wal-window"], "no moment");
+    check(covered(&[(-40, -2)]), &["wal-window"], "24 h ago");
+    check(covered(&[(-20, 0)]), &["wal-window"], "the window begins at");
+    let young = |case: &mut Case| {
+        covered(&[(-20, 0)])(case);
+        case.cluster.physical_since = Some(at(-21 * 24));
+    };
+    check(young, &[], "");
+}
+
+/// PAINS B17.
+#[test]
+fn rehearsals_must_be_young_of_the_right_kind_and_passed() {
+    let drills = |make: fn() -> Vec<Evidence>| move |case: &mut Case| case.cluster.drills = make();
+    let all = ["restored", "point-in-time", "verified", "release"];
+    check(drills(Vec::new), &all, "no dump was restored by a drill within 35 days");
+    check(drills(|| vec![drill(Kind::Dump, 36 * 24), drill(Kind::Base, 36 * 24)]), &all, "within 35 days");
+    check(drills(|| vec![drill(Kind::Dump, 1)]), &["point-in-time"], "no base backup was recovered");
+    check(drills(|| vec![drill(Kind::Base, 1)]), &["restored"], "no dump was restored");
+    // The newest of a kind counts, not the last that went well.
+    let failed = |kind, result| Evidence { result, error: Some("no room".into()), ..drill(kind, 1) };
+    check(
+        drills_of(vec![failed(Kind::Dump, EvidenceResult::Error), drill(Kind::Dump, 2), drill(Kind::Base, 3)]),
+        &["restored"],
+        "no room",
+    );
+    check(
+        drills_of(vec![failed(Kind::Base, EvidenceResult::Failed), drill(Kind::Dump, 2)]),
+        &["point-in-time"],
+        "failed",
+    );
+    let without = Evidence { recovery_signal: Some(false), ..drill(Kind::Base, 1) };
+    check(drills_of(vec![without, drill(Kind::Dump, 2)]), &["point-in-time"], "without recovery.signal");
+    // Where there are no dumps, a base is what can be restored.
+    let bases = |case: &mut Case| {
+        case.cluster.backups = vec![backup(Kind::Base)];
+        case.cluster.drills = vec![drill(Kind::Base, 1)];
+    };
+    check(bases, &[], "");
+}
+
+fn drills_of(drills: Vec<Evidence>) -> impl FnOnce(&mut Case) {
+    move |case| case.cluster.drills = drills
+}
+
+#[test]
+fn checks_audit_and_release_are_looked_at() {
+    let mut bad = drill(Kind::Dump, 1);
+    bad.checks[1].status = CheckResult::Fail;
+    bad.result = EvidenceResult::Failed;
+    check(drills_of(vec![bad, drill(Kind::Base, 2)]), &["restored", "verified"], "failed");
+    check(|case| case.trace = None, &["audited"], "no drill");
+    check(|case| case.trace = Some(Trace::None), &["audited"], "knows nothing");
+    check(|case| case.trace = Some(Trace::BegunOnly { record: "a".into() }), &["audited"], "none that it ended");
+    check(|case| case.release = None, &["release"], "no approved release");
+    check(|case| case.release = Some("other"), &["release"], "approved is other");
+}
