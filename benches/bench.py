@@ -10,6 +10,7 @@ from pathlib import Path
 import base
 import jobs
 import measure
+import replica
 import retention
 import segments
 import stream
@@ -23,6 +24,7 @@ PARTS = {
     "base": "base backup against pg_basebackup",
     "recovery": "restore of a base backup against tar",
     "segments": "wal push and wal fetch against cp",
+    "replica": "replica copy against aws s3 sync",
     "retention": "planning, extending and expiring many objects, and a listing of a million versions",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
@@ -37,6 +39,7 @@ def arguments():
     parser.add_argument("--stream-gib", type=float, default=20, help="half-compressible stream (default 20)")
     parser.add_argument("--noise-gib", type=float, default=4, help="incompressible stream (default 4)")
     parser.add_argument("--base-gib", type=float, default=2, help="database of the base and recovery parts (default 2)")
+    parser.add_argument("--replica-gib", type=float, default=1, help="repository of the replica part (default 1)")
     parser.add_argument("--segments", type=int, default=48, help="WAL segments of the recovery and segments parts (default 48)")
     parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
     parser.add_argument("--objects", type=int, default=100_000, help="of the retention part (default 100000)")
@@ -114,6 +117,8 @@ def main():
             results |= physical(ground, given, codecs)
         if "segments" in given.parts:
             results["segments"] = segments.measure_all(ground, given.segments, given.rounds, say)
+        if "replica" in given.parts:
+            results["replica"] = replica.measure_all(ground, given.replica_gib, given.rounds, say)
         if "retention" in given.parts:
             ground.restart_store()
             ground.found_repository()

@@ -21,7 +21,8 @@ pub mod plan;
 mod roster;
 mod wal;
 
-pub use audit::{AuditEntry, AuditFound, AuditTrail};
+pub use crate::store::Pages;
+pub use audit::{AuditEntry, AuditFound, AuditListing, AuditSeen, AuditTrail};
 pub use bundle::{Root, open_bundle};
 pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
@@ -32,7 +33,7 @@ pub use evidence::{KeptEvidence, publish_evidence};
 pub use finding::{Finding, FindingKind};
 pub use footing::{Footing, Foundation};
 pub use foundation::{found, outlive, publish_certificate, put_bundle, put_record};
-pub use listing::{Pages, each_entry};
+pub use listing::each_entry;
 pub use open::{Access, Repository};
 pub use roster::publish_roster;
 pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};

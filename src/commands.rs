@@ -12,11 +12,14 @@ mod error;
 pub mod evidence;
 mod facts;
 mod frozen;
+pub mod import;
 pub mod init;
 pub mod keys;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;
+pub mod reencrypt;
+pub mod replica;
 pub mod report;
 mod repository;
 pub mod restore_base;
@@ -25,6 +28,7 @@ pub mod retention;
 pub mod schedule;
 pub mod serve;
 pub mod show;
+mod sides;
 pub mod status;
 pub mod verify;
 pub mod verify_restore;
@@ -35,10 +39,8 @@ pub mod wal_stream;
 pub mod wal_verify;
 pub mod writer;
 
-pub mod import;
-
 pub use error::{Class, Error, Result};
-pub use repository::{Connected, Immutability, RepositoryOptions};
+pub use repository::{Connected, Immutability, Replica, RepositoryOptions};
 
 /// Which backup is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! must not leave a protection off.
 
 use std::path::Path;
+use std::time::Duration;
 
 mod environment;
 mod error;
@@ -24,7 +25,7 @@ pub use secret_file::SecretFile;
 pub use settings::{
     AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
     ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, LimitSettings,
-    LockMode, LogFormat, LogSettings, PostgresSettings, RepositoryUrl, RequiredTable, RestoreSettings,
+    LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings,
     RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode,
     WalSettings,
 };
@@ -65,6 +66,14 @@ fn load_with_system_file(flags: &Flags, environment: Environment, system: &Path)
     let files = file::layers(flags.config.as_deref(), &environment, system)?;
     let variables = layers::environment_layer(&environment)?;
     resolve::settings(layers::Layers::new(files, variables, flags.layer().clone()), environment)
+}
+
+/// A duration in the notation of the settings, for flags that are none.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    values::duration(text, min, max)
 }
 
 #[cfg(test)]

@@ -147,8 +147,8 @@ pub const SCRYPT_LOG_N_MAX: u8 = 18;
 pub const RECIPIENTS_MAX: usize = 16;
 /// The name of a recipient or passphrase in a roster.
 pub const ROSTER_NAME_BYTES_MAX: usize = 100;
-/// Bundles that a roster names which are tried first, newest first.
-pub const ROSTER_BUNDLES_MAX: usize = 4;
+/// Passphrases that count at a time: all are tried, newest first, before anything else.
+pub const ROSTER_BUNDLES_MAX: usize = 8;
 /// Former identities of one bundle.
 pub const FORMER_IDENTITIES_MAX: usize = 100;
 /// Data keys opened, wrapped or examined at once: some small requests each.
@@ -190,6 +190,18 @@ pub const STORE_FIRST_CONTACT_ATTEMPTS: u32 = 4;
 pub const STORE_BACKOFF_MILLIS: u64 = 100;
 /// The longest pause between two tries, in milliseconds.
 pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
+/// Of a key's versions that might be what a manifest pins, so many of the oldest and so many of the newest are read.
+pub const REPLICA_CANDIDATES: usize = 8;
+/// Failures in a row after which one side of several is passed over.
+pub const SIDE_FAILURES_MAX: u32 = 3;
+/// How long it is passed over; seconds.
+pub const SIDE_REST_SECONDS: u64 = 30;
+/// Attempts of one request where another side can be asked instead.
+pub const SIDE_ATTEMPTS_MAX: u32 = 4;
+/// Time for one request where another side can be asked instead; seconds.
+pub const SIDE_DEADLINE_SECONDS_MAX: u64 = 120;
+/// Sides of one repository.
+pub const SIDES_MAX: usize = 16;
 /// Uploads are handed to the connection in frames of this size, so that progress can be watched.
 pub const STORE_UPLOAD_FRAME_BYTES: usize = 64 << 10;
 
@@ -313,6 +325,8 @@ pub const AUDIT_NUMBERS_MAX: usize = 32;
 pub const AUDIT_LISTED_MAX: usize = 32_000;
 /// The newest of them that are held, and read until one proves to be ours.
 pub const AUDIT_CANDIDATES_MAX: usize = 256;
+/// Audit records told in one list.
+pub const AUDIT_LOG_MAX: usize = 200_000;
 /// Audit records read at once.
 pub const AUDIT_READS: usize = 16;
 /// How far back a writer of a record looks behind the time at which the newest one was written, in seconds: whoever wrote that

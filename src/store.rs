@@ -14,12 +14,18 @@ mod error;
 pub mod faulty;
 #[doc(hidden)]
 pub mod memory;
+mod pages;
+mod pinned;
 pub mod roles;
 mod s3;
+mod sides;
 mod types;
 
 pub use error::{Error, Result};
+pub use pages::Pages;
+pub use pinned::{Pin, versions_of};
 pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule};
+pub use sides::{Altered, Failing, Side, Sides};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,
     Stored, VersionId, VersionOf,
@@ -32,6 +38,12 @@ pub trait Read: Send + Sync {
     /// it cannot be completed. An empty range makes no request.
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes>;
 
+    /// The bytes that a manifest pins, in whatever version this bucket has them. [`Error::Corrupt`] if all that it has under
+    /// `key` is of another content.
+    async fn pinned(&self, key: &ObjectKey, pin: &Pin) -> Result<Bytes> {
+        pinned::find(self, key, pin).await
+    }
+
     /// The newest version of `key`, at most its first `most` bytes, in one request; `None` if an authorised answer says that
     /// there is none, or that a delete marker lies on top. Whoever may write may have put it there: believe it only for what
     /// it proves by itself.
@@ -42,6 +54,18 @@ pub trait Read: Send + Sync {
 
     /// One page of versions and delete markers (`ListObjectVersions`), in key order, newest version of a key first.
     async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page>;
+
+    /// How often a side of several did not answer so far, while another did; a single bucket fails instead.
+    fn unheard(&self) -> u64 {
+        0
+    }
+
+    /// Nothing, if every side was heard since [`Read::unheard`] was `since`; else [`Error::Unheard`]. Whoever says that something
+    /// does not exist asks this first: a side that failed may have it.
+    fn all_heard(&self, since: u64) -> Result<()> {
+        let _ = since;
+        Ok(())
+    }
 
     /// The store's idea of time: the host's clock corrected by the skew seen in `Date` headers.
     fn clock(&self) -> &StoreClock;

@@ -1,5 +1,6 @@
 //! Is what was stored still there, unchanged, locked and readable?
 
+mod audit;
 pub mod chain;
 mod findings;
 mod listed;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+pub use audit::{AuditReport, Break, BreakKind, Unfinished, verify_audit};
 pub use findings::Findings;
 pub use wal::{Gap, TimelineReport, WalLevel, WalReport, Window, verify_wal};
 

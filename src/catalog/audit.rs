@@ -1,9 +1,11 @@
 //! Audit records: written so that no two hosts get into each other's way, and believed like everything else here.
 
+mod listing;
 mod trail;
 
 use bytes::Bytes;
 
+pub use listing::{AuditListing, AuditSeen};
 pub use trail::{AuditEntry, AuditTrail};
 
 use super::listing::read_small;

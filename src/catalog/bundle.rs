@@ -69,7 +69,8 @@ pub(super) async fn find_bundle(
         for hinted in hinted_bundles(store, names).await? {
             match search(store, names, passphrase.clone(), Some(hinted), location).await {
                 Ok(found) => return with_strangers(store, names, found).await,
-                Err(Error::Store(error)) => return Err(error.into()),
+                // What one side keeps to itself must not keep another passphrase from its own bundle.
+                Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
                 Err(_) => {}
             }
         }
@@ -96,7 +97,8 @@ async fn search(
     let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
     let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
     let mut strangers = Vec::new();
-    let mut oldest = Oldest::new(store, prefix);
+    let mark = store.unheard();
+    let mut oldest = Oldest::and_later(store, prefix);
     while let Some((entries, beside)) = oldest.next().await? {
         findings.extend(beside);
         for entry in &entries {
@@ -127,6 +129,7 @@ async fn search(
             }
         }
     }
+    store.all_heard(mark)?;
     Err(match refusal {
         Some(error) => Error::Keys(error),
         None => Error::NoRepository { location: location.to_owned() },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::listing::each_entry;
 use super::{Error, Repository, Result};
-use crate::format::manifest::{BaseRange, ClearPart, KeyRecord, Kind, Manifest, SealedPart};
+use crate::format::manifest::{BaseRange, ClearPart, CopyOf, KeyRecord, Kind, Manifest, SealedPart};
 use crate::format::{DataKey, LockModeRecord, LockRecord, ObjectRecord, Place, StreamRecord};
 use crate::keys::{self, Recipient, data_key, tag};
 use crate::pipeline::stage::{SealReceipt, SourceReceipt, StoreReceipt};
@@ -124,6 +124,8 @@ pub struct Draft {
     pub lsn: Option<String>,
     /// Where a base backup stands in the WAL.
     pub base: Option<BaseRange>,
+    /// What it is a copy of.
+    pub copy_of: Option<CopyOf>,
     /// Retention of every object.
     pub lock: Option<Lock>,
     /// What only key holders may read.
@@ -165,6 +167,7 @@ pub async fn commit<S: Read + Append>(
         timeline: draft.timeline,
         lsn: draft.lsn,
         base: draft.base,
+        copy_of: draft.copy_of,
         lock: draft.lock.map(lock_record),
         payload_key: keys.payload_record,
         metadata_key: keys.metadata_record,

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 
 use super::listing::{Oldest, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
-use crate::format::manifest::{ClearPart, Kind, Manifest};
-use crate::format::{BackupId, ClusterName, Place};
+use crate::format::manifest::{ClearPart, CopyOf, Kind, Manifest};
+use crate::format::{BackupId, ClusterName, Place, WriterPublic};
 use crate::limits::{DISCOVERIES, FINDINGS_MAX, MANIFEST_BYTES_MAX, MANIFEST_USUAL_BYTES_MAX};
 use crate::store::Entry;
 
@@ -26,6 +26,11 @@ impl Backup {
     /// Clear part of its manifest.
     pub fn clear(&self) -> &ClearPart {
         self.manifest.clear()
+    }
+
+    /// What it is a copy of, if the root says so: nobody else may put one backup in the place of another.
+    pub fn copy_of(&self, root: &WriterPublic) -> Option<&CopyOf> {
+        self.clear().copy_of.as_ref().filter(|_| self.manifest.writer() == root)
     }
 }
 
@@ -76,7 +81,7 @@ impl Repository {
 
     /// The newest backup of one kind, or of any.
     pub async fn latest_of(&self, cluster: &ClusterName, kind: Option<Kind>) -> Result<(Backup, Vec<Finding>)> {
-        let mut findings = Vec::new();
+        let (mut findings, mark) = (Vec::new(), self.store.unheard());
         let mut newest: Option<Backup> = None;
         for id in self.candidates(cluster).await?.iter().rev() {
             if newest.as_ref().is_some_and(|newest| !id.began_at(newest.clear().started_at)) {
@@ -90,23 +95,25 @@ impl Repository {
         }
         match newest {
             Some(newest) => Ok((newest, findings)),
-            None => Err(self.nothing(&findings, Error::NoBackup { cluster: cluster.clone(), kind })),
+            None => Err(self.nothing(mark, &findings, Error::NoBackup { cluster: cluster.clone(), kind })),
         }
     }
 
     /// The backup called `id`.
     pub async fn backup(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Backup, Vec<Finding>)> {
+        let mark = self.store.unheard();
         let (backup, findings) = self.look(cluster, id).await?;
+        let unknown = || Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() };
         match backup {
             Some(backup) => Ok((backup, findings)),
-            None => Err(self.nothing(&findings, Error::UnknownBackup { cluster: cluster.clone(), backup: id.clone() })),
+            None => Err(self.nothing(mark, &findings, unknown())),
         }
     }
 
     /// Looks into one folder: the oldest manifest that authenticates for this place is the backup.
     pub async fn look(&self, cluster: &ClusterName, id: &BackupId) -> Result<(Option<Backup>, Vec<Finding>)> {
         let mut findings = Vec::new();
-        let mut oldest = Oldest::new(&*self.store, self.names.manifests(cluster, id));
+        let mut oldest = Oldest::and_later(&*self.store, self.names.manifests(cluster, id));
         while let Some((entries, beside)) = oldest.next().await? {
             findings.extend(beside);
             let mut entries = entries.into_iter();
@@ -115,7 +122,8 @@ impl Repository {
                     Ok(manifest) => {
                         // A backup has one manifest: whatever else bears such a name was put there.
                         let room = FINDINGS_MAX.saturating_sub(findings.len());
-                        findings.extend(entries.take(room).map(|other| {
+                        let others = entries.filter(|other| other.key != entry.key);
+                        findings.extend(others.take(room).map(|other| {
                             let (key, version) = (other.key.as_str(), Some(other.version.as_str()));
                             Finding::new(FindingKind::ForgedManifest, key, version, "the backup has another manifest")
                         }));
@@ -131,8 +139,12 @@ impl Repository {
         Ok((None, findings))
     }
 
-    /// Nothing was found. That something could not be read, or that the repository is another's, is the reason to tell.
-    fn nothing(&self, findings: &[Finding], otherwise: Error) -> Error {
+    /// Nothing was found. That a side was not heard since `mark`, that something could not be read, or that the repository is
+    /// another's, is the reason to tell.
+    fn nothing(&self, mark: u64, findings: &[Finding], otherwise: Error) -> Error {
+        if let Err(unheard) = self.store.all_heard(mark) {
+            return unheard.into();
+        }
         let unread = findings.iter().find(|finding| finding.kind == FindingKind::Opaque);
         let record = self.names.repository();
         let foreign = self.findings().iter().find(|f| f.kind == FindingKind::ForgedKey && f.key == record);

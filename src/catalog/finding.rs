@@ -36,6 +36,8 @@ pub enum FindingKind {
     ForgedWal,
     /// An object named like evidence that is not genuine.
     ForgedEvidence,
+    /// An object among the audit records that is none, or a record that was not stored when it was written.
+    ForgedAudit,
     /// An object that a backup needs is gone.
     Missing,
     /// An object that a backup needs holds other bytes.
@@ -59,6 +61,7 @@ impl std::fmt::Display for FindingKind {
             Self::ForgedKey => "forged keys or records",
             Self::ForgedWal => "forged WAL objects",
             Self::ForgedEvidence => "forged evidence",
+            Self::ForgedAudit => "forged audit records",
             Self::Missing => "objects missing",
             Self::Altered => "objects altered",
             Self::Unreadable => "streams unreadable",
@@ -89,6 +92,7 @@ impl FindingKind {
                 | Self::DeleteMarker
                 | Self::ForgedKey
                 | Self::ForgedWal
+                | Self::ForgedAudit
                 | Self::ForgedEvidence
                 | Self::Altered
         )

@@ -6,7 +6,7 @@ use crate::format::DataKey;
 use crate::format::manifest::{KeyRecord, Manifest, SealedPart};
 use crate::keys::{self, Keyring};
 use crate::limits::SMALL_OBJECT_BYTES_MAX;
-use crate::store::{self, ObjectKey, Read, VersionId};
+use crate::store::{self, ObjectKey, Read, VersionId, versions_of};
 
 type Unwrap = fn(&Keyring, &[u8], crate::format::KeyId) -> keys::Result<DataKey>;
 
@@ -29,24 +29,35 @@ impl Repository {
 
     async fn data_key(&self, record: &KeyRecord, unwrap: Unwrap) -> Result<DataKey> {
         let pinned = ObjectKey::new(self.names.wrap(record.id, record.wrap.tag));
-        let mut refusal =
-            match self.try_wrap(&pinned, &VersionId::new(record.wrap.version.clone()), record, unwrap).await {
+        let (version, mark) = (VersionId::new(record.wrap.version.clone()), self.store.unheard());
+        let mut refusal = match self.try_wrap(&pinned, &version, record, unwrap).await {
+            Ok(key) => return Ok(key),
+            Err(error) => error,
+        };
+        // In a replica the same wrap has another version id; it proves by itself that it is one.
+        let others = versions_of(&*self.store, &pinned, |entry| {
+            entry.bytes <= SMALL_OBJECT_BYTES_MAX && entry.version != version
+        });
+        for entry in others.await? {
+            match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
                 Ok(key) => return Ok(key),
-                Err(error) => error,
-            };
-        let mut oldest = Oldest::new(&*self.store, self.names.wraps(record.id));
+                Err(error) => refusal = told(refusal, error),
+            }
+        }
+        let mut oldest = Oldest::and_later(&*self.store, self.names.wraps(record.id));
         while let Some((entries, _)) = oldest.next().await? {
             for entry in entries.iter().filter(|entry| entry.key != pinned && entry.bytes <= SMALL_OBJECT_BYTES_MAX) {
                 match self.try_wrap(&entry.key, &entry.version, record, unwrap).await {
                     Ok(key) => return Ok(key),
-                    // What was planted says nothing; a store that fails does.
-                    Err(Error::Store(error)) if !error.is_about_the_object() => refusal = error.into(),
-                    Err(_) => {}
+                    Err(error) => refusal = told(refusal, error),
                 }
             }
         }
         match refusal {
-            Error::Store(store::Error::NotFound { .. }) => Err(Error::LostKey { key: record.id }),
+            Error::Store(store::Error::NotFound { .. }) => {
+                self.store.all_heard(mark)?;
+                Err(Error::LostKey { key: record.id })
+            }
             refusal => Err(refusal),
         }
     }
@@ -65,5 +76,15 @@ impl Repository {
         }
         let wrapped = Read::get(&*self.store, key, version, 0..head.bytes).await?;
         Ok(self.with_keyring(|keyring| unwrap(keyring, &wrapped, record.id))?)
+    }
+}
+
+/// What was planted says nothing; a store that fails does, and so does a wrap that is there for others.
+fn told(refusal: Error, error: Error) -> Error {
+    let gone = matches!(refusal, Error::Store(store::Error::NotFound { .. }));
+    match error {
+        Error::Store(error) if !error.is_about_the_object() => error.into(),
+        Error::Keys(keys::Error::NotARecipient { .. }) if gone => error,
+        _ => refusal,
     }
 }

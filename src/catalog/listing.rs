@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Finding, FindingKind, Result};
 use crate::limits::{FINDINGS_MAX, FIRST_VERSIONS_MAX, SMALL_OBJECT_BYTES_MAX};
-use crate::store::{self, Entry, ListQuery, ObjectKey, Page, PageToken, Read};
+use crate::store::{Entry, ListQuery, ObjectKey, Pages, Read};
 
 /// Gives every version and delete marker below `prefix` to `take`, page by page.
 pub async fn each_entry(store: &dyn Read, prefix: &str, mut take: impl FnMut(Entry) + Send) -> Result<()> {
@@ -26,8 +26,7 @@ pub(super) async fn entries_after(
     after: Option<String>,
     mut take: impl FnMut(Entry) -> ControlFlow<()> + Send,
 ) -> Result<()> {
-    let mut pages =
-        Pages { token: after.map(|key| PageToken { key, version: None }), ..Pages::of(store, query.clone()) };
+    let mut pages = Pages::after(store, query.clone(), after);
     while let Some(page) = pages.next().await? {
         if page.entries.into_iter().try_for_each(&mut take).is_break() {
             break;
@@ -46,79 +45,76 @@ pub(super) async fn folders(store: &dyn Read, prefix: &str) -> Result<Vec<String
     Ok(folders)
 }
 
-/// A version listing, page by page: never all of it in memory.
-pub struct Pages<'a> {
-    store: &'a dyn Read,
-    query: ListQuery,
-    token: Option<PageToken>,
-    ended: bool,
-}
-
-impl<'a> Pages<'a> {
-    /// From the first page on.
-    pub fn of(store: &'a dyn Read, query: ListQuery) -> Self {
-        Self { store, query, token: None, ended: false }
-    }
-
-    /// The next page; `None` behind the last. A store that gives the same page again would keep us for ever.
-    ///
-    /// # Errors
-    /// What the store answers, and [`store::Error::Corrupt`] where it does not move on.
-    pub async fn next(&mut self) -> store::Result<Option<Page>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let page = self.store.list_page(&self.query, self.token.as_ref()).await?;
-        let stays = |last: &PageToken, next: &PageToken| last.key == next.key && last.version == next.version;
-        if self.token.as_ref().zip(page.next.as_ref()).is_some_and(|(last, next)| stays(last, next)) {
-            let target = format!("listing of {}", self.query.prefix);
-            return Err(store::Error::Corrupt { target, what: "it gives the same page again".into() });
-        }
-        self.ended = page.next.is_none();
-        self.token.clone_from(&page.next);
-        Ok(Some(page))
-    }
-}
-
-/// One key while its versions and markers pass by, newest first.
+/// One key on one side while its versions and markers pass by, newest first.
 struct Passing {
     key: ObjectKey,
+    side: usize,
     first: Option<Entry>,
     versions: u64,
     markers: u64,
 }
 
+impl Passing {
+    fn of(entry: &Entry) -> Self {
+        Self { key: entry.key.clone(), side: entry.version.side(), first: None, versions: 0, markers: 0 }
+    }
+
+    fn is_of(&self, entry: &Entry) -> bool {
+        self.key == entry.key && self.side == entry.version.side()
+    }
+}
+
 /// Where an entry stands among all: by arrival, then by name.
-type Rank = (Timestamp, ObjectKey);
+type Rank = (Timestamp, ObjectKey, usize, String);
 
 fn rank(entry: &Entry) -> Rank {
-    (entry.last_modified, entry.key.clone())
+    (entry.last_modified, entry.key.clone(), entry.version.side(), entry.version.to_string())
+}
+
+/// Which versions of a key are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turn {
+    /// The first one.
+    #[default]
+    First,
+    /// Those written over it.
+    Later,
 }
 
 /// What was collected so far: never more than the oldest few behind `after`, whatever was planted.
 #[derive(Default)]
 struct Collected {
+    turn: Turn,
     after: Option<Rank>,
-    first: Vec<Entry>,
+    entries: Vec<Entry>,
     findings: Vec<Finding>,
+    /// Whether anything was written over a first version.
+    overlaid: bool,
 }
 
 impl Collected {
     fn close(&mut self, passed: Option<Passing>) {
-        let Some(Passing { key, first, versions, markers }) = passed else { return };
+        let Some(Passing { key, first, versions, markers, .. }) = passed else { return };
+        self.overlaid |= versions > 1;
         if self.findings.len() < FINDINGS_MAX {
             self.findings.extend(overlays(&key, versions, markers));
         }
+        if self.turn == Turn::First {
+            self.take(first);
+        }
+    }
+
+    fn take(&mut self, entry: Option<Entry>) {
         let after = self.after.as_ref();
-        self.first.extend(first.filter(|entry| after.is_none_or(|after| rank(entry) > *after)));
-        if self.first.len() > 2 * FIRST_VERSIONS_MAX {
+        self.entries.extend(entry.filter(|entry| after.is_none_or(|after| rank(entry) > *after)));
+        if self.entries.len() > 2 * FIRST_VERSIONS_MAX {
             self.keep_oldest();
         }
     }
 
     fn keep_oldest(&mut self) {
-        self.first.sort_by_cached_key(rank);
-        self.first.truncate(FIRST_VERSIONS_MAX);
+        self.entries.sort_by_cached_key(rank);
+        self.entries.truncate(FIRST_VERSIONS_MAX);
     }
 }
 
@@ -127,13 +123,21 @@ impl Collected {
 pub(super) struct Oldest<'a> {
     store: &'a dyn Read,
     prefix: String,
+    turn: Turn,
+    later: bool,
     after: Option<Rank>,
     ended: bool,
 }
 
 impl<'a> Oldest<'a> {
     pub(super) fn new(store: &'a dyn Read, prefix: String) -> Self {
-        Self { store, prefix, after: None, ended: false }
+        Self { store, prefix, turn: Turn::First, later: false, after: None, ended: false }
+    }
+
+    /// The same, and behind the first versions those that were written over them: in a replica, someone who may write there can be
+    /// faster than the copy. For whoever stops at the first one that is genuine.
+    pub(super) fn and_later(store: &'a dyn Read, prefix: String) -> Self {
+        Self { later: true, ..Self::new(store, prefix) }
     }
 
     /// The next batch, and with the first one what was laid over the objects since. Lists everything again for each.
@@ -141,39 +145,44 @@ impl<'a> Oldest<'a> {
         if self.ended {
             return Ok(None);
         }
-        let is_first = self.after.is_none();
-        let (entries, findings) = batch(self.store, &self.prefix, self.after.take()).await?;
-        self.ended = entries.len() < FIRST_VERSIONS_MAX;
-        self.after = entries.last().map(rank);
-        Ok(Some((entries, if is_first { findings } else { Vec::new() })))
+        let is_first = self.turn == Turn::First && self.after.is_none();
+        let found = batch(self.store, &self.prefix, self.turn, self.after.take()).await?;
+        let is_last = found.entries.len() < FIRST_VERSIONS_MAX;
+        self.after = found.entries.last().map(rank).filter(|_| !is_last);
+        self.ended = is_last && (self.turn == Turn::Later || !self.later || !found.overlaid);
+        self.turn = if is_last { Turn::Later } else { self.turn };
+        Ok(Some((found.entries, if is_first { found.findings } else { Vec::new() })))
     }
 }
 
 /// The oldest batch.
 pub(super) async fn first_versions(store: &dyn Read, prefix: &str) -> Result<(Vec<Entry>, Vec<Finding>)> {
-    batch(store, prefix, None).await
+    let found = batch(store, prefix, Turn::First, None).await?;
+    Ok((found.entries, found.findings))
 }
 
-async fn batch(store: &dyn Read, prefix: &str, after: Option<Rank>) -> Result<(Vec<Entry>, Vec<Finding>)> {
-    let (mut all, mut passing) = (Collected { after, ..Collected::default() }, None::<Passing>);
+async fn batch(store: &dyn Read, prefix: &str, turn: Turn, after: Option<Rank>) -> Result<Collected> {
+    let (mut all, mut passing) = (Collected { turn, after, ..Collected::default() }, None::<Passing>);
     each_entry(store, prefix, |entry| {
-        if passing.as_ref().is_none_or(|now| now.key != entry.key) {
+        if passing.as_ref().is_none_or(|now| !now.is_of(&entry)) {
             all.close(passing.take());
         }
-        let fresh = || Passing { key: entry.key.clone(), first: None, versions: 0, markers: 0 };
-        let now = passing.get_or_insert_with(fresh);
+        let now = passing.get_or_insert_with(|| Passing::of(&entry));
         if entry.delete_marker {
             now.markers += 1;
-        } else {
-            // A listing gives the newest version of a key first, so the last one seen is the oldest.
-            now.versions += 1;
-            now.first = Some(entry);
+            return;
+        }
+        // A listing gives the newest version of a key first, so the last one seen is the oldest.
+        now.versions += 1;
+        let later = now.first.replace(entry);
+        if turn == Turn::Later {
+            all.take(later);
         }
     })
     .await?;
     all.close(passing);
     all.keep_oldest();
-    Ok((all.first, all.findings))
+    Ok(all)
 }
 
 /// A small object; `None` if it is not small, or the store does not hand this one out.
@@ -192,9 +201,11 @@ pub(super) async fn read_small(store: &dyn Read, entry: &Entry) -> Result<Option
 /// follow it in a listing and may be millions, so it ends at the first of them.
 pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option<Entry>, Vec<Finding>)> {
     let query = ListQuery { prefix: key.to_owned(), by_folder: false };
-    let (mut first, mut versions, mut markers) = (None, 0, 0);
+    let (mut first, mut versions, mut markers) = (None::<Entry>, 0, 0);
     entries_after(store, &query, None, |entry| {
-        if entry.key.as_str() != key {
+        // Another side has the same, under ids of its own.
+        let elsewhere = |first: &Entry| first.version.side() != entry.version.side();
+        if entry.key.as_str() != key || first.as_ref().is_some_and(elsewhere) {
             return ControlFlow::Break(());
         }
         if entry.delete_marker {
@@ -210,7 +221,7 @@ pub(super) async fn first_version(store: &dyn Read, key: &str) -> Result<(Option
 }
 
 /// Findings about one key with so many versions and markers.
-fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
+pub(super) fn overlays(key: &ObjectKey, versions: u64, markers: u64) -> Vec<Finding> {
     let mut found = Vec::new();
     if versions > 1 {
         let detail = format!("{} versions were written over the first; the first one is used", versions - 1);

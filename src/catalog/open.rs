@@ -15,7 +15,7 @@ use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
 use crate::keys::{Certificate, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{DISCOVERIES, FINDINGS_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX};
 use crate::store::{Entry, Read};
 
 /// How the caller proves who it is.
@@ -179,8 +179,8 @@ impl Repository {
 
     /// Looks for a genuine certificate of `writer` (its short id) and trusts it.
     async fn find_certificate(&self, writer: &str) -> Result<bool> {
-        let prefix = self.names.writer_copies(writer);
-        let mut oldest = Oldest::new(&*self.store, prefix);
+        let (prefix, mark) = (self.names.writer_copies(writer), self.store.unheard());
+        let mut oldest = Oldest::and_later(&*self.store, prefix);
         while let Some((entries, _)) = oldest.next().await? {
             for entry in &entries {
                 let Some(bytes) = read_small(&*self.store, entry).await? else { continue };
@@ -190,6 +190,7 @@ impl Repository {
                 }
             }
         }
+        self.store.all_heard(mark)?;
         Ok(false)
     }
 
@@ -224,6 +225,11 @@ impl Repository {
         Ok(findings)
     }
 
+    /// The root writer.
+    pub fn trusted_root(&self) -> WriterPublic {
+        self.with_keyring(|keyring| *keyring.root())
+    }
+
     /// Writers trusted so far.
     pub fn trusted(&self) -> Vec<WriterPublic> {
         self.with_keyring(|keyring| keyring.trusted().to_vec())
@@ -245,16 +251,21 @@ async fn check_record(
     location: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Finding>> {
+    let mark = store.unheard();
     let (first, overlays) = first_version(store, &names.repository()).await?;
     findings.extend(overlays);
     let Some(entry) = first else {
         if first_versions(store, &names.identities()).await?.0.is_empty() {
+            store.all_heard(mark)?;
             return Err(Error::NoRepository { location: location.to_owned() });
         }
         let gone = "the repository record is gone";
         return Ok(Some(Finding::new(FindingKind::Missing, names.repository(), None, gone)));
     };
-    let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await?;
+    let Some(bytes) = read_small(store, &entry).await? else {
+        let why = "it cannot be read, or is too long for a repository record";
+        return Ok(Some(Finding::new(FindingKind::Opaque, entry.key.as_str(), Some(entry.version.as_str()), why)));
+    };
     match RepositoryRecord::decode(&bytes, std::slice::from_ref(keyring.root())) {
         Ok(record) if record.repository == keyring.repository() => Ok(None),
         Ok(record) => Ok(Some(forged(&entry, &format!("repository {}", record.repository)))),

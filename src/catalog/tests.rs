@@ -7,6 +7,7 @@ mod ground;
 mod order;
 mod restore;
 mod roster;
+mod sides;
 mod sim;
 mod wal;
 mod world;

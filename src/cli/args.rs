@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+mod audit;
 mod backup;
 mod drill;
 mod import;
 mod keys;
 mod look;
 mod proof;
+mod replica;
 mod report;
 mod restore;
 mod retention;
@@ -19,12 +21,14 @@ mod setup;
 mod stream;
 mod wal;
 
+pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::Import;
-pub(super) use keys::{Keys, KeysAdd, KeysRotate, Writer};
+pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};
+pub(super) use replica::{Replica, ReplicaCopy, ReplicaVerify};
 pub(super) use report::{Checklist, Report, ReportDr, ReportWhat};
 pub(super) use restore::{Restore, RestoreBase, RestoreDump};
 pub(super) use retention::{
@@ -96,6 +100,9 @@ pub(super) struct Global {
     /// Certificate authority of the endpoint (PEM), besides the system's
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) ca_file: Option<String>,
+    /// Read from this replica alone: the NAME of a section [replica.NAME]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub(super) from_replica: Option<String>,
     /// File with the passphrase, if BACKUP_PASSPHRASE is not set
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(super) passphrase_file: Option<String>,
@@ -146,7 +153,12 @@ pub(super) enum Command {
     #[command(subcommand)]
     Hold(Hold),
     #[command(subcommand)]
+    Audit(Audit),
+    #[command(subcommand)]
+    Replica(Replica),
+    #[command(subcommand)]
     Keys(Keys),
+    Reencrypt(Reencrypt),
     #[command(subcommand)]
     Store(Store),
     Demo(Demo),

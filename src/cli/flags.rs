@@ -22,6 +22,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             (&key::S3_REGION, "--region", &global.region),
             (&key::S3_PROFILE, "--profile", &global.profile),
             (&key::S3_CA_FILE, "--ca-file", &global.ca_file),
+            (&key::FROM_REPLICA, "--from-replica", &global.from_replica),
             (&key::KEYS_PASSPHRASE_FILE, "--passphrase-file", &global.passphrase_file),
             (&key::KEYS_WRITER_FILE, "--writer-file", &global.writer_file),
             (&key::KEYS_IDENTITY_FILE, "--identity-file", &global.identity_file),
@@ -56,6 +57,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(args) => keys(&mut flags, args),
+        Command::Reencrypt(args) => lock(&mut flags, &args.lock),
         Command::Doctor(args) => set(
             &mut flags,
             &[(&key::POSTGRES_URL, "--from", &args.from), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::commands::parts::{Finding, Findings};
 
+mod audit;
 mod bases;
 mod doctor;
 mod drill;
@@ -15,6 +16,7 @@ mod list;
 mod locks;
 mod page;
 mod proof;
+mod replica;
 mod retention;
 mod setup;
 mod show;
@@ -24,6 +26,7 @@ mod unlocking;
 mod verify;
 mod wal;
 
+pub(super) use audit::AuditCsv;
 pub(super) use jobs::ToStdout;
 pub(super) use keys::WithPassphrase;
 pub(super) use page::{Checked, Dr, Form, Page};

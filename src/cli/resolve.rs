@@ -5,6 +5,7 @@ mod audit;
 mod database;
 mod drill;
 mod recovery;
+mod replica;
 mod repository;
 mod retention;
 mod stream;
@@ -24,7 +25,8 @@ pub(super) use database::{
 };
 pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
-pub(super) use repository::repository;
+pub(super) use replica::{acknowledged, bytes_per_second, duration};
+pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{expected, guard, restored_database};

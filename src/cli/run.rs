@@ -24,6 +24,7 @@ use crate::limits::INTERRUPT_GRACE_SECONDS;
 use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 
 mod audit;
+mod audit_log;
 mod bases;
 mod databases;
 mod drill;
@@ -31,6 +32,7 @@ mod imports;
 mod keys;
 mod looks;
 mod proof;
+mod replica;
 mod report;
 mod retention;
 mod servers;
@@ -178,7 +180,10 @@ impl Run<'_> {
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
+            Command::Audit(args) => self.audit(args).await,
+            Command::Replica(args) => self.replica(args).await,
             Command::Keys(args) => self.keys(args).await,
+            Command::Reencrypt(args) => self.reencrypt(args).await,
             Command::Store(Store::Serve(args)) => self.serve(args).await,
             Command::Demo(_) => self.demo().await,
         }

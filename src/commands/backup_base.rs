@@ -245,6 +245,7 @@ impl Job<'_> {
             timeline: Some(timeline.get()),
             lsn: Some(range.stop.to_string()),
             base: Some(range.clone()),
+            copy_of: None,
             lock: begun.lock,
             sealed: SealedPart { dump: None, base: Some(facts) },
         };

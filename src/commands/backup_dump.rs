@@ -212,6 +212,7 @@ impl Job<'_> {
             timeline: facts.timeline,
             lsn: facts.lsn,
             base: None,
+            copy_of: None,
             lock: begun.lock,
             sealed,
         };

@@ -17,6 +17,7 @@ pub use crate::verify::restored::Status;
 mod capabilities;
 mod contents;
 mod ground;
+mod replicas;
 mod settings;
 mod source;
 mod streaming;
@@ -108,6 +109,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
             "set BACKUP_PASSPHRASE or keys.writer_file",
         );
     }
+    replicas::check(&options.repository, &mut outcome).await;
     if options.probe {
         if let Immutability::ObjectLock { mode, .. } = immutability {
             worm::check(&connected, mode, &mut outcome).await;

@@ -56,6 +56,14 @@ pub enum Error {
         /// What it lacks.
         missing: &'static str,
     },
+    /// The bucket of a replica holds something else.
+    #[error("replica {name} at {location} holds the record of another repository")]
+    OtherReplica {
+        /// Its name.
+        name: String,
+        /// Bucket and prefix.
+        location: String,
+    },
     /// A restore was not confirmed.
     #[error("restoring into {target} was not confirmed")]
     NotConfirmed {
@@ -70,6 +78,14 @@ pub enum Error {
         /// The database.
         target: String,
         /// By what it is known.
+        why: String,
+    },
+    /// A copy does not open as it was written.
+    #[error("the copy {backup} is not whole: {why}")]
+    BadCopy {
+        /// The copy.
+        backup: crate::format::BackupId,
+        /// What is wrong with it.
         why: String,
     },
     /// The backup has no stream of this name.
@@ -123,7 +139,7 @@ pub enum Error {
     },
     /// An import would be the latest backup, and hide one that shows a later state.
     #[error(
-        "cluster {cluster} has backup {backup}, which shows {shows}; the import shows {taken_at} and would be its latest"
+        "cluster {cluster} has backup {backup}, which shows {shows:.0}; the import shows {taken_at:.0} and would be its latest"
     )]
     Newer {
         /// The cluster.
@@ -239,6 +255,7 @@ impl Error {
             Self::Pipeline(error) => return error.hint(),
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
+            Self::OtherReplica { .. } => "nothing was written. Check the section replica.NAME; a replica has a bucket, or a prefix, of its own".into(),
             Self::NotReady { remedy, .. } => remedy.clone(),
             Self::NothingLeft { .. } => "create a new slot (wal.create_slot = true) and take a new base backup".into(),
             Self::Disorder(_) => "run the command again: streaming continues from what the bucket holds".into(),
@@ -247,6 +264,7 @@ impl Error {
             }
             Self::Production { .. } => "check a restored copy; for this one, give --allow-production or ALLOW_VERIFY_PROD=true. A copy carries the setting with it: ALTER DATABASE … RESET stonewal.production".into(),
             Self::Diverged { .. } => "nothing was written over. The server was set back (a snapshot of its machine, a copied data directory) and writes other WAL under positions that are taken: promote it, so that it gets a timeline of its own, or give it another cluster name, and take a new base backup".into(),
+            Self::BadCopy { .. } => "the original is untouched. Check the store with `stonewal doctor`, then copy again: what is left of this copy stays until its lock has ended".into(),
             Self::NoStream { .. } => "`stonewal show` lists the streams of a backup".into(),
             Self::Newer { .. } => "import under a cluster name of its own (--cluster main-old), the oldest file first".into(),
             Self::Artifact { way_out, .. } => (*way_out).into(),
@@ -274,6 +292,7 @@ impl Error {
             Self::Pipeline(error) if error.is_integrity() => Class::Integrity,
             Self::Postgres(error) if error.is_refusal() => Class::Usage,
             Self::Gap { .. }
+            | Self::BadCopy { .. }
             | Self::Diverged { .. }
             | Self::Artifact { .. }
             | Self::Store(store::Error::Corrupt { .. })
@@ -285,6 +304,7 @@ impl Error {
             | Self::NotConfirmed { .. }
             | Self::Production { .. }
             | Self::NotReady { .. }
+            | Self::OtherReplica { .. }
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })

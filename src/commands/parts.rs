@@ -2,9 +2,10 @@
 
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
 pub use crate::catalog::{Access, Finding, FindingKind};
+pub use crate::format::audit::{AuditPhase, AuditRecord};
 pub use crate::format::evidence;
 pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts, Kind};
-pub use crate::format::{BackupId, ClusterName, Codec, EvidenceId, LockRecord, Lsn, Tag, Timeline};
+pub use crate::format::{AuditId, BackupId, ClusterName, Codec, EvidenceId, LockRecord, Lsn, Tag, Timeline};
 pub use crate::keys::{Error as KeyError, Recipient, RecoveryFile, WriterFile};
 pub use crate::pipeline::Encoding;
 pub use crate::postgres::conninfo::carries_password;
@@ -18,4 +19,5 @@ pub use crate::retention::{BackupDecision, Policy, UnfinishedDecision, Verdict, 
 pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::chain;
 pub use crate::verify::restored::{Check, Expected, Guard, Status as CheckStatus};
+pub use crate::verify::{Break as AuditBreak, BreakKind as AuditBreakKind};
 pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};

@@ -37,6 +37,29 @@ pub struct RepositoryOptions {
     pub prefix: String,
     /// Whether its objects are locked.
     pub immutability: Immutability,
+    /// Copies elsewhere, asked for whatever the bucket does not give.
+    pub replicas: Vec<Replica>,
+    /// The replica that is read instead of the bucket and of all others.
+    pub from_replica: Option<String>,
+}
+
+impl RepositoryOptions {
+    /// The bucket that is read first, or alone: of the replica that was chosen, else of the repository.
+    pub fn bucket(&self) -> &S3Options {
+        let chosen = self.replicas.iter().find(|replica| Some(&replica.name) == self.from_replica.as_ref());
+        chosen.map_or(&self.s3, |replica| &replica.s3)
+    }
+}
+
+/// A copy of the repository in another bucket, below the same prefix.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// The operator's name for it.
+    pub name: String,
+    /// Bucket and how to reach it.
+    pub s3: S3Options,
+    /// So long may something be missing there.
+    pub max_lag: Duration,
 }
 
 /// A store that answers.
@@ -55,7 +78,7 @@ impl Connected {
     /// Connects; asks the bucket nothing yet.
     pub async fn to(options: &RepositoryOptions) -> Result<Self> {
         let names = Names::new(&options.prefix)?;
-        let store = Arc::new(S3::connect(options.s3.clone()).await?);
+        let store = Arc::new(S3::connect(options.bucket().clone()).await?);
         let location = format!("s3://{}/{}", store.bucket(), names.prefix());
         Ok(Self { store, names, location, immutability: options.immutability })
     }

@@ -32,7 +32,8 @@ pub(super) use roots::{check_outside_clusters, free_bytes};
 
 use super::repository::interruptible;
 use super::restore_dump::Confirm;
-use super::{Connected, Error, RepositoryOptions, Result};
+use super::sides::Source;
+use super::{Error, RepositoryOptions, Result};
 use crate::catalog::plan::{Goal, Request};
 use crate::catalog::{Access, Finding, Repository};
 use crate::format::{BackupId, ClusterName};
@@ -117,9 +118,9 @@ pub struct Restored {
 /// something that PostgreSQL does not start and that the next run continues.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
     check_ending(&options)?;
-    let connecting = Box::pin(Connected::to(&options.repository));
-    let connected = interruptible(cancel, connecting).await?;
-    let repository = interruptible(cancel, Box::pin(connected.open(options.access))).await?;
+    let connecting = Box::pin(Source::of(&options.repository));
+    let source = interruptible(cancel, connecting).await?;
+    let repository = interruptible(cancel, Box::pin(source.open(options.access))).await?;
     let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
     let mut planned = interruptible(cancel, planning).await?;
     let mut outcome = Outcome {
@@ -130,6 +131,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     };
     let Some(target) = options.target else {
         outcome.warnings.extend(planned.classes.warning());
+        outcome.warnings.extend(source.warnings());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
     };
@@ -144,6 +146,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     progress.set_phase(Phase::Done);
     outcome.restored = Some(restored);
     outcome.warnings.extend(warnings);
+    outcome.warnings.extend(source.warnings());
+    outcome.findings.extend(source.findings());
     Ok(outcome)
 }
 

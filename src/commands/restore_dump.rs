@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::backup_dump::{DUMP_STREAM, GLOBALS_STREAM};
 use super::repository::interruptible;
-use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
+use super::sides::Source;
+use super::{Error, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{Access, Backup, Finding, Repository};
 use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName, DataKey, StreamName};
@@ -101,7 +102,7 @@ pub struct RestoredTable {
 /// Restores. On any failure the target is as it was before.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
     let finding = Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which));
-    let (repository, backup, key, findings) = interruptible(cancel, finding).await?;
+    let (source, repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
     let mut outcome = match options.target {
         target if options.tables.is_some() => {
@@ -117,6 +118,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     };
     progress.set_phase(Phase::Done);
     outcome.findings = findings;
+    outcome.findings.extend(source.findings());
+    outcome.warnings.extend(source.warnings());
     Ok(outcome)
 }
 
@@ -149,9 +152,9 @@ async fn find_readable(
     access: Access,
     cluster: &ClusterName,
     which: &Which,
-) -> Result<(Repository, Backup, DataKey, Vec<Finding>)> {
-    let connected = Connected::to(options).await?;
-    let repository = connected.open(access).await?;
+) -> Result<(Source, Repository, Backup, DataKey, Vec<Finding>)> {
+    let source = Source::of(options).await?;
+    let repository = source.open(access).await?;
     let (backup, mut findings) = repository::find(&repository, cluster, which, Some(Kind::Dump)).await?;
     if backup.clear().kind != Kind::Dump {
         let id = &backup.clear().backup;
@@ -161,7 +164,7 @@ async fn find_readable(
     }
     findings.extend(repository.findings().iter().cloned());
     let key = repository.payload_key(&backup.clear().payload_key).await?;
-    Ok((repository, backup, key, findings))
+    Ok((source, repository, backup, key, findings))
 }
 
 fn stream_name(globals: bool) -> &'static str {

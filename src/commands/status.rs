@@ -22,6 +22,7 @@ mod facts;
 mod gaps;
 mod health;
 mod lag;
+mod replicas;
 #[cfg(test)]
 mod samples;
 mod server;
@@ -34,6 +35,7 @@ pub use facts::{
 };
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};
+pub use replicas::ReplicaFacts;
 pub use server::ServerAnswer;
 
 /// Whose status.
@@ -76,6 +78,8 @@ pub struct Outcome {
     pub slot: String,
     /// What the bucket holds.
     pub bucket: BucketFacts,
+    /// Copies elsewhere, by name.
+    pub replicas: Vec<ReplicaFacts>,
     /// What the server says.
     pub server: ServerAnswer,
     /// What does not belong in the bucket.
@@ -108,9 +112,11 @@ pub async fn run(options: Options) -> Result<Outcome> {
         }
         None => None,
     };
+    let replicas = replicas::look(&options.repository, &look).await;
     let findings = look.findings();
     let evidence = health::Evidence {
         bucket: &seen,
+        replicas: &replicas,
         server: &asked.answer,
         slot: &options.slot,
         lag,
@@ -130,6 +136,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         headroom,
         slot: options.slot,
         bucket: seen,
+        replicas,
         server: asked.answer,
         findings,
     })

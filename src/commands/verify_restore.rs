@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Connected, Error, RepositoryOptions, Result, Which, repository};
+use super::{Error, RepositoryOptions, Result, Which, repository, sides};
 use crate::catalog::{Access, Finding};
 use crate::format::manifest::{Kind, TableCount};
 use crate::format::{BackupId, ClusterName};
@@ -101,8 +101,7 @@ struct Recorded {
 
 /// What the manifest says of rows; a base backup says nothing.
 async fn recorded(source: Source) -> Result<Recorded> {
-    let connected = Connected::to(&source.repository).await?;
-    let opened = connected.open(source.access).await?;
+    let opened = sides::Source::of(&source.repository).await?.open(source.access).await?;
     let kind = matches!(source.which, Which::Latest).then_some(Kind::Dump);
     let (backup, findings) = repository::find(&opened, &source.cluster, &source.which, kind).await?;
     let sealed = opened.sealed_part(&backup.manifest).await?;

@@ -18,7 +18,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Connected, Error, RepositoryOptions, Result};
+use super::sides::Source;
+use super::{Error, RepositoryOptions, Result};
 use crate::catalog::{Access, Repository};
 use crate::format::names::WalName;
 use crate::format::wal::{ClusterRecord, finished_bytes};
@@ -75,7 +76,10 @@ impl Outcome {
 /// Fetches; tries again until the deadline whatever may pass.
 pub async fn run(mut options: Options) -> Result<Outcome> {
     let (started, deadline) = (Instant::now(), options.deadline);
-    options.repository.s3.deadline = options.repository.s3.deadline.min(deadline);
+    let RepositoryOptions { s3, replicas, .. } = &mut options.repository;
+    for s3 in replicas.iter_mut().map(|replica| &mut replica.s3).chain([s3]) {
+        s3.deadline = s3.deadline.min(deadline);
+    }
     let name: WalFileName = options.name.parse()?;
     let spool = Spool::beside(&options.to, &options.repository, &options.cluster);
     if let WalFileName::Segment(segment) = name
@@ -127,9 +131,7 @@ struct Fetch {
 
 impl Fetch {
     async fn open(options: Options, spool: Spool) -> Result<Self> {
-        let connected = Connected::to(&options.repository).await?;
-        let (store, names) = (connected.store.clone(), connected.names.clone());
-        let repository = Repository::open_lightly(store, names, options.access, &connected.location).await?;
+        let repository = Source::of(&options.repository).await?.open_lightly(options.access).await?;
         let (repository, cluster) = (Arc::new(repository), options.cluster);
         Ok(Self { repository, cluster, to: options.to, ahead: options.ahead, spool, record: None, up_to_gap: false })
     }

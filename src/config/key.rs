@@ -38,6 +38,7 @@ keys! {
     S3_CHECKSUM = "s3.checksum", "STONEWAL_S3_CHECKSUM", Some("crc64nvme"), "\"crc64nvme\", \"sha256\", \"crc32c\" or \"md5\"";
     S3_DEADLINE = "s3.deadline", "STONEWAL_S3_DEADLINE", Some("900s"), "a duration from 1s to 1h, for one request with all its retries";
     S3_ATTEMPTS = "s3.attempts", "STONEWAL_S3_ATTEMPTS", Some("20"), "a number from 1 to 100";
+    FROM_REPLICA = "from_replica", "STONEWAL_FROM_REPLICA", None, "the NAME of a section replica.NAME, to read from it alone";
     KEYS_PASSPHRASE_FILE = "keys.passphrase_file", "STONEWAL_KEYS_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_NEW_PASSPHRASE_FILE = "keys.new_passphrase_file", "STONEWAL_KEYS_NEW_PASSPHRASE_FILE", None, "a file that only its owner may read";
     KEYS_WRITER_FILE = "keys.writer_file", "STONEWAL_KEYS_WRITER_FILE", None, "a file that only its owner may read";

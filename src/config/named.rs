@@ -28,6 +28,16 @@ macro_rules! named {
 }
 
 named! {
+    REPLICA = "replica" {
+        "repository", None, "s3://BUCKET or s3://BUCKET/PREFIX, with the prefix of the repository";
+        "endpoint", None, "http://HOST[:PORT] or https://HOST[:PORT]";
+        "region", None, "a region name, such as \"eu-west-1\"";
+        "profile", None, "a profile of the AWS configuration files";
+        "path_style", None, "true or false";
+        "ca_file", None, "a PEM file with the certificate authority of the endpoint";
+        "checksum", None, "\"crc64nvme\", \"sha256\", \"crc32c\" or \"md5\"";
+        "max_lag", Some("1h"), "a duration from 1s to 31d: so long may something be missing there";
+    }
     VERIFY_CHAIN = "verify.chain" {
         "table", None, "a table: SCHEMA.TABLE, or TABLE in the schema public, written as PostgreSQL stores it";
         "preset", None, "\"sequelize-audit-log\"";

@@ -14,14 +14,16 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::ImportSettings;
 use super::settings::{
-    Checksum, Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
+    Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
     PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
 mod audit;
 mod drill;
+mod replica;
 mod retention;
+mod section;
 mod verify;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -31,11 +33,15 @@ const LEVELS: [(Codec, u64); 3] = [(Codec::Gzip, 9), (Codec::Zstd, 19), (Codec::
 
 pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Settings> {
     let read = Reader { layers: &layers, home: environment.get("HOME").map(PathBuf::from) };
+    let (repository, s3) = (read.optional(&key::REPOSITORY, values::repository)?, s3(&read)?);
+    let replicas = replica::settings(&read, repository.as_ref(), &s3)?;
     Ok(Settings {
-        repository: read.optional(&key::REPOSITORY, values::repository)?,
+        repository,
         cluster: read.required(&key::CLUSTER, values::cluster)?,
         immutability: immutability(&read)?,
-        s3: s3(&read)?,
+        s3,
+        from_replica: replica::chosen(&read, &replicas)?,
+        replicas,
         keys: KeySettings {
             passphrase: environment.secret("BACKUP_PASSPHRASE"),
             passphrase_file: read.path(&key::KEYS_PASSPHRASE_FILE)?.map(SecretFile::new),
@@ -91,12 +97,6 @@ fn immutability(read: &Reader<'_>) -> Result<Immutability> {
 }
 
 fn s3(read: &Reader<'_>) -> Result<S3Settings> {
-    let checksums = [
-        ("crc64nvme", Checksum::Crc64Nvme),
-        ("sha256", Checksum::Sha256),
-        ("crc32c", Checksum::Crc32c),
-        ("md5", Checksum::Md5),
-    ];
     let attempts = read.required(&key::S3_ATTEMPTS, |text| values::number(text, 1, 100))?;
     Ok(S3Settings {
         endpoint: read.optional(&key::S3_ENDPOINT, values::endpoint)?,
@@ -104,7 +104,7 @@ fn s3(read: &Reader<'_>) -> Result<S3Settings> {
         profile: read.optional(&key::S3_PROFILE, any)?,
         path_style: read.optional(&key::S3_PATH_STYLE, values::boolean)?,
         ca_file: read.path(&key::S3_CA_FILE)?,
-        checksum: read.choice(&key::S3_CHECKSUM, &checksums)?,
+        checksum: read.choice(&key::S3_CHECKSUM, &replica::CHECKSUMS)?,
         deadline: read.required(&key::S3_DEADLINE, |text| values::duration(text, Duration::from_secs(1), HOUR))?,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
     })
@@ -200,7 +200,12 @@ fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
         return Err(Error::Conflict { at, problem, way_out });
     }
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(LimitSettings { chunk_bytes: size(chunk), uploads: size(uploads), downloads: size(downloads) })
+    Ok(LimitSettings {
+        chunk_bytes: size(chunk),
+        uploads: size(uploads),
+        downloads: size(downloads),
+        memory_bytes: size(memory),
+    })
 }
 
 /// Only the word `true` confirms: a restore is no place for guesses.
@@ -270,19 +275,23 @@ impl Reader<'_> {
 
     /// A path: `~/` is the home directory; in a file, relative means relative to that file.
     fn path(&self, key: &'static Key) -> Result<Option<PathBuf>> {
-        Ok(self.optional(key, any)?.map(|text| self.beside(key, &text)))
+        Ok(self.optional(key, any)?.map(|text| self.placed(&text, self.origin(key))))
     }
 
     /// The same for a list of them.
     fn paths(&self, key: &'static Key) -> Result<Vec<PathBuf>> {
-        Ok(self.list(key, any)?.iter().map(|text| self.beside(key, text)).collect())
+        Ok(self.list(key, any)?.iter().map(|text| self.placed(text, self.origin(key))).collect())
     }
 
-    fn beside(&self, key: &'static Key, text: &str) -> PathBuf {
+    fn origin(&self, key: &'static Key) -> Option<Origin> {
+        self.layers.get(key).map(|given| given.origin)
+    }
+
+    fn placed(&self, text: &str, origin: Option<Origin>) -> PathBuf {
         if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), &self.home) {
             return home.join(rest);
         }
-        let base = match self.layers.get(key).map(|given| given.origin) {
+        let base = match origin {
             Some(Origin::File { path, .. }) => path.parent().map(Path::to_owned),
             _ => None,
         };

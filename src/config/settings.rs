@@ -38,6 +38,10 @@ pub struct Settings {
     pub immutability: Immutability,
     /// How to reach the store.
     pub s3: S3Settings,
+    /// Copies of the repository elsewhere, by name.
+    pub replicas: Vec<ReplicaSettings>,
+    /// The replica that is read instead of the repository.
+    pub from_replica: Option<String>,
     /// Where keys come from.
     pub keys: KeySettings,
     /// What imported files are encrypted under.
@@ -149,6 +153,19 @@ pub struct S3Settings {
     pub attempts: u32,
 }
 
+/// A copy of the repository in another bucket.
+#[derive(Clone, Debug)]
+pub struct ReplicaSettings {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its bucket, with the prefix of the repository.
+    pub url: RepositoryUrl,
+    /// So long may something be missing there.
+    pub max_lag: Duration,
+    /// How to reach it.
+    pub s3: S3Settings,
+}
+
 /// Checksum in the header of a PUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
@@ -233,6 +250,8 @@ pub struct LimitSettings {
     pub uploads: usize,
     /// Chunks fetched ahead.
     pub downloads: usize,
+    /// Bytes of memory for the buffers of one stream.
+    pub memory_bytes: usize,
 }
 
 /// The PostgreSQL to back up.

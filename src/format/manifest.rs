@@ -14,7 +14,7 @@ pub use base::{
     BACKUP_MANIFEST_STREAM, BASE_STREAM, BaseFacts, BaseRange, CollationFact, DirectoryEntry, FileEntry, IndexedStream,
     LinkEntry, ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
 };
-pub use clear::{ClearPart, KeyRecord, Kind};
+pub use clear::{ClearPart, CopyOf, KeyRecord, Kind};
 pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, ImportFact, SealedPart, SettingFact, TableCount};
 
 use super::seal::{open_manifest, seal_manifest};

@@ -1,17 +1,17 @@
-//! Fetching chunks: ahead of the reader, pinned to their versions, compared with their digests.
+//! Fetching chunks: ahead of the reader, pinned to their contents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 use super::{Error, Result};
-use crate::format::{ChunkRecord, Digest, Place, StreamName};
+use crate::format::{ChunkRecord, Place, StreamName};
 use crate::limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX};
-use crate::store::{self, ObjectKey, Read, VersionId};
+use crate::store::{self, ObjectKey, Pin, Read, VersionId};
 
-/// Fetches one chunk in the version that the manifest pins, and checks its length and digest.
+/// Fetches one chunk: the version that the manifest pins, or in a replica the one that holds the same.
 pub async fn fetch_chunk(
     store: &dyn Read,
     place: &Place,
@@ -25,18 +25,13 @@ pub async fn fetch_chunk(
         return Err(altered(format!("its manifest claims {} bytes", record.bytes)));
     }
     let version = VersionId::new(record.version.clone());
-    let body = store.get(&key, &version, 0..record.bytes).await.map_err(|error| match error {
+    let pin = Pin { version, bytes: record.bytes, sha256: record.sha256.into() };
+    store.pinned(&key, &pin).await.map_err(|error| match error {
         store::Error::NotFound { .. } => Error::MissingChunk { key: key.to_string(), version: record.version.clone() },
-        // The store answers, with another length than the manifest's.
+        // The store answers, with another length or content than the manifest's.
         store::Error::Corrupt { what, .. } => altered(what),
         error => Error::Store(error),
-    })?;
-    let hashed = body.clone();
-    let digest = spawn_blocking(move || Digest::of(&hashed)).await.map_err(Error::Worker)?;
-    if digest != record.sha256 {
-        return Err(altered(format!("its SHA-256 is {digest}, recorded is {}", record.sha256)));
-    }
-    Ok(body)
+    })
 }
 
 /// How many chunks of this stream may be fetched at once, when `asked` of the usual size were asked for: a backup made with

@@ -63,6 +63,8 @@ impl<'a> Grounds<'a> {
         let policy = self.policy;
         if is_future(fact, self.now) {
             self.keep_open(&fact.id, Reason::Future(fact.arrived_at));
+        } else if fact.replaced_by.is_some() {
+            // Its copy is kept for what it was kept for.
         } else if let Some(Ground { until, why }) = window {
             self.keep(&fact.id, *until, why.clone());
         } else if fact.kind == Kind::Dump {
@@ -119,6 +121,9 @@ impl<'a> Grounds<'a> {
     }
 
     fn unkept(&self, fact: &BackupFact) -> Verdict {
+        if let Some(copy) = &fact.replaced_by {
+            return Verdict::Expire { why: Reason::Replaced(copy.clone()) };
+        }
         let Verified::No(why) = &fact.verified else { return Verdict::Expire { why: Reason::NoRule } };
         let (why, kind) = (why.clone(), fact.kind);
         if self.facts.backups.iter().any(|other| other.kind == kind && counts(other, self.now)) {
@@ -130,7 +135,7 @@ impl<'a> Grounds<'a> {
 }
 
 fn counts(fact: &BackupFact, now: Timestamp) -> bool {
-    fact.verified == Verified::Yes && !is_future(fact, now)
+    fact.is_current() && !is_future(fact, now)
 }
 
 /// The first backup of every period: once it is there, nothing that comes later takes its place, so that what it is

@@ -32,7 +32,7 @@ pub struct BackupFact {
     pub id: BackupId,
     /// What it is.
     pub kind: Kind,
-    /// When its manifest arrived: store time, which nobody can choose.
+    /// When its manifest arrived: store time, which nobody can choose. Of a copy, when that of the original did.
     pub arrived_at: Timestamp,
     /// When it began (store time, signed).
     pub started_at: Timestamp,
@@ -42,6 +42,8 @@ pub struct BackupFact {
     pub base: Option<BaseRange>,
     /// Its data keys.
     pub keys: Vec<KeyId>,
+    /// The whole copy under other data keys that took its place.
+    pub replaced_by: Option<BackupId>,
     /// Whether a legal hold lies on its manifest.
     pub held: bool,
     /// Bytes stored.
@@ -97,6 +99,11 @@ pub struct TimelineFact {
 }
 
 impl BackupFact {
+    /// Whether it may stand for its moment: it is whole, and no copy took its place.
+    pub(super) fn is_current(&self) -> bool {
+        self.verified == Verified::Yes && self.replaced_by.is_none()
+    }
+
     /// Where it stands among all: by arrival, of which stores tell whole seconds, and within one by its beginning.
     pub(super) fn rank(&self) -> (Timestamp, Timestamp, &BackupId) {
         (self.arrived_at, self.started_at, &self.id)

@@ -71,6 +71,8 @@ pub enum Reason {
     Needed,
     /// Keep: a data key of a backup that is kept.
     KeyOf(BackupId),
+    /// Expire: a copy under other data keys took its place.
+    Replaced(BackupId),
     /// Expire: no rule keeps it.
     NoRule,
     /// Expire: it is not whole, and its time is over.
@@ -129,6 +131,7 @@ impl Reason {
             Self::Unfinished(_) => "unfinished",
             Self::Needed => "needed",
             Self::KeyOf(_) | Self::KeyOfExpired(_) => "key",
+            Self::Replaced(_) => "replaced",
             Self::NoRule => "no-rule",
             Self::NotWhole(_) | Self::NothingBetter { .. } => "not-whole",
             Self::Abandoned(_) => "abandoned",
@@ -167,6 +170,7 @@ impl fmt::Display for Reason {
             Self::Unfinished(age) => write!(f, "may be under way: something arrived within {}", span(*age)),
             Self::Needed => f.write_str("what is kept needs it"),
             Self::KeyOf(backup) => write!(f, "key of backup {backup}"),
+            Self::Replaced(copy) => write!(f, "its copy {copy}, under other data keys, took its place"),
             Self::NoRule => f.write_str("no rule keeps it"),
             Self::NotWhole(why) => write!(f, "not whole ({why}), and no longer in the window"),
             Self::Abandoned(at) => write!(f, "never finished; nothing arrived since {}", second(*at)),

@@ -1,5 +1,7 @@
 //! What went wrong at the store, by meaning. Provider codes stay in the text.
 
+use std::sync::Arc;
+
 use super::{ObjectKey, VersionId};
 
 /// Result of a store call.
@@ -120,6 +122,17 @@ pub enum Error {
         /// Code and message of the store.
         code: String,
     },
+    /// One of several sides did not answer, so what it has is not known: never a proof of absence.
+    #[error("{side} was not heard about {target}")]
+    Unheard {
+        /// The side.
+        side: String,
+        /// Key or listing.
+        target: String,
+        /// Its failure.
+        #[source]
+        source: Arc<Error>,
+    },
     /// The client could not be built: certificate files, endpoint, region.
     #[error("{0}")]
     Setup(String),
@@ -128,11 +141,14 @@ pub enum Error {
 impl Error {
     /// Whether asking again later, unchanged, can help.
     pub fn is_permanent(&self) -> bool {
+        if let Self::Unheard { source, .. } = self {
+            return source.is_permanent();
+        }
         !matches!(self, Self::Unreachable { .. } | Self::Deadline { .. } | Self::Busy { .. } | Self::Corrupt { .. })
     }
 
     /// Whether it is this one object that cannot be read, and others may well be: gone meanwhile, sealed under a key of
-    /// someone else's, in an archive, or damaged.
+    /// someone else's, in an archive, damaged, or on a side that fails while another answers.
     pub fn is_about_the_object(&self) -> bool {
         matches!(
             self,
@@ -141,6 +157,7 @@ impl Error {
                 | Self::Refused { .. }
                 | Self::Corrupt { .. }
                 | Self::Frozen { .. }
+                | Self::Unheard { .. }
         )
     }
 
@@ -158,6 +175,10 @@ impl Error {
             Self::Frozen { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and run the command again when the store has it, in hours to days; `stonewal restore base --plan` counts such chunks. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
+            Self::Unheard { source, .. } => {
+                let first = source.hint().map_or_else(String::new, |hint| format!("{hint}. "));
+                format!("{first}What it may have is not called absent. If it is gone for good, say so: from_replica = \"NAME\" reads one replica alone; a replica is given up by removing its section (docs/RUNBOOK.md)")
+            }
             Self::Refused { .. } | Self::Setup(_) => return None,
         })
     }

@@ -172,7 +172,7 @@ impl Read for Memory {
         self.version(key, version, |found| {
             let missing = || Error::NotFound { key: key.clone(), version: Some(version.clone()) };
             let bytes = found.body.as_ref().ok_or_else(missing)?.len() as u64;
-            Ok(Head { bytes, last_modified: found.at, lock: found.lock })
+            Ok(Head { bytes, last_modified: found.at, lock: found.lock, held: found.held })
         })
     }
 
@@ -217,6 +217,11 @@ fn token_of(entry: &Entry) -> PageToken {
     PageToken { key: entry.key.to_string(), version: Some(entry.version.to_string()) }
 }
 
+/// As good as any store's: equal bodies have equal ones.
+fn etag(body: &Bytes) -> String {
+    format!("{:?}", digest::digest(&digest::SHA256, body))
+}
+
 /// Versions and markers below `prefix` in key order, newest of a key first.
 fn entries(state: &State, prefix: &str) -> Vec<Entry> {
     let below = state.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
@@ -226,6 +231,7 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
             version: version.id.clone(),
             last_modified: version.at,
             bytes: version.body.as_ref().map_or(0, |body| body.len() as u64),
+            etag: version.body.as_ref().map_or_else(String::new, etag),
             delete_marker: version.body.is_none(),
             is_latest: age == 0,
             class: None,

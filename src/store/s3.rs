@@ -23,6 +23,7 @@ mod bucket;
 mod checksum;
 mod classify;
 mod connect;
+mod digest;
 mod hide;
 mod lifecycle;
 mod list;

@@ -30,31 +30,58 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// The opaque name that a store gave to one version of an object. Unversioned buckets call it `null`.
+/// The opaque name that a store gave to one version of an object. Unversioned buckets call it `null`. It means something to that
+/// store only, so it knows which of several sides it is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct VersionId(String);
+#[serde(from = "String", into = "String")]
+pub struct VersionId {
+    id: String,
+    side: u8,
+}
 
 impl VersionId {
     /// Wraps what the store returned.
     pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
+        Self { id: id.into(), side: 0 }
     }
 
     /// The version of an object in a bucket without versioning.
     pub fn null() -> Self {
-        Self("null".into())
+        Self::new("null")
     }
 
     /// The id as S3 sees it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.id
+    }
+
+    /// The same id as one of this side.
+    #[must_use]
+    pub fn on_side(self, side: u8) -> Self {
+        Self { side, ..self }
+    }
+
+    /// Which of several sides it is of; 0 where there is one.
+    pub fn side(&self) -> usize {
+        self.side.into()
+    }
+}
+
+impl From<String> for VersionId {
+    fn from(id: String) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<VersionId> for String {
+    fn from(version: VersionId) -> Self {
+        version.id
     }
 }
 
 impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.id)
     }
 }
 
@@ -153,6 +180,8 @@ pub struct Head {
     pub last_modified: Timestamp,
     /// Retention, if any.
     pub lock: Option<Lock>,
+    /// Whether a legal hold is on it, as far as these credentials are told.
+    pub held: bool,
 }
 
 /// What to list.
@@ -195,12 +224,22 @@ pub struct Entry {
     pub last_modified: Timestamp,
     /// Length in bytes; zero for a delete marker.
     pub bytes: u64,
+    /// What the store calls its ETag, without quotes: the MD5 of what one PUT stored, unless a KMS key sealed it. Empty for a delete
+    /// marker, and where the store shows none.
+    pub etag: String,
     /// A delete marker hides older versions from plain reads and is ignored by ours.
     pub delete_marker: bool,
     /// Whether a plain GET would see this one.
     pub is_latest: bool,
     /// Its storage class; `None` for the usual one.
     pub class: Option<String>,
+}
+
+impl Entry {
+    /// Whether another version is one of the same object, on the same side.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.key == other.key && self.version.side() == other.version.side()
+    }
 }
 
 /// What the bucket says of itself.

@@ -8,20 +8,44 @@ use super::{Error, Findings};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository, each_entry};
 use crate::format::{LockModeRecord, LockRecord};
 use crate::limits::HEADS;
-use crate::store::{self, Lock, LockMode, ObjectKey, VersionId};
+use crate::store::{self, Entry, Lock, LockMode, ObjectKey, VersionId};
 
 /// One pinned object while the listing passes.
 struct Pinned {
     version: String,
     bytes: Option<u64>,
     seen: bool,
+    /// The oldest version under another id that it might be, as in a replica.
+    elsewhere: Option<String>,
     other_versions: u64,
     markers: u64,
 }
 
 impl Pinned {
+    /// Takes note of another version than the one pinned; a listing gives the newest first.
+    fn pass(&mut self, entry: &Entry) {
+        self.other_versions += 1;
+        if self.bytes.is_none_or(|bytes| bytes == entry.bytes) {
+            self.elsewhere = Some(entry.version.to_string());
+        }
+    }
+
     fn new(version: &str, bytes: Option<u64>) -> Self {
-        Self { version: version.to_owned(), bytes, seen: false, other_versions: 0, markers: 0 }
+        Self { version: version.to_owned(), bytes, seen: false, elsewhere: None, other_versions: 0, markers: 0 }
+    }
+}
+
+/// In a replica nothing has the version id that was pinned; there, what has the right length stands for it, and level `checksum`
+/// tells whether it is the same. Where any has, this is the bucket of the backup, and nothing stands for what is missing.
+fn settle_elsewhere(pinned: &mut HashMap<String, Pinned>, manifest: &str) {
+    if pinned.iter().any(|(key, object)| object.seen && key != manifest) {
+        return;
+    }
+    for object in pinned.values_mut().filter(|object| !object.seen) {
+        if let Some(version) = object.elsewhere.take() {
+            (object.version, object.seen) = (version, true);
+            object.other_versions -= 1;
+        }
     }
 }
 
@@ -45,7 +69,7 @@ pub(super) async fn presence(
             Some(object) if object.version == entry.version.as_str() => {
                 object.seen = object.bytes.is_none_or(|bytes| bytes == entry.bytes);
             }
-            Some(object) => object.other_versions += 1,
+            Some(object) => object.pass(&entry),
             // Whatever is named like a manifest was judged when the backup was looked for.
             None if entry.key.as_str().starts_with(&manifests) => {}
             None => {
@@ -56,6 +80,7 @@ pub(super) async fn presence(
         .await?;
         findings.merge(strays);
     }
+    settle_elsewhere(&mut pinned, backup.entry.key.as_str());
     for (key, object) in &pinned {
         report(key, object, findings);
     }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod broken;
+mod copies;
 mod delta;
 mod drill;
 mod expiry;
@@ -9,6 +10,7 @@ mod frozen;
 mod pitr;
 mod refusals;
 mod rehearsals;
+mod replicas;
 mod report;
 mod retention;
 mod roundtrip;

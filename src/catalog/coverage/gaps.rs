@@ -28,7 +28,7 @@ impl Repository {
             entries_after(&*self.store, &query, after, |entry| {
                 // Newest version first: the last one seen of a key is its first.
                 let room = entries.len() < WAL_WINDOWS_MAX;
-                match entries.last_mut().filter(|last| last.key == entry.key) {
+                match entries.last_mut().filter(|last| last.is_beside(&entry)) {
                     _ if entry.delete_marker => {}
                     Some(last) => *last = entry,
                     None if room => entries.push(entry),
@@ -43,6 +43,7 @@ impl Repository {
             let mut bodies = stream::iter(entries).map(read).buffered(WAL_PROBES);
             while let Some((body, entry)) = bodies.next().await {
                 match self.gap_of(cluster, timeline, &entry, body).await? {
+                    Some(gap) if gaps.contains(&gap) => {}
                     Some(gap) => gaps.push(gap),
                     None if findings.len() < FINDINGS_MAX => {
                         let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));

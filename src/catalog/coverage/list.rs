@@ -119,7 +119,7 @@ impl Repository {
             if !entry.delete_marker {
                 // Newest version first: the last one seen of a key is its first.
                 match found.last_mut() {
-                    Some(last) if last.entry.key == entry.key => last.entry = entry,
+                    Some(last) if last.entry.is_beside(&entry) => last.entry = entry,
                     _ => found.push(Partial { range: part, entry }),
                 }
             }
@@ -131,6 +131,14 @@ impl Repository {
 
     /// Where genuine WAL of `timeline` goes on behind `at`, or was noticed to be missing; `None` if it ends there.
     pub async fn wal_beyond(&self, cluster: &ClusterName, timeline: Timeline, at: Lsn) -> Result<Option<Lsn>> {
+        let mark = self.store.unheard();
+        let beyond = self.beyond(cluster, timeline, at).await?;
+        // A side that was not heard may have what is missing, or what goes on.
+        self.store.all_heard(mark)?;
+        Ok(beyond)
+    }
+
+    async fn beyond(&self, cluster: &ClusterName, timeline: Timeline, at: Lsn) -> Result<Option<Lsn>> {
         for gap in self.gaps(cluster, timeline, &mut Vec::new()).await? {
             if gap.start <= at && at < gap.end {
                 return Ok(Some(gap.end));
@@ -180,7 +188,7 @@ impl Repository {
                 };
                 // Newest version first: the last one seen of a key is its first.
                 let room = batch.len() < WAL_PROBES;
-                match batch.last_mut().filter(|last| last.entry.key == entry.key) {
+                match batch.last_mut().filter(|last| last.entry.is_beside(&entry)) {
                     _ if entry.delete_marker || range.end <= at => {}
                     Some(last) => last.entry = entry,
                     None if room => batch.push(Partial { range, entry }),

@@ -109,7 +109,7 @@ impl Repository {
                 }
                 // Newest version first: the last one seen of a key is its first.
                 let room = found.len() < WAL_PARTIALS_MAX;
-                match found.last_mut().filter(|last| last.entry.key == entry.key) {
+                match found.last_mut().filter(|last| last.entry.is_beside(&entry)) {
                     _ if entry.delete_marker => {}
                     Some(last) => last.entry = entry,
                     None if room => found.push(Partial { range: part, entry }),

@@ -9,8 +9,8 @@ use super::restore::latest;
 use super::world::{
     Failure, PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, recovery, secret,
 };
-use crate::catalog::{Access, Committed, Error, FindingKind};
-use crate::format::manifest::{KeyRecord, Manifest, SealedPart};
+use crate::catalog::{Access, Committed, Error, FindingKind, open_bundle};
+use crate::format::manifest::{ClearPart, CopyOf, KeyRecord, Manifest, SealedPart};
 use crate::format::{BackupId, ObjectRecord, Tag};
 use crate::keys::{WriterKey, data_key, tag, wrap};
 use crate::store::memory::Memory;
@@ -93,6 +93,35 @@ async fn i06_forged_backups_are_not_backups() {
     let repository = open(store, recovery()).await.unwrap();
     let refused = repository.backup(&cluster(), &clear.backup).await.unwrap_err();
     assert!(matches!(refused, Error::UnknownBackup { .. }), "{refused}");
+}
+
+/// A host may publish, and not put one backup in the place of another: whatever it says of that counts for nothing.
+#[tokio::test]
+async fn i06_only_the_root_says_what_is_a_copy() {
+    let (store, committed, _) = world().await;
+    let repository = open(store.clone(), host()).await.unwrap();
+    let original = committed.clear.backup.clone();
+    let mut clear = committed.clear.clone();
+    clear.backup = BackupId::new(clear.started_at, [0; 4]);
+    clear.copy_of = Some(CopyOf { backup: original.clone(), arrived_at: clear.started_at });
+    let metadata = data_key().unwrap();
+    let encode = |clear: &ClearPart, key: &WriterKey| {
+        Manifest::encode(clear, &SealedPart::default(), &metadata, key.public(), |message| key.sign(message))
+    };
+    let writer = repository.with_keyring(|ring| ring.writer().unwrap().clone());
+    let body = encode(&clear, &writer).unwrap();
+    put(&store, names().manifest(&cluster(), &clear.backup, clear.manifest), body).await;
+    let (backup, _) = repository.backup(&cluster(), &clear.backup).await.unwrap();
+    assert!(backup.clear().copy_of.is_some() && backup.copy_of(&repository.trusted_root()).is_none());
+    // The root's word counts, and neither of them can call a backup its own copy.
+    let root = open_bundle(&*store, &names(), secret(PASSPHRASE), None, "a test").await.unwrap();
+    clear.backup = BackupId::new(clear.started_at, [1; 4]);
+    let body = encode(&clear, &root.bundle.writer).unwrap();
+    put(&store, names().manifest(&cluster(), &clear.backup, clear.manifest), body).await;
+    let (backup, _) = repository.backup(&cluster(), &clear.backup).await.unwrap();
+    assert_eq!(backup.copy_of(&repository.trusted_root()).map(|of| &of.backup), Some(&original));
+    clear.backup = original;
+    assert!(encode(&clear, &root.bundle.writer).is_err());
 }
 
 /// The genuine manifest copied to a newer place and to another cluster, where it is not a backup.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 
 use super::world::{bucket, host, names, open};
-use crate::catalog::{AuditEntry, AuditTrail, Repository};
-use crate::format::AuditId;
+use crate::catalog::{AuditEntry, AuditTrail, FindingKind, Repository};
 use crate::format::audit::{AuditLink, AuditPhase};
+use crate::format::{AuditId, Tag};
 use crate::keys::tag;
 use crate::limits::AUDIT_CANDIDATES_MAX;
 use crate::store::memory::Memory;
-use crate::store::{Append as _, ObjectKey, Put, Read as _};
+use crate::store::{Append as _, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _};
+use crate::verify::{AuditReport, BreakKind, verify_audit};
 
 fn entry(deed: &str) -> AuditEntry {
     AuditEntry {
@@ -150,4 +152,114 @@ async fn i06_another_repositorys_record_is_none_of_ours() {
     };
     let (_, heads) = write(&store, &repository).await;
     assert!(!named(&heads).contains(&forged));
+}
+
+async fn verified(repository: &Repository) -> AuditReport {
+    verify_audit(repository, std::time::Duration::from_mins(1)).await.unwrap()
+}
+
+/// A record that was written so many seconds ago, with a lock that ends in so many.
+async fn write_at(store: &Memory, repository: &Repository, ago: i64, lock: Option<i64>) -> AuditId {
+    let then = Memory::default();
+    then.clock().observe(then.clock().now() - SignedDuration::from_secs(ago));
+    let mut trail = AuditTrail::default();
+    let heads = trail.heads(repository).await.unwrap();
+    let retain_until = |seconds| store.clock().now() + SignedDuration::from_secs(seconds);
+    let lock = lock.map(|seconds| Lock { mode: LockMode::Governance, retain_until: retain_until(seconds) });
+    let id = trail.append(&then, repository, entry("verify"), heads, lock).await.unwrap();
+    let key = ObjectKey::new(names().audit_record(&id));
+    let (body, _) = then.first(&key).unwrap();
+    store.put(Put { key, body, lock }).await.unwrap();
+    id
+}
+
+/// What only force can do, or anybody once a lock has ended.
+async fn remove(store: &Memory, id: &AuditId) {
+    let key = ObjectKey::new(names().audit_record(id));
+    for (at, version, _) in store.dump() {
+        if at == key {
+            store.delete_version(&key, &version, true).await.unwrap();
+        }
+    }
+}
+
+fn broken(report: &AuditReport) -> Vec<(AuditId, BreakKind, AuditId)> {
+    report.breaks.iter().map(|one| (one.record.clone(), one.what, one.named_by.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_removed_or_replaced_record_is_named() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for ago in [60, 50, 40, 30, 20, 10] {
+        ids.push(write_at(&store, &repository, ago, None).await);
+    }
+    let whole = verified(&repository).await;
+    assert_eq!((whole.records, whole.break_count, whole.ends, whole.unfinished_count), (6, 0, 1, 6));
+    assert_eq!((whole.findings.total(), whole.roots.len(), whole.expired), (0, 0, 0));
+    remove(&store, &ids[2]).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Missing, ids[3].clone())]);
+    // Something else under its name hides nothing.
+    plant(&store, names().audit_record(&ids[2]), "never mind").await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Replaced, ids[3].clone())]);
+    assert_eq!(report.findings.counts[&FindingKind::ForgedAudit], 1);
+    // A genuine record of another name does not either.
+    let (body, _) = store.first(&ObjectKey::new(names().audit_record(&ids[4]))).unwrap();
+    remove(&store, &ids[1]).await;
+    plant(&store, names().audit_record(&ids[1]), body).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report).len(), 1, "the record that named it is gone too: {report:?}");
+    remove(&store, &ids[5]).await;
+    assert_eq!(verified(&repository).await.break_count, 1, "no chain can tell that its last record is gone");
+}
+
+#[tokio::test]
+async fn at_the_old_edge_a_lock_tells_force_from_age() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for (ago, lock) in [(90, -50), (80, -40), (70, 3600), (60, 3600)] {
+        ids.push(write_at(&store, &repository, ago, Some(lock)).await);
+    }
+    remove(&store, &ids[0]).await;
+    let report = verified(&repository).await;
+    assert_eq!((report.break_count, report.expired, report.unlocked, report.unlocking), (0, 1, 1, 0));
+    // Its time had not come.
+    remove(&store, &ids[1]).await;
+    remove(&store, &ids[2]).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(ids[2].clone(), BreakKind::Missing, ids[3].clone())]);
+}
+
+#[tokio::test]
+async fn what_was_put_there_by_others_is_told_and_hides_nothing() {
+    let (store, repository) = world().await;
+    let (first, _) = write(&store, &repository).await;
+    write(&store, &repository).await;
+    for number in 0..300 {
+        let id = AuditId::new(store.clock().now(), Tag::new(u64::to_be_bytes(number)));
+        plant(&store, names().audit_record(&id), format!("junk {number}")).await;
+    }
+    let key = ObjectKey::new(names().audit_record(&first));
+    plant(&store, key.as_str().to_owned(), "junk").await;
+    store.mark_deleted(&key);
+    let report = verified(&repository).await;
+    assert_eq!((report.records, report.break_count, report.roots.len()), (2, 0, 0));
+    let counts = &report.findings.counts;
+    assert_eq!(
+        (counts[&FindingKind::ForgedAudit], counts[&FindingKind::LaterVersion], counts[&FindingKind::DeleteMarker]),
+        (300, 1, 1)
+    );
+}
+
+/// Signed by a writer of ours whose host has another idea of the time, or by one who puts back what was removed.
+#[tokio::test]
+async fn a_record_that_arrives_at_another_time_than_it_says_is_told() {
+    let (store, repository) = world().await;
+    write(&store, &repository).await;
+    write_at(&store, &repository, 2 * 3600, None).await;
+    let report = verified(&repository).await;
+    assert_eq!((report.records, report.break_count), (2, 0));
+    assert_eq!(report.findings.counts[&FindingKind::ForgedAudit], 1, "{report:?}");
 }

@@ -196,6 +196,7 @@ pub(super) async fn back_up<S: Read + Append + 'static>(
         timeline: None,
         lsn: None,
         base: None,
+        copy_of: None,
         lock,
         sealed: SealedPart::default(),
     };

@@ -36,6 +36,7 @@ impl Repository {
         }
         let alternates = format!("{name}-");
         let wanted = |key: &str| key == name || key.starts_with(&alternates);
+        let mark = self.store.unheard();
         let mut versions = Versions::new(&*self.store, name.clone(), wanted);
         while let Some(entries) = versions.next().await? {
             for entry in &entries {
@@ -47,6 +48,7 @@ impl Repository {
                 }
             }
         }
+        self.store.all_heard(mark)?;
         Ok(None)
     }
 

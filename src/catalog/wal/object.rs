@@ -43,8 +43,8 @@ impl Depth {
 
 impl Repository {
     /// The genuine object called `name` (without its random part): one request where nobody interfered. `None` is proof of
-    /// absence: the store said so, and a listing of the versions shows nothing that might be ours. What looks like ours and is
-    /// not genuine is an error: it may be damaged rather than planted.
+    /// absence: the store said so, every side of it, and a listing of the versions shows nothing that might be ours. What looks like
+    /// ours and is not genuine is an error: it may be damaged rather than planted.
     pub async fn wal_object(&self, cluster: &ClusterName, name: &WalName) -> Result<Option<WalObject>> {
         self.find_wal(cluster, name, Depth::Whole).await
     }
@@ -99,6 +99,7 @@ impl Repository {
     async fn oldest_genuine(&self, cluster: &ClusterName, name: &WalName, depth: Depth) -> Result<Option<WalObject>> {
         let prefix = self.names.wal(cluster, name);
         let wanted = |key: &str| self.names.wal_of(cluster, key).is_some_and(|found| found.without_tag() == *name);
+        let mark = self.store.unheard();
         let mut versions = Versions::new(&*self.store, prefix, wanted);
         let mut doubt = None;
         while let Some(entries) = versions.next().await? {
@@ -112,6 +113,7 @@ impl Repository {
                 }
             }
         }
+        self.store.all_heard(mark)?;
         doubt.map_or(Ok(None), Err)
     }
 

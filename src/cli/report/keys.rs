@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::setup::too_short;
 use super::{Report, warnings_of};
 use crate::cli::Exit;
-use crate::cli::words::{count, facts, table, time};
+use crate::cli::words::{count, facts, size, table, time};
 use crate::commands::keys::{add, check, list, revoke, rewrap, rotate};
+use crate::commands::reencrypt;
 
 /// How many data keys that do not open are told on the screen.
 const CLOSED_TOLD: usize = 20;
@@ -252,10 +253,29 @@ impl Report for revoke::Outcome {
     }
 }
 
+impl Report for reencrypt::Outcome {
+    fn print(&self, out: &mut String) {
+        for one in &self.backups {
+            let done = if one.already { "was copied already, as" } else { "copied to" };
+            let _ = writeln!(out, "backup {} {done} {} ({} stored)", one.from, one.to, size(one.stored_bytes));
+        }
+        let _ = writeln!(
+            out,
+            "The copies count from now on. The originals stay until their locks have ended, and open for the old keys until then; `stonewal retention apply` removes them."
+        );
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
 /// What nobody can take back.
 fn stays(who: &str, until: Option<Timestamp>) -> String {
     let until = until.map_or(String::new(), |until| {
         format!(" That is locked until as late as {}, or longer where `retention extend` went further.", time(until))
     });
-    format!("{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until}\n")
+    format!(
+        "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys.\n"
+    )
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::args::Drill;
 use super::super::failure::{Failure, Result};
 use super::access::{Purpose, access_if_any};
-use super::{recovery, which};
+use super::recovery;
 use crate::commands;
 use crate::commands::drill::{Pick, SqlCheck};
 use crate::commands::parts::{Access, EvidenceId, Goal, Kind};
@@ -17,13 +17,14 @@ const SQL_BYTES_MAX: u64 = 1 << 20;
 
 /// `latest`, `random` or an id.
 pub(in crate::cli) fn pick(text: &str) -> Result<Pick> {
-    if text == "random" {
-        return Ok(Pick::Random);
+    let way_out = "give latest, random, or an id as `stonewal list` shows it";
+    match text {
+        "latest" => Ok(Pick::Latest),
+        "random" => Ok(Pick::Random),
+        id => {
+            id.parse().map(Pick::Id).map_err(|_| Failure::usage(format!("{id:?} is not the id of a backup"), way_out))
+        }
     }
-    Ok(match which(text)? {
-        commands::Which::Latest => Pick::Latest,
-        commands::Which::Id(id) => Pick::Id(id),
-    })
 }
 
 /// `dump` or `base`.

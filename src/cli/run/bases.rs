@@ -52,7 +52,7 @@ impl Run<'_> {
             archives: !args.no_archive,
             room_at: args.dir.clone().or_else(|| settings.restore.dir.clone()).filter(|_| args.plan),
             target: if args.plan { None } else { Some(self.base_target(args)?) },
-            repository: resolve::repository(settings)?,
+            repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
             cluster: resolve::cluster(settings)?,
             downloads: settings.limits.downloads,

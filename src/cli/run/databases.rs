@@ -48,13 +48,15 @@ impl Run<'_> {
             target: self.target(args, &which)?,
             tables,
             which,
-            repository: resolve::repository(settings)?,
+            repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
             cluster: resolve::cluster(settings)?,
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let notes = Notes::of("restore.dump").cluster(&options.cluster).chosen(&options.which);
+        let deed = if options.tables.is_some() { "restore.table" } else { "restore.dump" };
+        let notes = Notes::of(deed).cluster(&options.cluster).chosen(&options.which);
+        let notes = args.tables.iter().fold(notes, |notes, table| notes.with("table", table));
         let notes = match &options.target {
             RestoreTarget::Database(target) => notes.with("database", target.info.redacted()),
             RestoreTarget::File { path, .. } => notes.with("file", path.display()),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Drill, DrillShow, DrillWhat};
 use crate::cli::failure::{Failure, Result};
@@ -29,9 +30,20 @@ impl Run<'_> {
         let options = self.drill_options(&args)?;
         let progress = Progress::new();
         let tell = |line: String| self.screen.remark(&line);
-        let job = Box::pin(drill::run(options, &tell, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("drill").cluster(&options.cluster);
+        let job = async |notes: &Notes| {
+            let job = Box::pin(drill::run(options, &tell, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            if let Some(backup) = &outcome.evidence.backup {
+                notes.object("backup", &backup.id);
+            }
+            if outcome.stored.is_some() {
+                notes.object("evidence", &outcome.evidence.evidence);
+            }
+            notes.number("bytes", outcome.evidence.bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        self.audited(notes, job).await
     }
 
     fn drill_options(&self, args: &Drill) -> Result<Options> {

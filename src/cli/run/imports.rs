@@ -1,6 +1,7 @@
 //! `import`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::Import;
 use crate::cli::failure::{Failure, Result};
@@ -18,9 +19,23 @@ impl Run<'_> {
         };
         let options = import::Options { artifact, into: self.import_into(args)? };
         let progress = Progress::new();
-        let job = Box::pin(import::run(options, &progress, self.cancel()));
-        let outcome = self.in_good_order(&progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let notes = Notes::of("import.dump").with("file", args.file.display());
+        let notes = match &options.into {
+            import::Into::Database(target) => notes.with("database", target.info.redacted()),
+            import::Into::Repository(target) => notes.cluster(&target.cluster),
+        };
+        let job = async |notes: &Notes| {
+            let job = Box::pin(import::run(options, &progress, self.cancel()));
+            let outcome = self.in_good_order(&progress, job).await?;
+            if let Some(sealed) = &outcome.backup {
+                notes.object("backup", &sealed.backup);
+                notes.number("stored_bytes", sealed.stored_bytes);
+            }
+            notes.number("plain_bytes", outcome.plain_bytes);
+            Ok(self.screen.deliver(&outcome))
+        };
+        // Straight into a database: nothing of a repository is touched, and there may be none.
+        if args.restore { job(&notes).await } else { self.audited(notes, job).await }
     }
 
     /// That of the file; the scripts had one for everything.

@@ -15,7 +15,7 @@ use crate::observe::{Phase, Progress};
 impl Run<'_> {
     pub(super) async fn list(&self, args: &List) -> Result<Exit> {
         let options = list::Options {
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, Purpose::Look)?,
             cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
         };
@@ -26,7 +26,7 @@ impl Run<'_> {
     pub(super) async fn show(&self, args: &Show) -> Result<Exit> {
         let options = show::Options {
             which: resolve::which(&args.backup)?,
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, Purpose::Look)?,
             cluster: resolve::cluster(self.settings)?,
         };
@@ -49,7 +49,7 @@ impl Run<'_> {
             which,
             cluster,
             level,
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, purpose)?,
             downloads: self.settings.limits.downloads,
         };

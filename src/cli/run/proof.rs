@@ -18,7 +18,7 @@ impl Run<'_> {
             None => None,
             Some(which) => Some(Source {
                 which: resolve::which(which)?,
-                repository: resolve::repository(settings)?,
+                repository: resolve::reading(settings)?,
                 access: resolve::access(settings, Purpose::Look)?,
                 cluster: resolve::cluster(settings)?,
             }),

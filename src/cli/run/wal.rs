@@ -38,7 +38,7 @@ impl Run<'_> {
         let options = wal_fetch::Options {
             name: args.name,
             to: args.to,
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, Purpose::Read)?,
             cluster: resolve::cluster(self.settings)?,
             ahead: self.settings.wal.fetch_ahead,
@@ -56,7 +56,7 @@ impl Run<'_> {
         let purpose = if level == WalLevel::Full { Purpose::Read } else { Purpose::Look };
         let options = wal_verify::Options {
             level,
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, purpose)?,
             cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
         };

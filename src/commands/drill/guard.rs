@@ -10,6 +10,11 @@ use crate::commands::{Error, Result};
 /// What a drill says that leaves its directory behind on purpose.
 pub(super) const KEEP: &[u8] = b"keep";
 
+/// A pause between two looks at a drill that is ending.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Looks before it is believed that the drill goes on without its guard.
+const LOOKS: u32 = 600;
+
 /// Waits for the end of the drill, which holds the other end of our standard input, and removes what is left of it.
 pub fn run(dir: &Path) -> Result<()> {
     let mut said = Vec::new();
@@ -18,7 +23,13 @@ pub fn run(dir: &Path) -> Result<()> {
     if said == KEEP {
         return Ok(());
     }
-    leftover::remove(dir, Duration::ZERO)
-        .map(drop)
-        .map_err(|error| Error::File { path: dir.to_owned(), why: error.to_string() })
+    let failed = |error: std::io::Error| Error::File { path: dir.to_owned(), why: error.to_string() };
+    // The kernel closes the files of a process one after the other: the pipe may break before the lock is let go.
+    for _ in 0..LOOKS {
+        if leftover::remove(dir, Duration::ZERO).map_err(failed)? != Some(false) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
 }

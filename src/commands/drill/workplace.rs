@@ -98,7 +98,9 @@ impl Workplace {
     fn keep(mut self) -> io::Result<PathBuf> {
         fs::remove_file(self.path(OWNER))?;
         self.let_be()?;
-        Ok(self.path("data"))
+        // That of a new server lies beside its socket.
+        let data = self.path("data");
+        Ok(if data.is_dir() { data } else { self.path("server/data") })
     }
 
     /// Nothing is removed, by us or by the guard.

@@ -64,6 +64,7 @@ pub(super) async fn run(
         timeline: None,
         lsn: None,
         base: None,
+        copy_of: None,
         lock: begun.lock,
         sealed: SealedPart { dump: Some(record(&facts, database, import)), base: None },
     };

@@ -1,6 +1,7 @@
 //! What PostgreSQL reads when it starts the restored cluster: where recovery ends, where its WAL comes from, and the keys for
 //! that, which lie below `pg_wal`: neither a base backup nor pg_verifybackup looks there, and they go when recovery ends.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -13,9 +14,10 @@ use serde::Serialize;
 use super::owner::Owner;
 use super::roots::failed;
 use crate::catalog::plan::Goal;
-use crate::commands::{Error, RepositoryOptions, Result};
+use crate::commands::{Error, Replica, RepositoryOptions, Result};
 use crate::format::{ClusterName, Timeline};
 use crate::keys::RecoveryFile;
+use crate::store::S3Options;
 
 /// Below the data directory: script, configuration and identity for `wal fetch`.
 pub(super) const KEYS_DIR: &str = "pg_wal/stonewal.recovery";
@@ -149,8 +151,19 @@ pub(super) struct FetchKeys<'a> {
 struct Config<'a> {
     repository: String,
     cluster: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_replica: Option<&'a str>,
     s3: S3Config<'a>,
     keys: KeysConfig,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    replica: BTreeMap<&'a str, ReplicaConfig<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReplicaConfig<'a> {
+    repository: String,
+    #[serde(flatten)]
+    s3: S3Config<'a>,
 }
 
 #[derive(Serialize)]
@@ -172,24 +185,38 @@ struct KeysConfig {
     identity_file: &'static str,
 }
 
+impl<'a> S3Config<'a> {
+    fn of(s3: &'a S3Options) -> std::io::Result<Self> {
+        Ok(Self {
+            endpoint: s3.endpoint.as_deref(),
+            region: s3.region.as_deref(),
+            profile: s3.profile.as_deref(),
+            path_style: s3.path_style,
+            ca_file: s3.ca_file.as_ref().map(std::path::absolute).transpose()?,
+        })
+    }
+}
+
 impl FetchKeys<'_> {
     /// Writes the directory below the data directory `data`.
     pub(super) fn write(&self, data: &Path, owner: Owner) -> Result<()> {
         let dir = data.join(KEYS_DIR);
         let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
         made.and_then(|()| owner.give(&dir)).map_err(failed(&dir))?;
-        let s3 = &self.repository.s3;
+        let url = |s3: &S3Options| format!("s3://{}/{}", s3.bucket, self.repository.prefix);
+        let url = |s3| url(s3).trim_end_matches('/').to_owned();
+        let s3 = |s3| S3Config::of(s3).map_err(failed(&dir));
+        let mut replica = BTreeMap::new();
+        for Replica { name, s3: options, .. } in &self.repository.replicas {
+            replica.insert(name.as_str(), ReplicaConfig { repository: url(options), s3: s3(options)? });
+        }
         let config = Config {
-            repository: format!("s3://{}/{}", s3.bucket, self.repository.prefix).trim_end_matches('/').to_owned(),
+            repository: url(&self.repository.s3),
             cluster: self.cluster.as_str(),
-            s3: S3Config {
-                endpoint: s3.endpoint.as_deref(),
-                region: s3.region.as_deref(),
-                profile: s3.profile.as_deref(),
-                path_style: s3.path_style,
-                ca_file: s3.ca_file.as_ref().map(std::path::absolute).transpose().map_err(failed(&dir))?,
-            },
+            from_replica: self.repository.from_replica.as_deref(),
+            s3: s3(&self.repository.s3)?,
             keys: KeysConfig { identity_file: "identity" },
+            replica,
         };
         let config = toml::to_string(&config).map_err(|error| Error::Usage(error.to_string()))?;
         secret_file(&dir.join("stonewal.toml"), &config, owner)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::catalog::{Backup, Finding, FindingKind, Repository, Stretch, TimelineCoverage, each_entry, merge_ranges};
 use crate::commands::{Connected, Immutability, Result};
+use crate::format::manifest::CopyOf;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{BackupId, ClusterName, Lsn, SegmentSize};
@@ -44,7 +45,7 @@ pub struct Superseded {
 
 /// What a folder of backups holds.
 enum Folder {
-    Backup(BackupFact),
+    Backup(BackupFact, Option<CopyOf>),
     Unfinished(UnfinishedFact),
     Unread(UnreadFact),
     Gone,
@@ -66,17 +67,24 @@ pub async fn gather(connected: &Connected, repository: &Repository, cluster: &Cl
         superseded: Superseded::default(),
         findings: Findings::default(),
     };
+    let mut copies = Vec::new();
     let ids = repository.candidates(cluster).await?;
     let looks = stream::iter(ids).map(|id| async move { look(connected, repository, cluster, id).await });
     let mut looks = std::pin::pin!(looks.buffered(DISCOVERIES));
     while let Some((folder, beside)) = looks.try_next().await? {
         gathered.findings.extend(beside);
         match folder {
-            Folder::Backup(fact) => gathered.facts.backups.push(fact),
+            Folder::Backup(fact, copy_of) => {
+                copies.extend(copy_of.map(|of| (fact.id.clone(), of)));
+                gathered.facts.backups.push(fact);
+            }
             Folder::Unfinished(fact) => gathered.facts.unfinished.push(fact),
             Folder::Unread(fact) => gathered.facts.unread.push(fact),
             Folder::Gone => {}
         }
+    }
+    for (copy, of) in &copies {
+        replace(&mut gathered.facts.backups, copy, of);
     }
     wal(repository, cluster, &mut gathered).await?;
     Ok(gathered)
@@ -96,7 +104,8 @@ async fn look(
         Immutability::ObjectLock { .. } => connected.store.hold_of(&backup.entry.key, &backup.entry.version).await?,
         Immutability::None => false,
     };
-    Ok((Folder::Backup(fact(&backup, &presence, held)), beside))
+    let copy_of = backup.copy_of(&repository.trusted_root()).cloned();
+    Ok((Folder::Backup(fact(&backup, &presence, held), copy_of), beside))
 }
 
 fn fact(backup: &Backup, presence: &Findings, held: bool) -> BackupFact {
@@ -116,8 +125,19 @@ fn fact(backup: &Backup, presence: &Findings, held: bool) -> BackupFact {
         verified,
         base: clear.base.clone(),
         keys: vec![clear.payload_key.id, clear.metadata_key.id],
+        replaced_by: None,
         held,
         bytes: clear.stored_bytes() + backup.entry.bytes,
+    }
+}
+
+/// A whole copy counts as old as its original, and takes its place.
+fn replace(backups: &mut [BackupFact], copy: &BackupId, of: &CopyOf) {
+    let Some(fact) = backups.iter_mut().find(|fact| fact.id == *copy) else { return };
+    fact.arrived_at = fact.arrived_at.min(of.arrived_at);
+    let (kind, whole) = (fact.kind, fact.verified == Verified::Yes);
+    for original in backups.iter_mut().filter(|fact| fact.id == of.backup && fact.kind == kind && whole) {
+        original.replaced_by = Some(copy.clone());
     }
 }
 

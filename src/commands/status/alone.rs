@@ -25,6 +25,8 @@ pub(in crate::commands) async fn of_bucket(
     let findings = look.findings();
     let evidence = health::Evidence {
         bucket: &bucket,
+        // Those are asked by `status` itself.
+        replicas: &[],
         server: &ServerAnswer::NotAsked,
         slot: "",
         lag: None,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ServerAnswer;
 use super::facts::BucketFacts;
 use super::lag::{Headroom, Lag};
+use super::{ReplicaFacts, ServerAnswer};
 
 mod backups;
+mod replicas;
 mod slots;
 mod wal;
 mod words;
@@ -54,6 +55,7 @@ pub struct Thresholds {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) bucket: &'a BucketFacts,
+    pub(super) replicas: &'a [ReplicaFacts],
     pub(super) server: &'a ServerAnswer,
     /// Name of the streamer's slot.
     pub(super) slot: &'a str,
@@ -73,6 +75,7 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds) -> Vec<Reason
     wal::assess(evidence, limits, &mut reasons);
     slots::assess(evidence, limits, &mut reasons);
     backups::assess(evidence, limits, &mut reasons);
+    replicas::assess(evidence, &mut reasons);
     if let Some(diverging) = &evidence.bucket.diverging {
         reasons.yellow("diverging", diverging.to_string(), diverging.hint());
     }

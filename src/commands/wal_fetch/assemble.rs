@@ -35,14 +35,17 @@ pub(super) async fn segment(
 ) -> Result<Found> {
     let search = Search { repository, cluster, timeline, system_identifier: stamp.system_identifier };
     let end = start.plus(stamp.segment_bytes.bytes());
-    let mut before = start;
+    let (mut before, mark) = (start, repository.store().unheard());
     for moves in 0.. {
         let at = search.write(start, stamp, output).await?;
         output.set_length(stamp.segment_bytes.bytes())?;
         if at == end {
             return Ok(Found::Whole);
         }
-        match repository.wal_beyond(cluster, timeline, at).await? {
+        let beyond = repository.wal_beyond(cluster, timeline, at).await?;
+        // The end is said only of what every side was heard about: one that failed may have more.
+        repository.store().all_heard(mark).map_err(crate::catalog::Error::from)?;
+        match beyond {
             None if at == start => return Ok(Found::Nothing),
             None => return Ok(Found::Unfinished(at.since(start))),
             // It goes on right there: a streamer is at work, and what was read is all there was a moment ago.

@@ -1,16 +1,13 @@
 //! The section `verify`, and the hash chains below it.
 
+use super::section::{Preset, Section};
 use super::{Reader, any, boolean_variable};
 use crate::config::environment::Environment;
-use crate::config::error::{Error, Origin, Result};
-use crate::config::key::{self, Key};
-use crate::config::layers::{Given, Raw};
+use crate::config::error::{Error, Result};
+use crate::config::key;
 use crate::config::named::VERIFY_CHAIN;
 use crate::config::settings::{ChainAlgorithm, ChainEncoding, ChainNulls, ChainSettings, ChainText, VerifySettings};
-use crate::config::values::{self, Parsed};
-
-/// What `preset = "…"` stands for.
-type Preset = &'static [(&'static str, &'static [&'static str])];
+use crate::config::values;
 
 /// An audit log as Node services with Sequelize keep it: SHA-256 over what `json-stable-stringify` makes of these fields.
 /// When a row is written, absent values are left out of the text; when it is read back, they are null.
@@ -59,7 +56,7 @@ pub(super) fn verify(read: &Reader<'_>, environment: &Environment) -> Result<Ver
 }
 
 fn chain(read: &Reader<'_>, name: &str) -> Result<ChainSettings> {
-    let mut section = Section { read, name, preset: &[] };
+    let mut section = Section::new(read, &VERIFY_CHAIN, name);
     let known = |text: &str| {
         let preset = PRESETS.iter().find(|(known, _)| *known == text).map(|(_, preset)| *preset);
         preset.ok_or_else(|| format!("{text:?} is not allowed"))
@@ -69,7 +66,7 @@ fn chain(read: &Reader<'_>, name: &str) -> Result<ChainSettings> {
     let joined = |word: &str| -> Result<String> {
         match section.given(word) {
             Some((key, given)) if shape => Err(Error::Value {
-                key: VERIFY_CHAIN.path_of(name, word).into(),
+                key: section.path(word).into(),
                 at: given.origin,
                 problem: "text is \"json\", which has none".into(),
                 allowed: key.allowed,
@@ -105,83 +102,4 @@ fn chain(read: &Reader<'_>, name: &str) -> Result<ChainSettings> {
         return Err(section.wrong("fields", format!("a row's hash cannot cover its own column {:?}", settings.hash)));
     }
     Ok(settings)
-}
-
-/// One `[verify.chain.NAME]`.
-struct Section<'a> {
-    read: &'a Reader<'a>,
-    name: &'a str,
-    preset: Preset,
-}
-
-impl Section<'_> {
-    fn key(word: &str) -> Option<&'static Key> {
-        VERIFY_CHAIN.key(word)
-    }
-
-    /// What the file says, else the preset.
-    fn given(&self, word: &str) -> Option<(&'static Key, Given)> {
-        let key = Self::key(word)?;
-        let preset = || {
-            let (_, texts) = self.preset.iter().find(|(known, _)| *known == word)?;
-            let raw = Raw::List(texts.iter().map(|text| (*text).to_owned()).collect());
-            Some(Given { raw, origin: Origin::Default })
-        };
-        Some((key, self.read.layers.get_path(&VERIFY_CHAIN.path_of(self.name, word)).or_else(preset)?))
-    }
-
-    fn error(&self, word: &str, key: &'static Key, at: Origin, problem: String) -> Error {
-        Error::Value { key: VERIFY_CHAIN.path_of(self.name, word).into(), at, problem, allowed: key.allowed }
-    }
-
-    /// What is wrong with a key's value in the light of others.
-    fn wrong(&self, word: &str, problem: String) -> Error {
-        match self.given(word) {
-            Some((key, given)) => self.error(word, key, given.origin, problem),
-            None => Error::Missing { what: VERIFY_CHAIN.path, ways: "README.md explains hash chains" },
-        }
-    }
-
-    fn optional<T>(&self, word: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<Option<T>> {
-        let Some((key, given)) = self.given(word) else { return Ok(None) };
-        let parsed = match &given.raw {
-            Raw::One(text) => parse(text),
-            Raw::List(texts) => match texts.as_slice() {
-                [text] if given.origin == Origin::Default => parse(text),
-                _ => Err("a list is not allowed here".into()),
-            },
-        };
-        parsed.map(Some).map_err(|problem| self.error(word, key, given.origin, problem))
-    }
-
-    fn or<T>(&self, word: &str, default: &str, parse: impl Fn(&str) -> Parsed<T>) -> Result<T> {
-        let given = self.optional(word, &parse)?;
-        let by_default = || parse(default).map_err(|problem| self.wrong(word, problem));
-        given.map_or_else(by_default, Ok)
-    }
-
-    fn required<T>(&self, word: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T> {
-        let not_empty = |text: &str| if text.is_empty() { Err("is empty".into()) } else { parse(text) };
-        self.optional(word, not_empty)?.ok_or_else(|| self.missing(word))
-    }
-
-    fn list<T>(&self, word: &str, parse: impl Fn(&str) -> Parsed<T>) -> Result<Vec<T>> {
-        let Some((key, given)) = self.given(word) else { return Err(self.missing(word)) };
-        let texts = match &given.raw {
-            Raw::One(text) => std::slice::from_ref(text),
-            Raw::List(texts) => texts.as_slice(),
-        };
-        let parsed =
-            texts.iter().map(|text| if text.is_empty() { Err("holds an empty entry".into()) } else { parse(text) });
-        let parsed = parsed.collect::<Parsed<Vec<T>>>();
-        let parsed = parsed.and_then(|list| if list.is_empty() { Err("is empty".into()) } else { Ok(list) });
-        parsed.map_err(|problem| self.error(word, key, given.origin, problem))
-    }
-
-    fn missing(&self, word: &str) -> Error {
-        let at = self.read.layers.origin_in(&VERIFY_CHAIN.path_of(self.name, ""));
-        let allowed = Self::key(word).map_or("", |key| key.allowed);
-        let problem = "is missing, and there is no preset that says it".into();
-        Error::Value { key: VERIFY_CHAIN.path_of(self.name, word).into(), at, problem, allowed }
-    }
 }

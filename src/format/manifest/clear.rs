@@ -40,6 +40,16 @@ pub struct KeyRecord {
     pub wrap: ObjectRecord,
 }
 
+/// What a backup is a copy of, under other data keys. It counts only where the root writer signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyOf {
+    /// The backup that was copied.
+    pub backup: BackupId,
+    /// When the manifest of the first original arrived (store time): the copy counts as old as that.
+    pub arrived_at: Timestamp,
+}
+
 /// Clear part of a manifest. JSON; times are store time, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +82,9 @@ pub struct ClearPart {
     /// Where a base backup stands in the WAL; absent in a dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRange>,
+    /// What it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<CopyOf>,
     /// Retention set on every object of the backup; `None` where the repository declares no immutability.
     pub lock: Option<LockRecord>,
     /// Key of the streams.
@@ -109,6 +122,11 @@ impl ClearPart {
         let malformed = |why: String| Err(Error::Malformed { what: "manifest", why });
         if !self.backup.began_at(self.started_at) {
             return malformed(format!("backup {} did not begin at {}", self.backup, self.started_at));
+        }
+        if let Some(CopyOf { backup, .. }) = &self.copy_of
+            && (*backup == self.backup || !backup.began_at(self.started_at))
+        {
+            return malformed(format!("it cannot be a copy of backup {backup}"));
         }
         let (mut names, mut ids) = (HashSet::new(), HashSet::new());
         for stream in &self.streams {

@@ -57,6 +57,28 @@ fn of_two_that_arrived_in_one_second_the_one_that_began_later_is_newer() {
     }
 }
 
+/// PAINS B5.
+#[test]
+fn a_copy_under_other_keys_is_kept_for_what_its_original_was_kept_for() {
+    for (old, mut copy) in [(dump(19), dump_at(day(19), 500)), (base(19, 1, 3), base(19, 1, 3))] {
+        copy.id = id(day(19), 500);
+        let policy = Policy { daily: 30, ..policy() };
+        let before = planned(std::slice::from_ref(&old), &policy, day(20)).unwrap();
+        let mut replaced = old.clone();
+        replaced.replaced_by = Some(copy.id.clone());
+        let after = planned(&[replaced.clone(), copy.clone()], &policy, day(20)).unwrap();
+        let of = |id: &crate::format::BackupId| after.backups.iter().find(|d| d.backup == *id).unwrap();
+        assert_eq!(of(&old.id).verdict, Verdict::Expire { why: Reason::Replaced(copy.id.clone()) });
+        assert_eq!(short(&of(&copy.id).verdict), short(&before.backups[0].verdict));
+        assert!(matches!(of(&copy.id).verdict, Verdict::Keep { .. }));
+        // What a legal hold lies on stays all the same.
+        replaced.held = true;
+        let held = planned(&[replaced, copy], &policy, day(20)).unwrap();
+        let verdict = &held.backups.iter().find(|d| d.backup == old.id).unwrap().verdict;
+        assert_eq!(*verdict.why(), Reason::Hold);
+    }
+}
+
 #[test]
 fn what_has_no_end_is_never_locked_beyond_the_bound() {
     let policy = Policy { max: days(12), ..policy() };

@@ -9,7 +9,9 @@ use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 
@@ -279,6 +281,7 @@ fn head_from(output: &HeadObjectOutput) -> Option<Head> {
         bytes: u64::try_from(output.content_length()?).ok()?,
         last_modified: timestamp(output.last_modified()?)?,
         lock,
+        held: output.object_lock_legal_hold_status().is_some_and(|status| *status != ObjectLockLegalHoldStatus::Off),
     })
 }
 

@@ -138,6 +138,7 @@ pub(crate) fn clear(
         timeline: Some(1),
         lsn: Some("0/16B3748".into()),
         base: None,
+        copy_of: None,
         lock: None,
         payload_key,
         metadata_key,

@@ -114,7 +114,7 @@ async fn b11_an_empty_target_keeps_its_owner_and_mode() {
 }
 
 /// Changes a byte in everything large that is stored, or changes it back.
-fn bend_chunks(world: &World) {
+pub(super) fn bend_chunks(world: &World) {
     let mut bent = 0;
     for entry in std::fs::read_dir(world.path("store/buckets/backups/data")).unwrap() {
         let path = entry.unwrap().path();

@@ -6,9 +6,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 use stonewal::catalog::{self, Access};
 use stonewal::commands::keys::{Holder, add, check, list, revoke, rewrap, rotate};
-use stonewal::commands::{Class, Error, Which};
+use stonewal::commands::{Class, Error, Which, reencrypt};
+use stonewal::format::BackupId;
 use stonewal::keys::{self, Identity, RecoveryFile};
+use stonewal::observe::Progress;
 use stonewal::store::roles::Role;
+use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::puts;
 use super::stage::{PASSPHRASE, Stage, id, run_backup};
@@ -242,4 +245,68 @@ async fn a_new_passphrase_must_be_new_and_the_old_one_right() {
     let error = rotated(&stage, "mistyped", NEXT, false).await.unwrap_err();
     assert_eq!(error.class(), Class::Integrity, "{error}");
     assert_eq!(stage.entries().await.len(), before, "nothing was stored");
+}
+
+/// PAINS B5. A real compromise: the copy opens for the new key alone, keeps its times and takes the place of the original.
+#[tokio::test]
+async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
+    let Some(stage) = Stage::new("reencrypt", |_| ()).await else { return };
+    let old = stage.backup().await;
+    let other = stage.backup().await;
+    let bytes = stage.bytes(id(&old.backup)).await;
+    rotated(&stage, PASSPHRASE, NEXT, true).await.unwrap();
+    let options = |access, backups: &[&BackupId]| reencrypt::Options {
+        repository: stage.repository(Role::Writer),
+        access,
+        cluster: super::stage::cluster(),
+        backups: backups.iter().map(|id| (*id).clone()).collect(),
+        chunk_bytes: stonewal::limits::CHUNK_BYTES_MIN,
+        uploads: 2,
+        downloads: 2,
+    };
+    let next = || Access::Passphrase(NEXT.into());
+    let never = CancellationToken::new();
+    let progress = Progress::new();
+    for access in [stage.writer_access(), Stage::passphrase()] {
+        let refused = reencrypt::run(options(access, &[&old.backup]), &progress, &never).await.unwrap_err();
+        assert_eq!(refused.class(), Class::Usage, "{refused}");
+    }
+    let unknown: BackupId = "20200101T000000Z-00000000".parse().unwrap();
+    let before = stage.entries().await.len();
+    reencrypt::run(options(next(), &[&old.backup, &unknown]), &progress, &never).await.unwrap_err();
+    assert_eq!(stage.entries().await.len(), before, "all must exist before the first is copied");
+
+    // Cut short anywhere, it leaves no copy that counts, and can be run again.
+    let mut millis = 40;
+    loop {
+        let running = reencrypt::run(options(next(), &[&old.backup]), &progress, &never);
+        if tokio::time::timeout(Duration::from_millis(millis), running).await.is_ok() {
+            break;
+        }
+        millis *= 3;
+    }
+    let done = reencrypt::run(options(next(), &[&old.backup]), &progress, &never).await.unwrap();
+    assert!(done.backups[0].already, "{done:?}");
+    let copy = done.backups[0].to.clone();
+    let (restored, ended) = stage.restored(id(&copy), |options| options.access = next()).await;
+    assert!(ended.is_ok() && restored == bytes);
+    let refused = read(&stage, id(&copy), Stage::passphrase()).await.unwrap_err();
+    assert!(matches!(refused, Error::Catalog(catalog::Error::Keys(keys::Error::NotARecipient { .. }))), "{refused}");
+
+    let shown = |which| stage.show(Role::Reader, next(), which);
+    let (first, second) = (shown(id(&old.backup)).await.clear, shown(id(&copy)).await.clear);
+    assert_eq!(
+        (first.started_at, first.kind, &first.server_version),
+        (second.started_at, second.kind, &second.server_version)
+    );
+    assert_eq!(second.copy_of.as_ref().map(|of| &of.backup), Some(&old.backup));
+
+    let connected = stage.connected(Role::Reader).await;
+    let repository = connected.open(next()).await.unwrap();
+    let facts =
+        stonewal::commands::retention::gather(&connected, &repository, &super::stage::cluster()).await.unwrap().facts;
+    let fact = |id: &BackupId| facts.backups.iter().find(|fact| fact.id == *id).unwrap();
+    assert_eq!(fact(&old.backup).replaced_by.as_ref(), Some(&copy));
+    assert_eq!((fact(&other.backup).replaced_by.as_ref(), fact(&copy).replaced_by.as_ref()), (None, None));
+    assert_eq!(fact(&copy).arrived_at, fact(&old.backup).arrived_at, "it is as old as its original");
 }

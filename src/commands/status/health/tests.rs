@@ -20,11 +20,12 @@ struct Case {
     asked: bool,
     tampering: u64,
     locked: bool,
+    replicas: Vec<ReplicaFacts>,
 }
 
 impl Case {
     fn healthy() -> Self {
-        Self { bucket: bucket(), server: server(), asked: true, tampering: 0, locked: true }
+        Self { bucket: bucket(), server: server(), asked: true, tampering: 0, locked: true, replicas: Vec::new() }
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -33,6 +34,7 @@ impl Case {
         let lag = answer.facts().and_then(|facts| lag::measure(facts, self.bucket.durable.as_ref(), self.bucket.now));
         let evidence = Evidence {
             bucket: &self.bucket,
+            replicas: &self.replicas,
             server: &answer,
             slot: "stonewal",
             lag,
@@ -126,6 +128,7 @@ fn servers_that_are_wrong_or_silent() {
     let bucket = bucket();
     let evidence = Evidence {
         bucket: &bucket,
+        replicas: &[],
         server: &silent,
         slot: "stonewal",
         lag: None,
@@ -274,4 +277,21 @@ fn tampering_is_told_and_the_worst_comes_first() {
         behind(case, 5, -61);
     };
     check(all, &[(Red, "lag"), (Red, "no-base"), (Yellow, "tampering")]);
+}
+
+/// PAINS F3.
+#[test]
+fn replicas_that_are_behind_or_silent() {
+    let facts = |lag_seconds, failure: Option<&str>| ReplicaFacts {
+        replica: "far".into(),
+        failure: failure.map(str::to_owned),
+        missing_wal_bytes: 32 << 20,
+        lacks_newest_base: true,
+        lag_seconds,
+        max_lag_seconds: 3600,
+    };
+    check(|case| case.replicas = vec![facts(3600, None)], &[]);
+    let behind = check(|case| case.replicas = vec![facts(7500, None)], &[(Yellow, "replica-behind")]);
+    assert!(behind[0].text.contains("32.0 MiB of WAL and the newest base backup, for 2 h 5 min"), "{}", behind[0].text);
+    check(|case| case.replicas = vec![facts(0, Some("denied"))], &[(Yellow, "replica-failing")]);
 }

@@ -31,6 +31,8 @@ async fn b17_a_dump_comes_back_and_the_proof_of_it_stays() {
 
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"], serde_json::json!([evidence]), "as it was stored");
+    let audited = world.run_as(Role::Reader, "audit log --json").await.good();
+    audited.says(&["\"drill\"", evidence["evidence"].as_str().unwrap()]);
     let shown = world.run_as(Role::Reader, "drill show").await.ends(0);
     shown.says(&["passed", backup.as_str(), "ok    chain audit", "evidence/"]);
 }
@@ -106,6 +108,10 @@ async fn objectives_and_evidence_decide_the_exit_code() {
     silent.says(&["passed", "RTO"]);
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"].as_array().unwrap().len(), 1);
+    let kept = world.drill("--no-evidence --keep --json").await.ends(0).json();
+    let data = std::path::PathBuf::from(kept["kept"].as_str().unwrap());
+    assert!(data.join("PG_VERSION").exists() && !data.join("postmaster.pid").exists(), "{}", data.display());
+    std::fs::remove_dir_all(data.ancestors().nth(2).unwrap()).unwrap();
     world.nothing_is_left();
 }
 

@@ -30,9 +30,9 @@ impl World {
             panic!("the drill ended before it said {words:?}");
         };
         tokio::time::timeout(PATIENCE, reached).await.unwrap();
-        // Whoever reads what it says goes on reading.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         tokio::time::sleep(longer).await;
+        // The little that it says from here on has room in the pipe, which stays open.
+        child.stderr = Some(lines.into_inner().into_inner());
         child
     }
 
@@ -54,8 +54,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap()
 }
 
-/// SIGKILL in each phase, at two moments of it: the guard removes everything. It is there to be deleted: without it the server
-/// would live on.
+/// SIGKILL in each phase, at two moments of it: the guard removes everything. Without it the server would live on, as below.
 #[tokio::test]
 async fn b17_a_drill_killed_in_any_phase_leaves_nothing() {
     let Some(world) = accounting("b17_a_drill_killed", |_| {}).await else { return };

@@ -1,0 +1,233 @@
+//! `stonewal reencrypt`: backups again under fresh data keys, after a key was in wrong hands.
+//!
+//! Every frame is opened, authenticated and sealed anew; nothing is kept on disk. The copy says what it is a copy of, keeps
+//! the times of the original, and takes its place in the retention plan, so that the original goes when its locks have ended.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::begun::warnings;
+use super::repository::{interruptible, prepare_to_write};
+use super::{Connected, Error, RepositoryOptions, Result};
+use crate::catalog::{Access, Backup, BackupKeys, Draft, FinishedStream, Repository, commit, outlive};
+use crate::format::manifest::CopyOf;
+use crate::format::{BackupId, ClusterName, DataKey, Place, StreamRecord};
+use crate::keys::{self, Keyring};
+use crate::observe::{Phase, Progress};
+use crate::pipeline::stage::SourceReceipt;
+use crate::pipeline::{Encoding, StreamReader, StreamWriter, Target};
+use crate::verify;
+
+/// What to copy.
+#[derive(Debug)]
+pub struct Options {
+    /// Where.
+    pub repository: RepositoryOptions,
+    /// The passphrase: it reads, and only the root writer may put a copy in the place of a backup.
+    pub access: Access,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The backups.
+    pub backups: Vec<BackupId>,
+    /// Length of a chunk.
+    pub chunk_bytes: usize,
+    /// Chunks sent at once.
+    pub uploads: usize,
+    /// Chunks fetched at once.
+    pub downloads: usize,
+}
+
+/// One backup and its copy.
+#[derive(Debug, Serialize)]
+pub struct Copied {
+    /// The original.
+    pub from: BackupId,
+    /// Its copy.
+    pub to: BackupId,
+    /// Whether the copy was there already.
+    pub already: bool,
+    /// Plain bytes of all streams.
+    pub plain_bytes: u64,
+    /// Bytes stored for the copy.
+    pub stored_bytes: u64,
+}
+
+/// What was copied.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Bucket and prefix.
+    pub location: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// In the order asked for.
+    pub backups: Vec<Copied>,
+    /// What is worth knowing although all went well.
+    pub warnings: Vec<String>,
+}
+
+/// Copies, one backup after the other. What was copied stays copied: run it again after an interruption.
+pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
+    let preparing = Box::pin(prepare_to_write(&options.repository, options.access));
+    let (connected, repository) = interruptible(cancel, preparing).await?;
+    let is_root = repository.with_keyring(|ring| ring.writer().is_ok_and(|key| key.public() == ring.root()));
+    if !is_root || !repository.with_keyring(Keyring::can_read_data) {
+        let why = "a copy takes the place of a backup, which only the passphrase may decide: set BACKUP_PASSPHRASE";
+        return Err(Error::Usage(why.into()));
+    }
+    let job = Job {
+        connected: &connected,
+        repository: &repository,
+        cluster: &options.cluster,
+        chunk_bytes: options.chunk_bytes,
+        uploads: options.uploads,
+        downloads: options.downloads,
+        progress,
+    };
+    let mut originals = Vec::new();
+    for id in &options.backups {
+        // Whether all exist is known before the first is copied.
+        originals.push(interruptible(cancel, async { Ok(repository.backup(&options.cluster, id).await?) }).await?.0);
+    }
+    progress.expect_plain_bytes(originals.iter().map(|original| original.clear().plain_bytes()).sum());
+    let mut backups = Vec::new();
+    for original in &originals {
+        backups.push(interruptible(cancel, Box::pin(job.copy(original))).await?);
+    }
+    progress.set_phase(Phase::Done);
+    let warnings = warnings(&connected, &repository, &[]);
+    Ok(Outcome { location: connected.location, cluster: options.cluster, backups, warnings })
+}
+
+struct Job<'a> {
+    connected: &'a Connected,
+    repository: &'a Repository,
+    cluster: &'a ClusterName,
+    chunk_bytes: usize,
+    uploads: usize,
+    downloads: usize,
+    progress: &'a Progress,
+}
+
+impl Job<'_> {
+    async fn copy(&self, original: &Backup) -> Result<Copied> {
+        if let Some(copy) = self.existing(original).await? {
+            return Ok(copied(original, &copy, true));
+        }
+        let sealed = self.repository.sealed_part(&original.manifest).await?;
+        let lock = self.connected.lock()?;
+        if let Some(lock) = lock {
+            outlive(&*self.connected.store, self.repository, lock).await?;
+        }
+        let fresh = BackupKeys::store(&*self.connected.store, self.repository, lock).await?;
+        let clear = original.clear();
+        let backup = BackupId::new(clear.started_at, keys::backup_suffix()?);
+        let place = Place { backup: backup.clone(), ..self.repository.place(original) };
+        let target = Arc::new(Target {
+            store: self.connected.store.clone(),
+            place: place.clone(),
+            lock,
+            chunk_bytes: self.chunk_bytes,
+            uploads: self.uploads,
+            progress: self.progress.clone(),
+        });
+        let payload = self.repository.payload_key(&clear.payload_key).await?;
+        let metadata = self.repository.metadata_key(&clear.metadata_key).await?;
+        self.progress.set_phase(Phase::Streaming);
+        let mut streams = Vec::new();
+        for record in &clear.streams {
+            let is_payload = *clear.key_of(&record.name) == clear.payload_key;
+            let (from, to) = if is_payload { (&payload, fresh.payload()) } else { (&metadata, fresh.metadata()) };
+            streams.push(self.stream(original, record, from, &target, to).await?);
+        }
+        let draft = Draft {
+            place,
+            kind: clear.kind,
+            system_identifier: clear.system_identifier,
+            started_at: clear.started_at,
+            server_version: clear.server_version.clone(),
+            timeline: clear.timeline,
+            lsn: clear.lsn.clone(),
+            base: clear.base.clone(),
+            copy_of: Some(origin(self.repository, original)),
+            lock,
+            sealed,
+        };
+        commit(&*self.connected.store, self.repository, fresh, draft, streams).await?;
+        let (copy, _) = self.repository.backup(self.cluster, &backup).await?;
+        self.repository.sealed_part(&copy.manifest).await?;
+        Ok(copied(original, &copy, false))
+    }
+
+    /// A whole copy that an earlier run made.
+    async fn existing(&self, original: &Backup) -> Result<Option<Backup>> {
+        let clear = original.clear();
+        for id in self.repository.candidates(self.cluster).await? {
+            if !id.began_at(clear.started_at) || id == clear.backup {
+                continue;
+            }
+            let (Some(copy), _) = self.repository.look(self.cluster, &id).await? else { continue };
+            let named = copy.copy_of(&self.repository.trusted_root()).is_some_and(|of| of.backup == clear.backup);
+            if named && !verify::presence(self.repository, &copy).await?.has_damage() {
+                return Ok(Some(copy));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn stream(
+        &self,
+        original: &Backup,
+        record: &StreamRecord,
+        from: &DataKey,
+        target: &Arc<Target>,
+        to: &DataKey,
+    ) -> Result<FinishedStream> {
+        let (store, place) = (self.repository.store().clone(), self.repository.place(original));
+        // What goes through is counted once, by the writer.
+        let mut reader = StreamReader::new(store, place, record.clone(), from, self.downloads, Progress::new())?;
+        let encoding = Encoding { codec: record.codec, level: record.codec.default_level() };
+        let mut writer = StreamWriter::new(target.clone(), record.name.clone(), encoding, to)?;
+        while let Some(plain) = reader.next().await? {
+            writer.write(&plain).await?;
+        }
+        let source = SourceReceipt::earned(reader.finish()?.plain_bytes());
+        let (sealed, stored) = writer.finish().await?;
+        self.read_back(&target.place, stored.record(), to).await?;
+        Ok(FinishedStream::new(source, sealed, stored)?)
+    }
+
+    /// Opens every frame of a stream of the copy, before there is a copy: retention gives up originals for what is published.
+    async fn read_back(&self, place: &Place, record: &StreamRecord, key: &DataKey) -> Result<()> {
+        let read = async {
+            let (store, progress) = (self.repository.store().clone(), Progress::new());
+            let mut reader = StreamReader::new(store, place.clone(), record.clone(), key, self.downloads, progress)?;
+            while reader.next().await?.is_some() {}
+            reader.finish().map(drop)
+        };
+        read.await.map_err(|error| match error {
+            error if error.is_integrity() => {
+                Error::BadCopy { backup: place.backup.clone(), why: crate::observe::chain(&error) }
+            }
+            error => error.into(),
+        })
+    }
+}
+
+/// What a copy of `original` says it is a copy of: of a copy, the first original.
+fn origin(repository: &Repository, original: &Backup) -> CopyOf {
+    let (backup, arrived_at) = (original.clear().backup.clone(), original.entry.last_modified);
+    let arrived_at = original.copy_of(&repository.trusted_root()).map_or(arrived_at, |of| of.arrived_at);
+    CopyOf { backup, arrived_at }
+}
+
+fn copied(original: &Backup, copy: &Backup, already: bool) -> Copied {
+    Copied {
+        from: original.clear().backup.clone(),
+        to: copy.clear().backup.clone(),
+        already,
+        plain_bytes: copy.clear().plain_bytes(),
+        stored_bytes: copy.clear().stored_bytes(),
+    }
+}

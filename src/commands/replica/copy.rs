@@ -1,0 +1,331 @@
+//! `stonewal replica copy`: what the replica lacks, as it is stored here: ciphertext, names and locks.
+//!
+//! The order makes every interruption harmless: keys and records, then chunks, then the manifests that pin them, then WAL in the
+//! order of its positions. Nothing is remembered between runs; each compares the two listings and copies what is missing.
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::copying::{Copying, Done, Follow, Moved, What};
+use super::pace::{Rate, Room};
+use super::pairs::{Pair, Pairs};
+use super::{Ends, Identity, OBJECT_BYTES_MAX};
+use crate::catalog::{Access, Finding, FindingKind, Repository};
+use crate::commands::{Error, Immutability, RepositoryOptions, Result};
+use crate::format::names::Names;
+use crate::limits::{FINDINGS_MAX, HEADS, WAL_OBJECT_BYTES_MAX};
+use crate::observe::{Phase, Progress};
+use crate::store::{Entry, Read as _};
+
+/// So long before the copy began a manifest must have arrived to be copied by it: its chunks were there then.
+const MARGIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Objects that are looked at before what became of them is noted.
+const BATCH: usize = 512;
+
+/// What to copy where.
+#[derive(Debug)]
+pub struct Options {
+    /// The repository, its replicas among them.
+    pub repository: RepositoryOptions,
+    /// The replica.
+    pub replica: String,
+    /// Keys of any kind: with them, only genuine manifests are copied.
+    pub access: Option<Access>,
+    /// At most so many bytes a second.
+    pub bytes_per_second: Option<u64>,
+    /// At most so many bytes in memory.
+    pub memory_bytes: usize,
+    /// Compliance locks may be lengthened up to this moment.
+    pub acknowledged: Option<Timestamp>,
+    /// Whether to only tell.
+    pub dry_run: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// The replica.
+    pub replica: String,
+    /// Its bucket and prefix.
+    pub location: String,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// Objects copied.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Objects that were there already.
+    pub present: u64,
+    /// Locks there that were lengthened to what they are here.
+    pub locks_lengthened: u64,
+    /// Compliance locks left shorter than here because nobody acknowledged.
+    pub locks_unacknowledged: u64,
+    /// Locks and holds left as they are because the role there may not set them.
+    pub refused: u64,
+    /// Legal holds set.
+    pub holds_set: u64,
+    /// Manifests that arrived while the copy was under way, and those of backups of which something cannot be read: for the next run.
+    pub left: u64,
+    /// Objects that lie there alone.
+    pub strays: u64,
+    /// What cannot be copied, or lies in the way.
+    pub findings: Vec<Finding>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// What is copied in one go: in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Ground,
+    Chunk,
+    Manifest,
+    Wal,
+}
+
+/// Copies. What cannot be read here is a finding; an error leaves a replica that restores everything whose manifest it has.
+pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
+    let ends = Ends::of(&options.repository, &options.replica).await?;
+    let identity = ends.check_identity().await?;
+    if !matches!(options.repository.immutability, Immutability::None) {
+        check_immutable(&ends).await?;
+    }
+    let here = format!("s3://{}/{}", ends.here.bucket(), ends.names.prefix());
+    let genuine = match options.access {
+        Some(access) => Some(Repository::open(ends.here.clone(), ends.names.clone(), access, &here).await?),
+        None => None,
+    };
+    let begun = ends.here.clock().now().checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
+    let copying = Copying {
+        here: ends.here.clone(),
+        there: ends.there.clone(),
+        rate: Rate::new(options.bytes_per_second),
+        acknowledged: options.acknowledged,
+        dry_run: options.dry_run,
+        progress: progress.clone(),
+        room: Room::new(options.memory_bytes),
+        // In order, so many are fetched ahead as fit beside the one that is stored and the one that waits for it.
+        ahead: (options.memory_bytes / WAL_OBJECT_BYTES_MAX).saturating_sub(2).clamp(1, HEADS),
+    };
+    let (replica, location) = (ends.name.clone(), ends.location.clone());
+    let outcome = Outcome { replica, location, dry_run: options.dry_run, ..Outcome::default() };
+    let mut run = Run { ends: &ends, copying, genuine, begun, broken: HashSet::new(), outcome };
+    progress.set_phase(Phase::Streaming);
+    for class in [Class::Ground, Class::Chunk, Class::Manifest, Class::Wal] {
+        run.pass(class).await?;
+    }
+    progress.set_phase(Phase::Done);
+    let mut outcome = run.outcome;
+    outcome.warnings = warnings(&outcome, identity);
+    Ok(outcome)
+}
+
+async fn check_immutable(ends: &Ends) -> Result<()> {
+    let state = ends.there.bucket_state().await?;
+    let missing = match (state.versioning, state.object_lock) {
+        (false, _) => "no versioning",
+        (true, false) => "no Object Lock",
+        (true, true) => return Ok(()),
+    };
+    Err(Error::NotImmutable { bucket: ends.there.bucket().to_owned(), missing })
+}
+
+fn warnings(outcome: &Outcome, identity: Identity) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if outcome.locks_unacknowledged > 0 {
+        let count = outcome.locks_unacknowledged;
+        warnings.push(format!(
+            "{count} compliance locks are shorter in the replica: --acknowledge-compliance DATE lets them be lengthened"
+        ));
+    }
+    if outcome.refused > 0 {
+        let count = outcome.refused;
+        warnings.push(format!(
+            "{count} locks or legal holds were not carried over: the replica's credentials lack s3:PutObjectRetention or s3:PutObjectLegalHold"
+        ));
+    }
+    if outcome.left > 0 {
+        let count = outcome.left;
+        warnings.push(format!("{count} manifests are left for the next run"));
+    }
+    if identity == Identity::None && outcome.copied == 0 && !outcome.dry_run {
+        warnings.push("nothing was copied to an empty replica".into());
+    }
+    warnings
+}
+
+/// Everything that the passes share.
+struct Run<'a> {
+    ends: &'a Ends,
+    copying: Copying,
+    genuine: Option<Repository>,
+    begun: Timestamp,
+    /// Folders of backups of which something was not copied.
+    broken: HashSet<String>,
+    outcome: Outcome,
+}
+
+impl Run<'_> {
+    /// Both listings once, for the objects of one class.
+    async fn pass(&mut self, class: Class) -> Result<()> {
+        let mut pairs = Pairs::of(&*self.ends.here, &*self.ends.there, self.ends.query());
+        let mut batch = Vec::new();
+        loop {
+            let pair = pairs.next().await?;
+            let is_last = pair.is_none();
+            if let Some(pair) = pair {
+                batch.extend(self.choose(class, pair).await?);
+            }
+            if batch.len() >= BATCH || is_last {
+                let what = std::mem::take(&mut batch);
+                let done = if class == Class::Wal {
+                    self.copying.in_order(what).await?
+                } else {
+                    self.copying.all(what).await?
+                };
+                for one in done {
+                    self.note(one);
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is to be done about a key in this pass.
+    async fn choose(&mut self, class: Class, pair: Pair) -> Result<Option<What>> {
+        let copy = pair.copy().cloned();
+        let Some(here) = pair.here else {
+            self.outcome.strays += u64::from(class == Class::Ground);
+            return Ok(None);
+        };
+        let key = here.key.as_str();
+        if class_of(&self.ends.names, key) != Some(class) {
+            return Ok(None);
+        }
+        let most = if class == Class::Wal { WAL_OBJECT_BYTES_MAX as u64 } else { OBJECT_BYTES_MAX };
+        if here.bytes > most {
+            self.find(FindingKind::Stray, &here, "it is longer than any object of ours, and was not copied");
+            return Ok(None);
+        }
+        if let Some(there) = copy {
+            return Ok(Some(What::Follow { here, there }));
+        }
+        if class == Class::Manifest && !self.may_copy(&here).await? {
+            return Ok(None);
+        }
+        let same_length = pair.there.into_iter().filter(|there| there.bytes == here.bytes).collect();
+        Ok(Some(What::Copy { here, same_length }))
+    }
+
+    /// A manifest is copied once everything it pins is there, and if it is genuine as far as that can be told.
+    async fn may_copy(&mut self, manifest: &Entry) -> Result<bool> {
+        let names = &self.ends.names;
+        let folder = folder_of(names, manifest.key.as_str());
+        if manifest.last_modified >= self.begun || self.broken.contains(&folder) {
+            self.outcome.left += 1;
+            return Ok(false);
+        }
+        let Some(repository) = &self.genuine else { return Ok(true) };
+        let cluster = folder.strip_prefix(names.prefix()).and_then(|rest| rest.split('/').next()?.parse().ok());
+        let place = cluster.and_then(|cluster| Some((names.backup_of(&cluster, &folder)?, cluster)));
+        let backup = match place {
+            Some((id, cluster)) => repository.look(&cluster, &id).await?.0,
+            None => None,
+        };
+        let is_it = backup.is_some_and(|backup| backup.entry.key == manifest.key);
+        if !is_it {
+            self.find(FindingKind::ForgedManifest, manifest, "it is not the manifest of a backup, and was not copied");
+        }
+        Ok(is_it)
+    }
+
+    fn note(&mut self, done: Done) {
+        let outcome = &mut self.outcome;
+        match done.what {
+            Moved::Copied(bytes) => {
+                outcome.copied += 1;
+                outcome.copied_bytes += bytes;
+            }
+            Moved::Present => outcome.present += 1,
+            Moved::Unreadable(why) => {
+                self.broken.insert(folder_of(&self.ends.names, done.entry.key.as_str()));
+                self.find(FindingKind::Opaque, &done.entry, &why);
+                return;
+            }
+        }
+        match done.lock {
+            Follow::Nothing => {}
+            Follow::Set => outcome.locks_lengthened += 1,
+            Follow::Unacknowledged => outcome.locks_unacknowledged += 1,
+            Follow::Refused => outcome.refused += 1,
+        }
+        match done.hold {
+            Follow::Set => outcome.holds_set += 1,
+            Follow::Refused => outcome.refused += 1,
+            Follow::Nothing | Follow::Unacknowledged => {}
+        }
+        if done.beside {
+            let detail = "the replica holds other bytes of the same length under its name; the copy lies beside them";
+            self.find(FindingKind::LaterVersion, &done.entry, detail);
+        }
+    }
+
+    fn find(&mut self, kind: FindingKind, entry: &Entry, detail: &str) {
+        if self.outcome.findings.len() < FINDINGS_MAX {
+            let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
+            self.outcome.findings.push(Finding::new(kind, key, version, detail));
+        }
+    }
+}
+
+/// What a key is of; nothing that belongs to no repository.
+pub(super) fn class_of(names: &Names, key: &str) -> Option<Class> {
+    let parts: Vec<&str> = key.strip_prefix(names.prefix())?.split('/').collect();
+    Some(match parts.as_slice() {
+        // What `doctor` tries things on.
+        ["canary", ..] => return None,
+        [_, "backups", _, name] if name.starts_with("manifest-") => Class::Manifest,
+        [_, "backups", ..] => Class::Chunk,
+        // The cluster record lies beside the timelines.
+        [_, "wal", _, ..] if parts.len() > 3 => Class::Wal,
+        _ => Class::Ground,
+    })
+}
+
+/// The folder of the backup that a key is of.
+fn folder_of(names: &Names, key: &str) -> String {
+    let below = key.strip_prefix(names.prefix()).unwrap_or(key);
+    let end = below.match_indices('/').nth(2).map_or(below.len(), |(at, _)| at + 1);
+    format!("{}{}", names.prefix(), &below[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_come_behind_what_they_pin() {
+        let names = Names::new("p").unwrap();
+        for (key, class) in [
+            ("p/repository", Some(Class::Ground)),
+            ("p/keys/aa/bb.age", Some(Class::Ground)),
+            ("p/main/wal/cluster", Some(Class::Ground)),
+            ("p/main/backups/20261124T031500Z-5b0c6f2e/base/0-aa", Some(Class::Chunk)),
+            ("p/main/backups/20261124T031500Z-5b0c6f2e/manifest-aa", Some(Class::Manifest)),
+            ("p/main/backups/20261124T031500Z-5b0c6f2e/manifest-aa/0-x", Some(Class::Chunk)),
+            ("p/main/wal/00000001/aa-bb", Some(Class::Wal)),
+            ("p/main/wal/00000001/partial/aa-bb-cc", Some(Class::Wal)),
+            ("p/canary/aa", None),
+            ("q/repository", None),
+        ] {
+            assert_eq!(class_of(&names, key), class, "{key}");
+        }
+        assert_eq!(folder_of(&names, "p/main/backups/id/base/0-aa"), "p/main/backups/id/");
+        assert_eq!(folder_of(&names, "p/main/backups/id/manifest-aa"), "p/main/backups/id/");
+    }
+}

@@ -1,0 +1,233 @@
+//! One object over: fetched, hashed, stored with the lock that it has here, and its hold.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use ring::digest;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::pace::{Rate, Room};
+use crate::catalog;
+use crate::commands::Result;
+use crate::limits::HEADS;
+use crate::observe::Progress;
+use crate::store::{self, Append as _, Entry, Head, Lock, LockMode, Put, Read as _, Retain as _, S3};
+
+/// What every object needs.
+pub(super) struct Copying {
+    pub(super) here: Arc<S3>,
+    pub(super) there: Arc<S3>,
+    pub(super) rate: Rate,
+    pub(super) room: Room,
+    /// Objects fetched ahead where the order counts.
+    pub(super) ahead: usize,
+    pub(super) acknowledged: Option<Timestamp>,
+    pub(super) dry_run: bool,
+    pub(super) progress: Progress,
+}
+
+/// What is to be done.
+pub(super) enum What {
+    /// It is there: its lock and hold follow those here.
+    Follow { here: Entry, there: Entry },
+    /// It is not there, unless one of these of the same length is it.
+    Copy { here: Entry, same_length: Vec<Entry> },
+}
+
+/// What is known before anything is changed.
+enum Prepared {
+    Follow { here: Entry, there: Entry, held: (Head, Head) },
+    Copy { here: Entry, head: Head, body: Bytes, sha256: [u8; 32], beside: bool },
+    Known(Done),
+}
+
+/// What became of one object.
+pub(super) struct Done {
+    pub(super) entry: Entry,
+    pub(super) what: Moved,
+    pub(super) lock: Follow,
+    pub(super) hold: Follow,
+    /// Whether something else of its length lies there under its name.
+    pub(super) beside: bool,
+}
+
+/// Whether it moved.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    Copied(u64),
+    Present,
+    Unreadable(String),
+}
+
+/// Whether a lock or a hold followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    Nothing,
+    Set,
+    Unacknowledged,
+    Refused,
+}
+
+impl Copying {
+    /// All of them, many at once.
+    pub(super) async fn all(&self, what: Vec<What>) -> Result<Vec<Done>> {
+        let carry = |what: What| async move {
+            let _room = self.room.take(what.bytes()).await;
+            self.finish(self.prepare(what).await?).await
+        };
+        stream::iter(what).map(carry).buffer_unordered(HEADS).try_collect().await
+    }
+
+    /// All of them, each stored only when the one before is: fetched ahead meanwhile.
+    pub(super) async fn in_order(&self, what: Vec<What>) -> Result<Vec<Done>> {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let fetch = async move {
+            let mut fetched = stream::iter(what).map(|what| self.prepare(what)).buffered(self.ahead);
+            while let Some(prepared) = fetched.next().await {
+                if sender.send(prepared).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let store = async move {
+            let mut done = Vec::new();
+            while let Some(prepared) = receiver.recv().await {
+                done.push(self.finish(prepared?).await?);
+            }
+            Ok(done)
+        };
+        tokio::join!(fetch, store).1
+    }
+
+    async fn prepare(&self, what: What) -> Result<Prepared> {
+        let (here, same_length) = match what {
+            What::Follow { here, there } => {
+                let heads = tokio::try_join!(head(&self.here, &here), head(&self.there, &there));
+                return match heads {
+                    Ok(held) => Ok(Prepared::Follow { here, there, held }),
+                    Err(error) => unreadable(here, error),
+                };
+            }
+            What::Copy { here, same_length } => (here, same_length),
+        };
+        if self.dry_run && same_length.is_empty() {
+            return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
+        }
+        self.rate.wait(here.bytes).await;
+        let read = self.here.get(&here.key, &here.version, 0..here.bytes);
+        let (head, body) = match tokio::try_join!(head(&self.here, &here), read) {
+            Ok(read) => read,
+            Err(error) => return unreadable(here, error),
+        };
+        let hashed = body.clone();
+        let hash = spawn_blocking(move || <[u8; 32]>::try_from(digest::digest(&digest::SHA256, &hashed).as_ref()));
+        let sha256 = hash.await.map_err(catalog::Error::Worker)?.unwrap_or_default();
+        // Where ETags say nothing, as under KMS keys, the digest that the far side keeps does.
+        for there in &same_length {
+            if self.there.sha256_of(&there.key, &there.version).await? == Some(sha256) {
+                let theirs = self.there.head(&there.key, &there.version).await?;
+                return Ok(Prepared::Follow { here, there: there.clone(), held: (head, theirs) });
+            }
+        }
+        if self.dry_run {
+            return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
+        }
+        Ok(Prepared::Copy { here, head, body, sha256, beside: !same_length.is_empty() })
+    }
+
+    async fn finish(&self, prepared: Prepared) -> Result<Done> {
+        match prepared {
+            Prepared::Known(done) => Ok(done),
+            Prepared::Follow { here, there, held: (ours, theirs) } => {
+                let mut done = Done::new(here, Moved::Present);
+                done.lock = self.follow_lock(&there, self.lasting(ours.lock), theirs.lock).await?;
+                done.hold = self.follow_hold(&there, ours.held && !theirs.held).await?;
+                Ok(done)
+            }
+            Prepared::Copy { here, head, body, sha256, beside } => {
+                let put = Put { key: here.key.clone(), body, lock: self.lasting(head.lock) };
+                let stored = self.there.put_hashed(put, sha256).await?;
+                self.progress.add_chunk(here.bytes);
+                let there = Entry { version: stored.version, ..here.clone() };
+                let mut done = Done::new(here, Moved::Copied(there.bytes));
+                done.hold = self.follow_hold(&there, head.held).await?;
+                done.beside = beside;
+                Ok(done)
+            }
+        }
+    }
+
+    /// A lock that has not ended; a store takes no other.
+    fn lasting(&self, lock: Option<Lock>) -> Option<Lock> {
+        lock.filter(|lock| lock.retain_until > self.there.clock().now())
+    }
+
+    /// Lengthens a lock there to what it is here. Compliance locks only as far as that was acknowledged: nobody can take them back.
+    async fn follow_lock(&self, there: &Entry, ours: Option<Lock>, theirs: Option<Lock>) -> Result<Follow> {
+        let Some(ours) = ours.filter(|ours| theirs.is_none_or(|theirs| !theirs.outlasts(*ours))) else {
+            return Ok(Follow::Nothing);
+        };
+        let is_strict = |lock: Lock| lock.mode == LockMode::Compliance;
+        // What is locked more strictly there stays so.
+        let mode = if theirs.is_some_and(is_strict) { LockMode::Compliance } else { ours.mode };
+        let retain_until = theirs.map_or(ours.retain_until, |theirs| theirs.retain_until.max(ours.retain_until));
+        let acknowledged = self.acknowledged.is_some_and(|until| retain_until <= until);
+        if mode == LockMode::Compliance && !acknowledged {
+            return Ok(Follow::Unacknowledged);
+        }
+        if self.dry_run {
+            return Ok(Follow::Set);
+        }
+        allowed(self.there.set_lock(&there.key, &there.version, Lock { mode, retain_until }).await)
+    }
+
+    async fn follow_hold(&self, there: &Entry, wanted: bool) -> Result<Follow> {
+        if !wanted {
+            return Ok(Follow::Nothing);
+        }
+        if self.dry_run {
+            return Ok(Follow::Set);
+        }
+        allowed(self.there.set_hold(&there.key, &there.version, true).await)
+    }
+}
+
+impl What {
+    /// Bytes that it will hold in memory.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Follow { .. } => 0,
+            Self::Copy { here, .. } => here.bytes,
+        }
+    }
+}
+
+impl Done {
+    fn new(entry: Entry, what: Moved) -> Self {
+        Self { entry, what, lock: Follow::Nothing, hold: Follow::Nothing, beside: false }
+    }
+}
+
+async fn head(store: &S3, entry: &Entry) -> store::Result<Head> {
+    store.head(&entry.key, &entry.version).await
+}
+
+/// One object that cannot be read is told, and the others are copied.
+fn unreadable(here: Entry, error: store::Error) -> Result<Prepared> {
+    if !error.is_about_the_object() {
+        return Err(error.into());
+    }
+    Ok(Prepared::Known(Done::new(here, Moved::Unreadable(error.to_string()))))
+}
+
+/// Rights that a role lacks are counted, not fatal.
+fn allowed(set: store::Result<()>) -> Result<Follow> {
+    match set {
+        Ok(()) => Ok(Follow::Set),
+        Err(store::Error::Denied { .. }) => Ok(Follow::Refused),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,189 @@
+//! `replica copy`, `replica verify`, `replica list` between two real stores (PAINS F3, A18, D8).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use stonewal::catalog::each_entry;
+use stonewal::store::roles::Role;
+use stonewal::store::{Append as _, Entry, Lock, LockMode, ObjectKey, Put, Read as _, Retain as _, S3};
+
+use super::replicas::Pair;
+use super::world::{Finished, World};
+
+/// A world with one small base and some WAL, and credentials that write the far side.
+async fn pair(test: &str) -> Option<Pair> {
+    let world = World::new(test).await?;
+    world.sql("CREATE TABLE ledger AS SELECT i, md5(i::text) AS body FROM generate_series(1, 1000) i").await;
+    world.good_backup().await;
+    let pair = Pair::around(world).await;
+    // A manifest that arrives as the copy begins is left for the next run.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    pair.configure(Role::Writer, &pair.far.endpoint());
+    Some(pair)
+}
+
+/// Without any key: ciphertext is copied.
+async fn replica(pair: &Pair, line: &str) -> Finished {
+    let mut command = pair.command(Role::Reader, &format!("replica {line} --json"));
+    command.env_remove("STONEWAL_KEYS_IDENTITY_FILE");
+    super::world::finished(command.spawn().unwrap()).await
+}
+
+fn number(document: &Value, name: &str) -> u64 {
+    document[name].as_u64().unwrap_or_else(|| panic!("{name} in {document}"))
+}
+
+async fn versions(store: &S3) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    each_entry(store, "prod/", |entry| entries.push(entry)).await.unwrap();
+    entries
+}
+
+#[tokio::test]
+async fn f03_a_copy_is_whole_and_repeating_it_copies_nothing() {
+    let Some(pair) = pair("f03_a_copy_is_whole").await else { return };
+    let bucket = pair.bucket().await;
+    let first = versions(&bucket).await;
+    // Later versions and delete markers here are nobody's business there.
+    let junk = Put { key: first[3].key.clone(), body: "junk".into(), lock: None };
+    bucket.put(junk).await.unwrap();
+
+    let tried = replica(&pair, "copy far --dry-run").await.ends(0).json();
+    let far = pair.far_bucket(Role::Admin).await;
+    assert!(versions(&far).await.is_empty(), "a dry run writes nothing");
+    let copied = replica(&pair, "copy far").await.ends(0).json();
+    assert_eq!(number(&copied, "copied"), number(&tried, "copied"));
+    assert_eq!(number(&copied, "copied_bytes"), number(&tried, "copied_bytes"));
+    let there = versions(&far).await;
+    assert_eq!(there.len() as u64, number(&copied, "copied"), "one version each, the first one");
+    for entry in &first {
+        let head = bucket.head(&entry.key, &entry.version).await.unwrap();
+        let copy = there.iter().find(|copy| copy.key == entry.key).unwrap();
+        assert_eq!(far.head(&copy.key, &copy.version).await.unwrap().lock, head.lock, "{}", entry.key);
+        assert_ne!(copy.version.as_str(), entry.version.as_str());
+    }
+    let again = replica(&pair, "copy far").await.ends(0).json();
+    assert_eq!((number(&again, "copied"), number(&again, "present")), (0, there.len() as u64));
+    let same = replica(&pair, "verify far --deep").await.ends(0).json();
+    assert_eq!((number(&same, "missing"), number(&same, "present")), (0, there.len() as u64));
+    replica(&pair, "list").await.ends(0).says(&["same"]);
+    pair.run_far("verify --level decrypt --from-replica far").await.good();
+    // PAINS D9: who may not read is told so, and nothing is called missing.
+    pair.configure(Role::Pruner, &pair.far.endpoint());
+    replica(&pair, "verify far").await.ends(1).says(&["s3:GetObject"]);
+}
+
+/// Whenever a copy is killed, every backup that the replica shows is whole, and the next run goes on.
+#[tokio::test]
+async fn i02_a_copy_that_is_killed_leaves_a_consistent_replica() {
+    let Some(pair) = pair("i02_a_copy_that_is_killed").await else { return };
+    pair.world.good_backup().await;
+    pair.world.good_backup().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut random = fastrand::Rng::with_seed(0x5eed);
+    for _ in 0..4 {
+        let mut child = pair.command(Role::Reader, "replica copy far --limit 12MiB/s").spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(random.u64(150..1500))).await;
+        child.kill().await.unwrap();
+        let listed = pair.run_far("verify --level checksum --from-replica far --json").await;
+        if listed.code == 1 {
+            continue; // Not even the keys are there yet.
+        }
+        let listed = listed.good().json();
+        assert!(listed["backups"].as_array().unwrap().iter().all(|backup| backup["whole"] == true), "{listed}");
+    }
+    replica(&pair, "copy far").await.ends(0);
+    let listed = pair.run_far("verify --level decrypt --from-replica far --json").await.good().json();
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 3);
+    assert_eq!(number(&replica(&pair, "verify far").await.ends(0).json(), "missing"), 0);
+}
+
+/// Locks and holds here are followed there, compliance only when someone says so.
+#[tokio::test]
+async fn i11_locks_and_holds_follow() {
+    let Some(pair) = pair("i11_locks_and_holds").await else { return };
+    replica(&pair, "copy far").await.ends(0);
+    let (bucket, far) = (pair.bucket().await, pair.far_bucket(Role::Admin).await);
+    let all = versions(&bucket).await;
+    let (longer, stricter) = (&all[2], &all[4]);
+    let now = Timestamp::from_second(bucket.clock().now().as_second()).unwrap();
+    let until = |days: i64| now + SignedDuration::from_hours(24 * days);
+    let lock = |mode, days| Lock { mode, retain_until: until(days) };
+    bucket.set_lock(&longer.key, &longer.version, lock(LockMode::Governance, 60)).await.unwrap();
+    let junk = ObjectKey::new("prod/zz-strict");
+    let strict = Put { key: junk.clone(), body: "strict".into(), lock: Some(lock(LockMode::Compliance, 40)) };
+    let strict = bucket.put(strict).await.unwrap().version;
+    bucket.set_hold(&stricter.key, &stricter.version, true).await.unwrap();
+
+    let told = replica(&pair, "verify far").await.ends(3).json();
+    assert_eq!((number(&told, "locks_short"), number(&told, "missing")), (1, 1), "{told}");
+    // A writer may lengthen, and may not hold.
+    let followed = replica(&pair, "copy far").await.ends(3).json();
+    assert_eq!((number(&followed, "locks_lengthened"), number(&followed, "refused")), (1, 1), "{followed}");
+    replica(&pair, "verify far").await.ends(0);
+    bucket.set_lock(&junk, &strict, lock(LockMode::Compliance, 50)).await.unwrap();
+    let followed = replica(&pair, "copy far").await.ends(3).json();
+    assert_eq!((number(&followed, "locks_lengthened"), number(&followed, "locks_unacknowledged")), (0, 1));
+    let short = format!("copy far --acknowledge-compliance {}", until(49).strftime("%Y-%m-%d"));
+    assert_eq!(number(&replica(&pair, &short).await.ends(3).json(), "locks_unacknowledged"), 1);
+    pair.configure(Role::Admin, &pair.far.endpoint());
+    let enough = format!("copy far --acknowledge-compliance {}", until(50).strftime("%Y-%m-%d"));
+    let followed = replica(&pair, &enough).await.ends(0).json();
+    assert_eq!((number(&followed, "locks_lengthened"), number(&followed, "holds_set")), (1, 1), "{followed}");
+    let copy = versions(&far).await.into_iter().find(|entry| entry.key == junk).unwrap();
+    let held = far.head(&copy.key, &copy.version).await.unwrap().lock.unwrap();
+    assert_eq!((held.mode, held.retain_until), (LockMode::Compliance, until(50)));
+}
+
+/// What is behind, what is something else, and what lies there alone.
+#[tokio::test]
+async fn f03_a_replica_that_is_not_what_it_should_be_is_told() {
+    let Some(pair) = pair("f03_a_replica_that_is_not").await else { return };
+    let (bucket, far) = (pair.bucket().await, pair.far_bucket(Role::Admin).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    replica(&pair, "verify far").await.ends(0).says(&["\"none\""]);
+    let late = replica(&pair, "verify far --max-lag 1s").await.ends(1).json();
+    assert!(late["behind"] == true && number(&late, "lag_seconds") >= 2, "{late}");
+    // Somebody was faster, with the same length and with another one.
+    let all = versions(&bucket).await;
+    let chunk = all.iter().max_by_key(|entry| entry.bytes).unwrap();
+    let planted = vec![7_u8; usize::try_from(chunk.bytes).unwrap()];
+    for body in [bytes::Bytes::from(planted), "short".into()] {
+        far.put(Put { key: chunk.key.clone(), body, lock: None }).await.unwrap();
+    }
+    far.put(Put { key: ObjectKey::new("prod/alone"), body: "x".into(), lock: None }).await.unwrap();
+    let unproven = replica(&pair, "verify far").await.ends(3).json();
+    assert_eq!((number(&unproven, "unproven"), number(&unproven, "strays")), (1, 1), "{unproven}");
+    replica(&pair, "verify far --deep").await.ends(4).says(&["something else"]);
+    let with_lag = |lag: &str| {
+        let path = pair.world.path("stonewal.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}max_lag = \"{lag}\"\n")).unwrap();
+    };
+    with_lag("1s");
+    let behind = pair.run(Role::Reader, "status --offline --json").await;
+    assert!(behind.stdout.contains("replica-behind") && behind.stdout.contains("the newest base backup"), "{behind:?}");
+    pair.run(Role::Reader, "doctor --no-probe").await.says(&["it holds nothing yet"]);
+    replica(&pair, "copy far").await.ends(3).says(&["the copy lies beside them"]);
+    let well = pair.run(Role::Reader, "status --offline --json").await;
+    assert!(!well.stdout.contains("replica-behind"), "{well:?}");
+    pair.run(Role::Reader, "doctor --no-probe").await.says(&["versioned, locked, a copy of this repository"]);
+    replica(&pair, "verify far --deep").await.ends(0);
+    pair.run_far("verify --level checksum --from-replica far").await.ends(3);
+}
+
+/// Nothing is mixed with what is somebody else's.
+#[tokio::test]
+async fn f03_the_replica_of_another_repository_is_refused() {
+    let Some(pair) = pair("f03_the_replica_of_another").await else { return };
+    let far = pair.far_bucket(Role::Admin).await;
+    let record = Put { key: ObjectKey::new("prod/repository"), body: "another".into(), lock: None };
+    far.put(record).await.unwrap();
+    for line in ["copy far", "verify far"] {
+        replica(&pair, line).await.ends(2).says(&["holds the record of another repository"]);
+    }
+    replica(&pair, "list").await.ends(3).says(&["other"]);
+    replica(&pair, "copy near").await.ends(2).says(&["no section replica.near (known: far)"]);
+    assert_eq!(versions(&far).await.len(), 1, "nothing was written");
+}
