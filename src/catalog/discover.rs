@@ -1,7 +1,7 @@
 //! Finding backups: list folders, read what is named like a manifest, believe what is signed.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::listing::{Oldest, folders};
 use super::{Error, Finding, FindingKind, Repository, Result};
@@ -26,6 +26,12 @@ impl Backup {
     /// Clear part of its manifest.
     pub fn clear(&self) -> &ClearPart {
         self.manifest.clear()
+    }
+
+    /// When its contents arrived: those of a copy came with its original.
+    pub fn arrived_at(&self, root: &WriterPublic) -> Timestamp {
+        let arrived = self.entry.last_modified;
+        self.copy_of(root).map_or(arrived, |of| of.arrived_at.min(arrived))
     }
 
     /// What it is a copy of, if the root says so: nobody else may put one backup in the place of another.

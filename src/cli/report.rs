@@ -66,7 +66,8 @@ fn warnings_of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<Strin
 /// One finding on one line.
 fn finding_line(finding: &Finding) -> String {
     let tampering = if finding.kind.is_tampering() { "tampering: " } else { "" };
-    format!("{tampering}{finding}")
+    // A name with a line break in it must not look like a line of ours.
+    format!("{tampering}{finding}").replace(['\n', '\t'], " ")
 }
 
 /// Whether there is anything beyond the harmless leftovers of interrupted backups.

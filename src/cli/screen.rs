@@ -1,5 +1,6 @@
 //! Standard output for data, standard error for everything else, and a progress bar that neither overwrites.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -66,7 +67,7 @@ impl Screen {
     /// One or more lines on standard error. That nobody reads them is no reason to fail.
     pub(super) fn say(&self, text: &str) {
         self.bar.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
         });
     }
 
@@ -80,7 +81,7 @@ impl Screen {
     /// Text for people on standard output as it happens; nothing with `--json`, which prints one document at the end.
     pub(super) fn tell(&self, text: &str) {
         if !self.json {
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            let _ = writeln!(std::io::stdout().lock(), "{}", harmless(text));
         }
     }
 
@@ -92,6 +93,7 @@ impl Screen {
             text = document(report);
         } else if !(self.quiet && report.is_summary()) {
             report.print(&mut text);
+            text = harmless(&text).into_owned();
         }
         let printed = if report.leaves_stdout_alone() && !self.json {
             self.say(text.trim_end());
@@ -138,6 +140,16 @@ impl Screen {
     }
 }
 
+/// Without what moves a terminal's cursor or hides text: whoever may write to the bucket chooses names of objects, and they
+/// are shown.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let moves = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(moves) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if moves(c) { char::REPLACEMENT_CHARACTER } else { c }).collect::<String>().into()
+}
+
 /// One line of JSON.
 fn document(value: &impl Serialize) -> String {
     // What we serialise are plain structs; the error case would be a map with keys that are not text.
@@ -154,5 +166,19 @@ impl std::io::Write for LogWriter {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_name_in_the_bucket_does_not_move_the_cursor() {
+        assert_eq!(
+            harmless("tampering: a\x1b[2J\x07\r\u{9b}1A\tb\n"),
+            "tampering: a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}1A\tb\n"
+        );
+        assert_eq!(harmless("größe\n"), "größe\n");
     }
 }

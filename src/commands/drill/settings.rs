@@ -67,6 +67,9 @@ pub(super) fn isolated(facts: &BaseFacts, limits: &Limits, conf: &Path) -> Vec<S
     all.extend(recorded(facts));
     if major >= 15 {
         all.push(set("archive_library", ""));
+    } else {
+        // Recovery empties it, and it may be that of a running server.
+        all.push(set("stats_temp_directory", "pg_stat_tmp"));
     }
     if major >= 17 {
         all.extend(["event_triggers", "sync_replication_slots", "summarize_wal"].map(|name| set(name, "off")));
@@ -129,6 +132,7 @@ mod tests {
         for (name, expected) in [
             ("archive_mode", "off"),
             ("archive_command", ""),
+            ("stats_temp_directory", "pg_stat_tmp"),
             ("primary_conninfo", ""),
             ("max_logical_replication_workers", "0"),
             ("shared_preload_libraries", "timescaledb"),

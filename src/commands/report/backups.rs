@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::facts::{BackupRow, LockState};
 use crate::catalog::{Backup, Repository};
 use crate::commands::{Connected, Immutability, Result};
-use crate::format::{BackupId, ClusterName};
+use crate::format::{BackupId, ClusterName, WriterPublic};
 use crate::limits::HEADS;
 use crate::retention::{BackupDecision, BackupFact, Facts, Plan, Verdict, Verified};
 use crate::store::{Lock, ObjectKey, Read as _, VersionId};
@@ -30,7 +30,8 @@ pub(super) async fn rows(
 ) -> Result<Vec<BackupRow>> {
     let mut manifests = Vec::new();
     // What lies beside them was found when the facts were gathered.
-    repository.each_backup(cluster, |backup| manifests.push(manifest(&backup))).await?;
+    let root = repository.trusted_root();
+    repository.each_backup(cluster, |backup| manifests.push(manifest(&backup, &root))).await?;
     let known: BTreeMap<&BackupId, &BackupFact> = facts.backups.iter().map(|fact| (&fact.id, fact)).collect();
     let decisions: BTreeMap<&BackupId, &BackupDecision> =
         plan.iter().flat_map(|plan| &plan.backups).map(|decision| (&decision.backup, decision)).collect();
@@ -51,13 +52,13 @@ pub(super) async fn rows(
     Ok(rows)
 }
 
-fn manifest(backup: &Backup) -> Manifest {
+fn manifest(backup: &Backup, root: &WriterPublic) -> Manifest {
     let clear = backup.clear();
     let took = clear.finished_at.duration_since(clear.started_at).as_secs();
     let row = BackupRow {
         backup: clear.backup.clone(),
         kind: clear.kind,
-        arrived_at: backup.entry.last_modified,
+        arrived_at: backup.arrived_at(root),
         took_seconds: took.try_into().unwrap_or(0),
         server_version: clear.server_version.clone(),
         plain_bytes: clear.plain_bytes(),

@@ -140,7 +140,7 @@ fn rehearsals_must_be_young_of_the_right_kind_and_passed() {
     let failed = |kind, result| Evidence { result, error: Some("no room".into()), ..drill(kind, 1) };
     check(
         drills_of(vec![failed(Kind::Dump, EvidenceResult::Error), drill(Kind::Dump, 2), drill(Kind::Base, 3)]),
-        &["restored"],
+        &["restored", "verified"],
         "no room",
     );
     check(
@@ -162,11 +162,21 @@ fn drills_of(drills: Vec<Evidence>) -> impl FnOnce(&mut Case) {
     move |case| case.cluster.drills = drills
 }
 
+fn failed_at_once() -> Evidence {
+    Evidence { result: EvidenceResult::Error, error: Some("no room".into()), ..drill(Kind::Dump, 1) }
+}
+
 #[test]
 fn checks_audit_and_release_are_looked_at() {
     let mut bad = drill(Kind::Dump, 1);
     bad.checks[1].status = CheckResult::Fail;
     bad.result = EvidenceResult::Failed;
+    let planless = Evidence { backup: None, checks: Vec::new(), ..failed_at_once() };
+    check(
+        drills_of(vec![planless, drill(Kind::Dump, 2), drill(Kind::Base, 3)]),
+        &["restored", "point-in-time"],
+        "no room",
+    );
     check(drills_of(vec![bad, drill(Kind::Base, 2)]), &["restored", "verified"], "failed");
     check(|case| case.trace = None, &["audited"], "no drill");
     check(|case| case.trace = Some(Trace::None), &["audited"], "knows nothing");
