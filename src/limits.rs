@@ -147,8 +147,8 @@ pub const SCRYPT_LOG_N_MAX: u8 = 18;
 pub const RECIPIENTS_MAX: usize = 16;
 /// The name of a recipient or passphrase in a roster.
 pub const ROSTER_NAME_BYTES_MAX: usize = 100;
-/// Bundles that a roster names which are tried first, newest first.
-pub const ROSTER_BUNDLES_MAX: usize = 4;
+/// Passphrases that count at a time: all are tried, newest first, before anything else.
+pub const ROSTER_BUNDLES_MAX: usize = 8;
 /// Former identities of one bundle.
 pub const FORMER_IDENTITIES_MAX: usize = 100;
 /// Data keys opened, wrapped or examined at once: some small requests each.

@@ -15,7 +15,7 @@ use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
 use crate::keys::{Certificate, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{DISCOVERIES, FINDINGS_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX};
 use crate::store::{Entry, Read};
 
 /// How the caller proves who it is.
@@ -262,7 +262,10 @@ async fn check_record(
         let gone = "the repository record is gone";
         return Ok(Some(Finding::new(FindingKind::Missing, names.repository(), None, gone)));
     };
-    let bytes = store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await?;
+    let Some(bytes) = read_small(store, &entry).await? else {
+        let why = "it cannot be read, or is too long for a repository record";
+        return Ok(Some(Finding::new(FindingKind::Opaque, entry.key.as_str(), Some(entry.version.as_str()), why)));
+    };
     match RepositoryRecord::decode(&bytes, std::slice::from_ref(keyring.root())) {
         Ok(record) if record.repository == keyring.repository() => Ok(None),
         Ok(record) => Ok(Some(forged(&entry, &format!("repository {}", record.repository)))),

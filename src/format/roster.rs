@@ -87,10 +87,12 @@ impl Roster {
     /// Reads a roster of `repository` that `root` signed.
     pub fn decode(bytes: &[u8], repository: RepositoryId, root: &WriterPublic) -> Result<Self> {
         let (json, _) = signed::open(Purpose::Roster, bytes, std::slice::from_ref(root))?;
-        let roster: Self = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
-        if roster.format != FORMAT {
-            return Err(Error::Version { what: WHAT, version: roster.format });
+        // The format before the fields: those of a later one are not known, and it must be told from damage.
+        let version = serde_json::from_slice::<Version>(json).map_err(|e| malformed(e.to_string()))?.format;
+        if version != FORMAT {
+            return Err(Error::Version { what: WHAT, version });
         }
+        let roster: Self = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
         if roster.repository != repository {
             return Err(malformed(format!("it is of repository {}", roster.repository)));
         }
@@ -136,6 +138,12 @@ impl Roster {
 /// Whether `text` may be shown as a name: printable and short.
 pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= ROSTER_NAME_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
+/// What stands in every version.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 fn malformed(why: String) -> Error {

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::catalog::listing::{Pages, overlays};
-use crate::catalog::{Finding, Repository, Result};
+use crate::catalog::listing::overlays;
+use crate::catalog::{Finding, Pages, Repository, Result};
 use crate::format::AuditId;
 use crate::store::{Entry, ListQuery};
 

@@ -155,7 +155,7 @@ async fn i06_another_repositorys_record_is_none_of_ours() {
 }
 
 async fn verified(repository: &Repository) -> AuditReport {
-    verify_audit(repository, std::time::Duration::from_secs(60)).await.unwrap()
+    verify_audit(repository, std::time::Duration::from_mins(1)).await.unwrap()
 }
 
 /// A record that was written so many seconds ago, with a lock that ends in so many.

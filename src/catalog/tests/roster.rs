@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, secret};
 use crate::catalog::{Error, FindingKind, Repository, open_bundle, publish_roster, put_bundle};
 use crate::format::roster::{Roster, RosterBundle, RosterRecipient};
+use crate::format::signed::{self, Purpose};
 use crate::keys::{Bundle, Identity, WriterKey};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ObjectKey, Put, Read as _};
@@ -99,8 +100,11 @@ async fn of_two_changes_with_one_number_the_first_counts() {
 #[tokio::test]
 async fn a_roster_of_a_later_format_stops_a_writer() {
     let (store, bundle, first, _) = world().await;
-    let later = Roster { format: 2, ..first };
-    put(&store, names().roster(1, None), sealed(&later, &bundle.writer)).await;
+    let mut later = serde_json::to_value(Roster { format: 2, ..first }).unwrap();
+    later["quorum"] = 2.into();
+    let json = serde_json::to_vec(&later).unwrap();
+    let sealed = signed::seal(Purpose::Roster, json, bundle.writer.public(), |message| bundle.writer.sign(message));
+    put(&store, names().roster(1, None), sealed).await;
     let error = open(store, host()).await.unwrap_err();
     assert!(matches!(error, Error::Format(crate::format::Error::Version { version: 2, .. })), "{error}");
 }

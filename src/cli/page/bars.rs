@@ -42,25 +42,26 @@ impl Bar {
 pub(super) struct Bars<'a> {
     pub(super) id: &'a str,
     pub(super) title: &'a str,
-    pub(super) bars: &'a [Bar],
+    pub(super) measured: &'a [Bar],
 }
 
 impl Bars<'_> {
     pub(super) fn draw(&self) -> String {
-        let most = self.bars.iter().flat_map(|bar| [Some(bar.length()), bar.goal]).flatten().fold(1.0, f64::max) * 1.12;
+        let most =
+            self.measured.iter().flat_map(|bar| [Some(bar.length()), bar.goal]).flatten().fold(1.0, f64::max) * 1.12;
         let mut picture = Picture::sized(WIDTH, TOP + PLOT + 44.0);
         let y = |seconds: f64| TOP + PLOT * (1.0 - seconds / most);
         lines(&mut picture, most, &y);
         #[expect(clippy::cast_precision_loss, reason = "a few bars")]
-        let slot = ((WIDTH - LEFT - 8.0) / self.bars.len() as f64).min(SLOT_MAX);
-        for (number, bar) in self.bars.iter().enumerate() {
+        let slot = ((WIDTH - LEFT - 8.0) / self.measured.len() as f64).min(SLOT_MAX);
+        for (number, bar) in self.measured.iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "a few bars")]
             let x = LEFT + slot * number as f64;
             draw(&mut picture, bar, (x, slot), &y);
         }
         // Only as many dates as have room.
-        let every = usize::max(1, self.bars.len().div_ceil(6));
-        for (number, bar) in self.bars.iter().enumerate().step_by(every) {
+        let every = usize::max(1, self.measured.len().div_ceil(6));
+        for (number, bar) in self.measured.iter().enumerate().step_by(every) {
             #[expect(clippy::cast_precision_loss, reason = "a few bars")]
             let x = LEFT + slot * (number as f64 + 0.5);
             picture.text("tick", (x, TOP + PLOT + 38.0), &bar.at.strftime("%d %b").to_string());
@@ -70,13 +71,13 @@ impl Bars<'_> {
 
     /// The picture in words.
     fn told(&self) -> String {
-        let Some(last) = self.bars.last() else { return String::new() };
+        let Some(last) = self.measured.last() else { return String::new() };
         let whole = |seconds: f64| std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
         let goal = last.goal.map_or_else(String::new, |goal| format!(", objective {}", span(whole(goal))));
-        let longest = self.bars.iter().map(Bar::length).fold(0.0, f64::max);
+        let longest = self.measured.iter().map(Bar::length).fold(0.0, f64::max);
         format!(
             "{} drills; the last, at {}, took {}{goal}; the longest took {}.",
-            self.bars.len(),
+            self.measured.len(),
             short(last.at),
             span(whole(last.length())),
             span(whole(longest))

@@ -1,5 +1,7 @@
 //! The table of objectives and what drills measured, for a document on disaster recovery.
 
+use std::fmt::Write as _;
+
 use super::drills::{fine, word};
 use super::markdown::{Plain, table};
 use super::words::short;
@@ -25,11 +27,12 @@ pub(in crate::cli) fn dr(outcome: &Outcome) -> String {
         "Backup",
     ];
     table(&mut out, &headings, outcome.clusters.iter().map(row));
-    out.push_str(&format!(
+    let _ = write!(
+        out,
         "\nMeasured by `stonewal drill`; worst of the newest {NEWEST} drills of each cluster. Refreshed by stonewal {} as of {} UTC.\n",
         Plain(&outcome.stonewal),
         short(outcome.at)
-    ));
+    );
     out
 }
 

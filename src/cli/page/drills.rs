@@ -56,7 +56,7 @@ fn chart(out: &mut String, bars: &[Bar], id: &str, title: &str) {
     if bars.is_empty() {
         out.push_str("<p>No drill came so far.</p>\n");
     } else {
-        out.push_str(&Bars { id, title, bars }.draw());
+        out.push_str(&Bars { id, title, measured: bars }.draw());
     }
     out.push_str("</div>\n");
 }

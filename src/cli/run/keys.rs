@@ -31,31 +31,35 @@ impl Run<'_> {
                 Ok(self.screen.deliver(&outcome))
             }
             Keys::Check(_) => {
-                self.audited(Notes::of("keys.check"), async |_| {
-                    let repository = resolve::repository(self.settings)?;
-                    let access = resolve::access(self.settings, Purpose::Read)?;
-                    let checking = Box::pin(check::run(check::Options { repository, access }));
-                    let outcome = self.until_interrupted(checking).await?;
-                    Ok(self.screen.deliver(&outcome))
-                })
-                .await
+                let repository = resolve::repository(self.settings)?;
+                let access = resolve::access(self.settings, Purpose::Read)?;
+                let checking = Box::pin(check::run(check::Options { repository, access }));
+                let outcome = self.until_interrupted(checking).await?;
+                Ok(self.screen.deliver(&outcome))
             }
-            Keys::Add(args) => self.audited(Notes::of("keys.add"), async |_| self.keys_add(args).await).await,
-            Keys::Rotate(args) => self.audited(Notes::of("keys.rotate"), async |_| self.keys_rotate(args).await).await,
+            Keys::Add(args) => {
+                self.audited(Notes::of("keys.add"), async |notes| self.keys_add(args, notes).await).await
+            }
+            Keys::Rotate(args) => {
+                self.audited(Notes::of("keys.rotate"), async |notes| self.keys_rotate(args, notes).await).await
+            }
             Keys::Revoke(args) => {
-                self.audited(Notes::of("keys.revoke"), async |_| {
+                self.audited(Notes::of("keys.revoke"), async |notes| {
                     let options = revoke::Options { holder: self.holder()?, what: args.what };
                     let outcome = self.until_interrupted(Box::pin(revoke::run(options))).await?;
+                    notes.object("retired", &outcome.revoked);
+                    notes.number("roster", outcome.generation);
                     Ok(self.screen.deliver(&outcome))
                 })
                 .await
             }
             Keys::Rewrap(_) => {
-                self.audited(Notes::of("keys.rewrap"), async |_| {
+                self.audited(Notes::of("keys.rewrap"), async |notes| {
                     let repository = resolve::repository(self.settings)?;
                     let access = resolve::access(self.settings, Purpose::Read)?;
                     let wrapping = Box::pin(rewrap::run(rewrap::Options { repository, access }));
                     let outcome = self.until_interrupted(wrapping).await?;
+                    notes.number("wraps_added", outcome.added);
                     Ok(self.screen.deliver(&outcome))
                 })
                 .await
@@ -72,7 +76,7 @@ impl Run<'_> {
         })
     }
 
-    async fn keys_add(&self, args: KeysAdd) -> Result<Exit> {
+    async fn keys_add(&self, args: KeysAdd, notes: &Notes) -> Result<Exit> {
         let (mut new, mut what) = (None, None);
         if args.passphrase {
             let passphrase = self.settings.keys.require_new_passphrase()?;
@@ -84,15 +88,20 @@ impl Run<'_> {
         let what = what.unwrap_or_else(|| add::What::RecoveryFile(args.recovery_file.unwrap_or_default()));
         let options = add::Options { holder: self.holder()?, what, name: args.name, past: args.past };
         let outcome = self.until_interrupted(Box::pin(add::run(options))).await?;
+        notes.object(if outcome.passphrase { "bundle" } else { "recipient" }, &outcome.added);
+        notes.number("roster", outcome.generation);
         Ok(self.screen.deliver(&WithPassphrase::new(outcome, new.as_ref())))
     }
 
-    async fn keys_rotate(&self, args: KeysRotate) -> Result<Exit> {
+    async fn keys_rotate(&self, args: KeysRotate, notes: &Notes) -> Result<Exit> {
         let new_passphrase = self.settings.keys.require_new_passphrase()?;
         let new = new_passphrase.clone();
         let KeysRotate { identity, name, .. } = args;
         let options = rotate::Options { holder: self.holder()?, new_passphrase, name, identity };
         let outcome = self.until_interrupted(Box::pin(rotate::run(options))).await?;
+        notes.object("bundle", &outcome.bundle);
+        outcome.retired.iter().for_each(|retired| notes.object("retired", retired));
+        notes.number("roster", outcome.generation);
         Ok(self.screen.deliver(&WithPassphrase::new(outcome, Some(&new))))
     }
 

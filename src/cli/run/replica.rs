@@ -1,12 +1,14 @@
 //! `replica`.
 
 use super::Run;
+use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{Replica, ReplicaCopy, ReplicaVerify};
 use crate::cli::failure::Result;
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::replica::{copy, list, verify};
+use crate::config::AuditMode;
 use crate::observe::{Phase, Progress};
 
 impl Run<'_> {
@@ -29,10 +31,17 @@ impl Run<'_> {
             memory_bytes: self.settings.limits.memory_bytes,
             dry_run: args.dry_run,
         };
+        let notes = Notes::of("replica.copy").with("replica", &options.replica);
+        let plain = options.dry_run;
         let progress = Progress::new();
-        let job = self.until_interrupted(Box::pin(copy::run(options, &progress)));
-        let outcome = watch(self.screen, &progress, job).await?;
-        Ok(self.screen.deliver(&outcome))
+        let job = async |_: &Notes| {
+            let job = self.until_interrupted(Box::pin(copy::run(options, &progress)));
+            let outcome = watch(self.screen, &progress, job).await?;
+            Ok(self.screen.deliver(&outcome))
+        };
+        // A copy needs no keys; without any, there is nothing to sign a record with.
+        let signed = resolve::signer(self.settings)?.is_some() || self.settings.audit.mode == AuditMode::Required;
+        if plain || !signed { job(&notes).await } else { self.audited(notes, job).await }
     }
 
     async fn replica_verify(&self, args: ReplicaVerify) -> Result<Exit> {

@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::change::{Change, Holder, checked_name, checked_passphrase};
 use super::rewrap;
 use crate::catalog::Access;
-use crate::commands::Result;
 use crate::commands::init::write_secret;
+use crate::commands::{Error, Result};
 use crate::format::Tag;
 use crate::keys::{Identity, Recipient, RecoveryFile};
+use crate::limits::ROSTER_BUNDLES_MAX;
 
 /// What to add.
 #[derive(Debug)]
@@ -112,6 +113,11 @@ pub async fn run(options: Options) -> Result<Outcome> {
 }
 
 async fn add_passphrase(change: &mut Change, new: SecretString, name: Option<String>) -> Result<Tag> {
+    if change.roster.bundles.len() >= ROSTER_BUNDLES_MAX {
+        let why =
+            "as many passphrases count already as readers try: take one away first (stonewal keys revoke FINGERPRINT)";
+        return Err(Error::Usage(why.into()));
+    }
     let recipients = change.root.bundle.recipients.clone();
     let bundle = change.root.bundle.successor(false, recipients, change.now())?;
     let fingerprint = change.put_bundle(bundle, new).await?;

@@ -45,18 +45,17 @@ impl<'a> Pairs<'a> {
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Pair>> {
-        let here = self.here.key().await?;
-        let there = self.there.key().await?;
-        let (is_here, is_there) = match (&here, &there) {
+        let keys = (self.here.key().await?, self.there.key().await?);
+        let (in_ours, in_theirs) = match (&keys.0, &keys.1) {
             (None, None) => return Ok(None),
             (Some(here), Some(there)) => (here <= there, there <= here),
             (here, there) => (here.is_some(), there.is_some()),
         };
         let mut pair = Pair { here: None, there: Vec::new(), versions_there: 0 };
-        if is_here {
+        if in_ours {
             pair.here = self.here.take().await?.oldest.pop_back();
         }
-        if is_there {
+        if in_theirs {
             let group = self.there.take().await?;
             pair.versions_there = group.versions;
             pair.there = group.oldest.into_iter().rev().chain(group.newest.into_iter().rev()).collect();

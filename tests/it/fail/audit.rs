@@ -154,7 +154,7 @@ hint: mend what keeps records from being written (audit.profile, a writer file o
     // The way out that the hint names.
     world.reader("restore dump latest --to-file by-hand.sql").end().await.is_warned("not in the audit log");
     // Killed: begun, and never ended.
-    let _held = world.hold("app", "LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE").await;
+    let _held = world.hold("app", "LOCK TABLE public.ledger IN ACCESS EXCLUSIVE MODE").await;
     let mut running = strict(world.stonewal("backup dump")).start();
     let begun = || async { world.deeds("backup.dump").await.len() >= 3 };
     while !begun().await {
