@@ -143,7 +143,7 @@ impl Rewriter {
         let line = std::mem::take(&mut self.command);
         if byte != b'\n' || !is_restrict(&line) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            self.refused.get_or_insert(text);
+            self.refused = self.refused.take().or(Some(text));
         } else if !self.locked {
             out.append(&mut self.held);
             out.extend_from_slice(&line);

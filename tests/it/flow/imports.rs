@@ -256,7 +256,7 @@ async fn commands_to_psql_in_an_artifact_do_not_run() {
         (touch.clone(), "a command to psql"),
         (format!("SELECT 1 {touch};"), "restricted"),
         (format!("COPY public.ledger FROM stdin; {touch}\\.\n"), "restricted"),
-        (format!("SET standard_conforming_strings = off; SELECT '\\' {touch} ';\n"), "restricted"),
+        (format!("SET standard_conforming_strings = off;\nSELECT '\\'' {touch} ';\n"), "restricted"),
         ("\\connect postgres\n".into(), "a command to psql"),
     ];
     for (text, want) in hidden {

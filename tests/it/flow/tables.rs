@@ -313,7 +313,7 @@ async fn i05_damage_behind_a_sequence_leaves_it_as_it_was() {
     let Some(stage) = Stage::new("damage_behind_a_sequence", |_| ()).await else { return };
     let source = &stage.source;
     let script = "CREATE TABLE numbered (id serial PRIMARY KEY); INSERT INTO numbered SELECT FROM generate_series(1, 70);
-        DO $$ BEGIN EXECUTE (SELECT 'COMMENT ON INDEX numbered_pkey IS ' || quote_literal(string_agg(md5(n::text), '')) FROM generate_series(1, 400000) n); END $$";
+        DO $$ BEGIN EXECUTE (SELECT 'COMMENT ON INDEX ledger_pkey IS ' || quote_literal(string_agg(md5(n::text), '')) FROM generate_series(1, 400000) n); END $$";
     source.psql("app", script, &[]);
     let made = stage.backup().await;
     source.psql("app", "TRUNCATE numbered RESTART IDENTITY; SELECT nextval('numbered_id_seq')", &[]);
