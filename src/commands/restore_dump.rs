@@ -24,7 +24,7 @@ mod file;
 mod tables;
 
 pub use database::{Confirm, DatabaseTarget};
-pub(super) use database::{commit, psql};
+pub(super) use database::{LOCKS_IMPORTS, commit, psql};
 pub use tables::Tables;
 
 /// What to restore and where to.

@@ -49,6 +49,8 @@ pub struct Load {
     info: ConnInfo,
     application_name: String,
     marker: String,
+    /// Key under which psql obeys no command of the stream.
+    lock: Option<String>,
     cancel: CancellationToken,
 }
 
@@ -70,6 +72,7 @@ impl Load {
             info: info.clone(),
             application_name,
             marker,
+            lock: None,
             cancel: cancel.clone(),
         };
         // Time limits of the role or the database must not end a restore that waits for the store.
@@ -83,6 +86,16 @@ impl Load {
         Ok(load)
     }
 
+    /// From here on psql obeys no command of the stream, wherever one hides: for a stream that anybody may have written. Needs
+    /// a psql that [`knows_restrict`].
+    pub async fn lock(&mut self) -> Result<()> {
+        let key = token::random()?;
+        self.send(format!("\\restrict {key}\n").as_bytes()).await?;
+        self.rewriter.lock();
+        self.lock = Some(key);
+        Ok(())
+    }
+
     /// Sends a part of the stream: SQL as pg_dump writes it, cut anywhere. When psql stopped, the error is psql's own
     /// message. Not to be dropped half-way, except together with the whole restore.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -90,6 +103,10 @@ impl Load {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         self.rewriter.push(bytes, &mut out);
+        if let Some(command) = self.rewriter.refused() {
+            let what = format!("the stream holds a command to psql, which pg_dump never writes: {command:?}");
+            return Err(Error::LoadFailed { what });
+        }
         let sent = self.send(&out).await;
         self.scratch = out;
         sent
@@ -117,6 +134,9 @@ impl Load {
             });
         }
         let (loaded, committed) = (format!("loaded {}", self.marker), format!("committed {}", self.marker));
+        if let Some(key) = &self.lock {
+            rest.extend_from_slice(format!("\n\\unrestrict {key}").as_bytes());
+        }
         // psql flushes what \echo writes only at its end; closing an output file flushes at once.
         rest.extend_from_slice(format!("\n\\o /dev/stdout\n\\qecho {loaded}\n\\o /dev/null\n").as_bytes());
         self.send(&rest).await?;

@@ -1,6 +1,9 @@
 //! Reading SQL text that pg_dump and pg_dumpall write: where statements begin and end, and where COPY data lies.
 
+mod body;
 pub(super) mod names;
+
+use body::Body;
 
 /// What one step of the [`Lexer`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +38,14 @@ pub(super) struct Lexer {
     /// The byte before this one, in plain state: decides what `'` and `$` mean.
     before: u8,
     line_start: bool,
+    /// Open parentheses: a rule has several statements in them.
+    depth: u32,
+    body: Body,
 }
 
 impl Default for Lexer {
     fn default() -> Self {
-        Self { state: State::Plain, tag: Vec::new(), before: b' ', line_start: true }
+        Self { state: State::Plain, tag: Vec::new(), before: b' ', line_start: true, depth: 0, body: Body::default() }
     }
 }
 
@@ -75,6 +81,11 @@ impl Lexer {
             _ => return 0,
         };
         memchr::memchr(stop, bytes).unwrap_or(bytes.len())
+    }
+
+    /// What comes next begins a line, although the one before it was not shown: it was COPY data.
+    pub(super) fn begin_line(&mut self) {
+        self.line_start = true;
     }
 
     /// Takes the next byte.
@@ -122,6 +133,7 @@ impl Lexer {
         let was = self.state;
         let before = std::mem::replace(&mut self.before, byte);
         self.state = State::Plain;
+        self.body.step(byte, is_word(byte), self.depth == 0);
         match byte {
             b'-' if was == State::Dash => {
                 self.state = State::LineComment;
@@ -144,7 +156,12 @@ impl Lexer {
                 self.state = State::Meta;
                 return Seen::Meta;
             }
-            b';' => return Seen::End,
+            b'(' => self.depth += 1,
+            b')' => self.depth = self.depth.saturating_sub(1),
+            b';' if self.depth == 0 && !self.body.is_open() => {
+                self.body = Body::default();
+                return Seen::End;
+            }
             _ => {}
         }
         Seen::Text
@@ -193,6 +210,13 @@ impl Lexer {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+/// Whether this is pg_dump's own command to psql, `\restrict KEY` or `\unrestrict KEY`, with or without the end of its line.
+pub(super) fn is_restrict(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let key = line.strip_prefix(b"\\restrict ").or_else(|| line.strip_prefix(b"\\unrestrict "));
+    key.is_some_and(|key| !key.is_empty() && key.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// An identifier in double quotes.
@@ -254,6 +278,28 @@ mod tests {
                 "COMMENT ON ROLE r IS 'two\n-- not a comment\n\\not meta;\nlines';",
                 Some(&["COMMENT ON ROLE r IS 'two\n-- not a comment\n\\not meta;\nlines'"]),
             ),
+            (
+                "CREATE RULE r AS ON INSERT TO t DO ( INSERT INTO u VALUES (1);\n DELETE FROM t;\n);\nb;",
+                Some(&["CREATE RULE r AS ON INSERT TO t DO ( INSERT INTO u VALUES (1);\n DELETE FROM t;\n)", "b"]),
+            ),
+            (
+                "CREATE OR REPLACE FUNCTION f() BEGIN ATOMIC a; SELECT CASE WHEN (CASE x END) THEN \"END\" /* END */ ELSE 'END' END; END;\nb;",
+                Some(&[
+                    "CREATE OR REPLACE FUNCTION f() BEGIN ATOMIC a; SELECT CASE WHEN (CASE x END) THEN \"END\"  ELSE 'END' END; END",
+                    "b",
+                ]),
+            ),
+            (
+                "create procedure f()\nbegin\natomic\n a;\nend;b;",
+                Some(&["create procedure f()\nbegin\natomic\n a;\nend", "b"]),
+            ),
+            ("CREATE FUNCTION s.begin() AS $$ ; $$;b;", Some(&["CREATE FUNCTION s.begin() AS $$ ; $$", "b"])),
+            (
+                "BEGIN; ATOMIC; CREATE TABLE function (begin atomic); b;",
+                Some(&["BEGIN", "ATOMIC", "CREATE TABLE function (begin atomic)", "b"]),
+            ),
+            ("CREATE FUNCTION f() BEGIN ATOMIC a; b;", None),
+            ("a (; b", None),
             ("a; 'open", None),
             ("a; b", None),
             ("a; /* open", None),

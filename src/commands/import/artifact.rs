@@ -82,6 +82,11 @@ impl Artifact {
         let mut artifact =
             Self { path, meta, taken_at, derivation, trailer, receiver, _reading: reading, piece, at, bytes, digest };
         artifact.advance().await?;
+        if artifact.digest.is_none() && !artifact.trailer.is_opened() {
+            let (path, why) = (artifact.path, "it does not hold what pg_dump writes as plain SQL".into());
+            let way_out = "a script of pg_dumpall holds several databases and connects to them: load it with psql, after reading it";
+            return Err(Error::Artifact { path, why, way_out });
+        }
         Ok(artifact)
     }
 

@@ -6,7 +6,7 @@ use super::artifact::Artifact;
 use super::{Facts, Outcome, outcome};
 use crate::commands::Result;
 use crate::commands::repository::interruptible;
-use crate::commands::restore_dump::{DatabaseTarget, commit, psql};
+use crate::commands::restore_dump::{DatabaseTarget, LOCKS_IMPORTS, commit, psql};
 use crate::observe::{Phase, Progress};
 use crate::postgres::load::Load;
 use crate::postgres::programs::Program;
@@ -53,16 +53,16 @@ pub(super) async fn run(
 async fn check(target: DatabaseTarget, facts: &Facts) -> Result<Checked> {
     let session = Session::connect(&target.info, "stonewal import check").await?;
     ensure_empty(&session).await?;
-    let written_by = facts.pg_dump_version.as_deref().unwrap_or("of August 2025 or later");
-    let program = psql(&session, &target.programs, facts.restrict, written_by).await?;
+    let program = psql(&session, &target.programs, true, LOCKS_IMPORTS).await?;
     let warnings = version_warning(facts.server_version_num() / 10_000, session.major()).into_iter().collect();
     let database = session.info().redacted();
     target.confirm.demand(&database)?;
     Ok(Checked { info: session.info().clone(), database, program, warnings })
 }
 
-/// Everything but the COMMIT.
+/// Everything but the COMMIT. Nothing tells who wrote the file.
 async fn send(artifact: &mut Artifact, load: &mut Load, progress: &Progress, cancel: &CancellationToken) -> Result<()> {
+    load.lock().await?;
     while let Some(piece) = interruptible(cancel, artifact.next()).await? {
         load.write(&piece).await?;
         progress.add_plain_bytes(piece.len() as u64);

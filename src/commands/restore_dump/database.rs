@@ -15,6 +15,9 @@ use crate::postgres::programs::{Program, Search};
 use crate::postgres::target::{ensure_empty, version_warning};
 use crate::postgres::{self, ConnInfo, Session};
 
+/// Why an imported dump needs a psql that knows `\restrict`.
+pub(in crate::commands) const LOCKS_IMPORTS: &str = "keeps psql from obeying commands in an imported dump";
+
 /// Whether the operator means it.
 pub enum Confirm {
     /// By flag or variable.
@@ -53,6 +56,7 @@ pub struct DatabaseTarget {
 /// What has to be known before the first byte is sent.
 struct Checked {
     info: ConnInfo,
+    imported: bool,
     database: String,
     program: Program,
     globals: Restorable,
@@ -89,7 +93,8 @@ pub(super) async fn recorded(job: &Job<'_>) -> Result<DumpFacts> {
 async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> Result<Checked> {
     let session = Session::connect(&target.info, "stonewal restore check").await?;
     ensure_empty(&session).await?;
-    let program = psql(&session, &target.programs, recorded.restrict, &recorded.pg_dump_version).await?;
+    let (needs_restrict, why) = restrict(recorded);
+    let program = psql(&session, &target.programs, needs_restrict, &why).await?;
     let mut warnings: Vec<String> =
         version_warning(recorded.server_version_num / 10_000, session.major()).into_iter().collect();
     warnings.extend(collation_warning(&session, recorded).await?);
@@ -105,22 +110,31 @@ async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> R
     let database = session.info().redacted();
     target.confirm.demand(&database)?;
     let comment_and_settings = comment_and_settings(&session, recorded, &globals, &mut warnings).await?;
-    Ok(Checked { info: session.info().clone(), database, program, globals, warnings, comment_and_settings })
+    let imported = recorded.imported.is_some();
+    Ok(Checked { info: session.info().clone(), imported, database, program, globals, warnings, comment_and_settings })
 }
 
-/// A psql that can load this dump into this server.
+/// Whether psql has to know `\restrict`, and why. Who wrote an imported dump is not known: psql obeys no command in it.
+pub(super) fn restrict(recorded: &DumpFacts) -> (bool, String) {
+    match recorded.imported {
+        Some(_) => (true, LOCKS_IMPORTS.into()),
+        None => (recorded.restrict, format!("pg_dump {} writes", recorded.pg_dump_version)),
+    }
+}
+
+/// A psql that can load this dump into this server. It has to know `\restrict`, if so, for the reason `why`.
 pub(in crate::commands) async fn psql(
     session: &Session,
     programs: &Search,
     restrict: bool,
-    written_by: &str,
+    why: &str,
 ) -> Result<Program> {
     let needs = format!("the target is PostgreSQL {}", session.major());
     let program = programs.find("psql", session.major(), &needs).await?;
     if restrict && !knows_restrict(session.info(), &program).await? {
         let what = format!(
-            "psql {} cannot load this dump: it does not know \\restrict, which pg_dump {} writes; install a psql of August 2025 or later",
-            program.version, written_by
+            "psql {} cannot load this dump: it does not know \\restrict, which {why}; install a psql of August 2025 or later",
+            program.version
         );
         return Err(postgres::Error::Unsupported { what }.into());
     }
@@ -200,6 +214,9 @@ pub(super) async fn globals(job: &Job<'_>, session: &Session) -> Result<Restorab
 /// Everything but the COMMIT.
 async fn send(job: &Job<'_>, load: &mut Load, checked: &Checked) -> Result<()> {
     load.write(checked.globals.in_transaction.as_bytes()).await?;
+    if checked.imported {
+        load.lock().await?;
+    }
     let mut reader = job.reader(DUMP_STREAM)?;
     while let Some(plain) = job.next(&mut reader).await? {
         load.write(&plain).await?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::database::{collation_warning, commit, psql, recorded};
+use super::database::{collation_warning, commit, psql, recorded, restrict};
 use super::file::Staged;
 use super::{DatabaseTarget, Job, Outcome, RestoreTarget, RestoredTable};
 use crate::commands::backup_dump::DUMP_STREAM;
@@ -40,6 +40,7 @@ pub(super) async fn restore(job: &Job<'_>, tables: Tables, target: RestoreTarget
         selection,
         form,
         session: None,
+        imported: false,
         dropped: HashSet::new(),
         left_out: Vec::new(),
         warnings: Vec::new(),
@@ -99,6 +100,7 @@ struct Work<'a> {
     form: Form,
     /// Looks at the target meanwhile; none if there is no target to look at.
     session: Option<Session>,
+    imported: bool,
     /// Parts that were left out, by name.
     dropped: HashSet<String>,
     left_out: Vec<String>,
@@ -139,7 +141,7 @@ impl Work<'_> {
         self.session = Some(session);
         job.progress.set_phase(Phase::Streaming);
         let mut load = Load::start(&info, &program, job.cancel).await?;
-        let picked = match self.pick(&mut Out::Load(&mut load)).await {
+        let picked = match self.load(&mut load).await {
             Ok(picked) => picked,
             Err(error) => {
                 load.abort().await;
@@ -148,6 +150,13 @@ impl Work<'_> {
         };
         let receipt = commit(load, job.progress, job.cancel).await?;
         Ok(self.outcome(database, receipt.bytes(), picked))
+    }
+
+    async fn load(&mut self, load: &mut Load) -> Result<Picked> {
+        if self.imported {
+            load.lock().await?;
+        }
+        self.pick(&mut Out::Load(load)).await
     }
 
     /// Looks at the target; changes nothing.
@@ -165,7 +174,9 @@ impl Work<'_> {
                 return Err(postgres::Error::NotPicked { what, way_out }.into());
             }
         }
-        let program = psql(&session, &target.programs, recorded.restrict, &recorded.pg_dump_version).await?;
+        let (needs_restrict, why) = restrict(&recorded);
+        let program = psql(&session, &target.programs, needs_restrict, &why).await?;
+        self.imported = recorded.imported.is_some();
         self.warnings.extend(version_warning(recorded.server_version_num / 10_000, session.major()));
         self.warnings.extend(collation_warning(&session, &recorded).await?);
         target.confirm.demand(&session.info().redacted())?;
@@ -211,6 +222,7 @@ impl Work<'_> {
         let _receipt = reader.finish()?;
         let done = picker.finish()?;
         self.look_for_rows(&done)?;
+        out.write(done.sequences.as_bytes()).await?;
         Ok(done)
     }
 
@@ -232,6 +244,7 @@ impl Work<'_> {
                     self.dropped.insert(part);
                     return Ok(None);
                 }
+                (Need::Elsewhere(why), _) => Some(why.clone()),
                 (_, Some(session)) => session.lacks(&need).await?,
                 (_, None) => None,
             };
@@ -250,7 +263,7 @@ impl Work<'_> {
             let what = format!("the backup holds the definition of {name} and none of its rows");
             if !self.form.definition {
                 let way_out =
-                    "they were left out when it was taken (dump.exclude_table_data); use another backup".into();
+                    "they were left out when it was taken (dump.exclude_table_data), or it had no partition; use another backup".into();
                 return Err(postgres::Error::NotPicked { what, way_out }.into());
             }
             self.warnings.push(what);

@@ -34,6 +34,12 @@ impl Trailer {
         lines.next().is_some_and(|line| line.starts_with("\\restrict "))
     }
 
+    /// Whether the first comment is the one of pg_dump's plain format. The one of pg_dumpall is another.
+    pub fn is_opened(&self) -> bool {
+        let head = String::from_utf8_lossy(&self.head);
+        head.lines().find(|line| !line.is_empty() && *line != "--") == Some("-- PostgreSQL database dump")
+    }
+
     /// For what pg_dump writes.
     pub fn of_a_dump() -> Self {
         Self::new("-- PostgreSQL database dump complete")
@@ -89,7 +95,8 @@ mod tests {
 
     #[test]
     fn restrict_counts_only_before_the_first_statement() {
-        assert!(watch(GOOD, 3).has_restrict());
+        assert!(watch(GOOD, 3).has_restrict() && watch(GOOD, 3).is_opened());
+        assert!(!watch("--\n-- PostgreSQL database cluster dump\n--\n-- PostgreSQL database dump\n", 3).is_opened());
         assert!(!watch("--\n-- x\n--\n\nSET x;\n\\restrict late\n", 3).has_restrict());
     }
 }

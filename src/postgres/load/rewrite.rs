@@ -4,7 +4,7 @@
 //! would commit our own transaction half-way. Those two statements are left out wherever they stand alone between
 //! statements; the same words in COPY data, function bodies and strings are data and pass untouched.
 
-use super::super::sql::{Lexer, Seen};
+use super::super::sql::{Lexer, Seen, is_restrict};
 
 /// Streaming; holds back no more than the first few bytes of a statement.
 #[derive(Debug, Default)]
@@ -16,6 +16,11 @@ pub(super) struct Rewriter {
     /// First and last bytes of the current statement, without comments and leading space.
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// The command to psql that is being read.
+    command: Vec<u8>,
+    refused: Option<String>,
+    /// psql is locked already, under a key of ours: it would refuse the commands with which pg_dump locks it.
+    locked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,12 +34,24 @@ enum Mode {
 }
 
 const DROPPED: [&[u8]; 2] = [b"BEGIN", b"COMMIT"];
+/// More than pg_dump's longest command, which has a key of 63 letters.
+const COMMAND_BYTES: usize = 256;
 /// More than the longest dropped word, so that a full head means that nothing is held.
 const HEAD_BYTES: usize = 8;
 const COPY_BEGINS: &[u8] = b"COPY ";
 const COPY_ENDS: &[u8] = b" FROM stdin";
 
 impl Rewriter {
+    /// For a psql that is locked.
+    pub(super) fn lock(&mut self) {
+        self.locked = true;
+    }
+
+    /// A command to psql that pg_dump does not write, if there was one. The stream is not to be sent then.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
     /// Takes a part of the stream, cut anywhere, and appends what psql shall get.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut at = 0;
@@ -88,6 +105,9 @@ impl Rewriter {
             (_, b'\n') => Mode::Copy(Some(0)),
             _ => Mode::Copy(None),
         };
+        if self.mode == Mode::Sql {
+            self.lexer.begin_line();
+        }
         1
     }
 
@@ -109,8 +129,24 @@ impl Rewriter {
                 self.tail.pop();
                 self.pass(byte, out);
             }
-            Seen::Comment | Seen::Meta => self.pass(byte, out),
+            Seen::Comment => self.pass(byte, out),
+            Seen::Meta => self.meta(byte, out),
             Seen::End => self.end(out),
+        }
+    }
+
+    fn meta(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.command.push(byte);
+        if byte != b'\n' && self.command.len() < COMMAND_BYTES {
+            return;
+        }
+        let line = std::mem::take(&mut self.command);
+        if byte != b'\n' || !is_restrict(&line) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            self.refused = self.refused.take().or(Some(text));
+        } else if !self.locked {
+            out.append(&mut self.held);
+            out.extend_from_slice(&line);
         }
     }
 
@@ -173,6 +209,28 @@ mod tests {
                 assert_eq!(got, want, "{text:?} by {step}");
             }
         }
+    }
+
+    #[test]
+    fn commands_to_psql_are_refused_unless_pg_dump_writes_them() {
+        for (text, want) in [
+            ("\\restrict aZ09\nA;\n\\unrestrict aZ09\n", None),
+            ("A;\n\\! touch x\nB;\n", Some("\\! touch x")),
+            ("COPY t FROM stdin;\n\\! data\n\\.\n\\connect x\n", Some("\\connect x")),
+            ("\\restrict a \\! x\n", Some("\\restrict a \\! x")),
+            ("\\restrict\n", Some("\\restrict")),
+            ("F $$\n\\! body\n$$;\n'\n\\! text\n';", None),
+        ] {
+            for step in [1, 3, 1000] {
+                let (mut rewriter, mut out) = (Rewriter::default(), Vec::new());
+                text.as_bytes().chunks(step).for_each(|part| rewriter.push(part, &mut out));
+                assert_eq!(rewriter.refused(), want, "{text:?}");
+            }
+        }
+        let (mut locked, mut out) = (Rewriter::default(), Vec::new());
+        locked.lock();
+        locked.push(b"\\restrict k\nA;\n\\unrestrict k\n", &mut out);
+        assert_eq!((out.as_slice(), locked.refused()), (b"A;\n".as_slice(), None));
     }
 
     #[test]

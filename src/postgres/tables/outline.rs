@@ -38,6 +38,8 @@ pub struct Selection {
     pub named: BTreeSet<TableName>,
     /// Tables that they inherit from and that are not among them, as (heir, parent).
     pub inherited: Vec<(TableName, TableName)>,
+    /// Partitions of theirs whose rows are not in the dump: foreign tables.
+    pub elsewhere: BTreeSet<TableName>,
 }
 
 impl Outline {
@@ -64,7 +66,10 @@ impl Outline {
         let parents = |table: &TableName| self.found.tables.get(table).cloned().unwrap_or_default();
         let pairs = tables.iter().flat_map(|table| parents(table).into_iter().map(|parent| (table.clone(), parent)));
         let inherited = pairs.filter(|(_, parent)| !tables.contains(parent)).collect();
-        Ok(Selection { tables, named, inherited })
+        let of_ours = self.found.partitions.iter().filter(|(_, parent)| tables.contains(*parent));
+        let elsewhere = of_ours.filter(|(child, _)| self.found.others.contains_key(*child));
+        let elsewhere = elsewhere.map(|(child, _)| child.clone()).collect();
+        Ok(Selection { tables, named, inherited, elsewhere })
     }
 }
 
@@ -139,6 +144,8 @@ mod tests {
 
     const DUMP: &str = "CREATE TABLE public.audit_logs (\n a int);\nCREATE TABLE s.audit_logs (a int);\nCREATE TABLE s.p (a int) PARTITION BY RANGE (a);\n\
         CREATE TABLE s.a_1 (a int);\nALTER TABLE ONLY s.p ATTACH PARTITION s.a_1 FOR VALUES FROM (1) TO (2);\nCREATE VIEW s.v AS SELECT 1;\n\
+        CREATE PROCEDURE s.pr()\n    LANGUAGE sql\n    BEGIN ATOMIC\n DELETE FROM s.a_1;\n INSERT INTO s.a_1 (a) VALUES (1);\nEND;\n\
+        CREATE FOREIGN TABLE s.far (a int)\nSERVER x;\nALTER TABLE ONLY s.p ATTACH PARTITION s.far FOR VALUES FROM (2) TO (3);\n\
         CREATE TABLE s.heir (b int)\nINHERITS (s.audit_logs, public.audit_logs);\nCOPY s.a_1 (a) FROM stdin;\n1\n\\.\nCREATE TABLE s.late (a int);\n";
 
     fn outline() -> Outline {
@@ -162,6 +169,7 @@ mod tests {
         let chosen = outline().choose(&[wanted("s.p"), wanted("s.heir"), wanted("s.audit_logs")]).unwrap();
         let names: Vec<_> = chosen.tables.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["s.a_1", "s.audit_logs", "s.heir", "s.p"]);
+        assert_eq!(chosen.elsewhere.iter().map(ToString::to_string).collect::<Vec<_>>(), ["s.far"]);
         assert_eq!(
             chosen.inherited.iter().map(|(_, parent)| parent.to_string()).collect::<Vec<_>>(),
             ["public.audit_logs"]

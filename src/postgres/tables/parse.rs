@@ -94,6 +94,11 @@ impl Words {
         found
     }
 
+    /// Whether one word is left, whatever it is.
+    pub(super) fn is_last(&self) -> bool {
+        self.at + 1 == self.tokens.len()
+    }
+
     /// Whether the next word is a literal; passes over it.
     pub(super) fn literal(&mut self) -> bool {
         let there = self.token() == Some(&Token::Literal);

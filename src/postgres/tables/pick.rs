@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::super::rows::TableName;
+use super::super::sql::is_restrict;
 use super::super::{Error, Result};
 use super::scan::{Scanner, Sink};
 use super::statement::{Statement, What, parse};
 use super::{Rename, Selection};
+
+mod sure;
 
 /// What is restored of a table.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub enum Need {
     Kept(String),
     /// Nothing helps; why.
     Never(String),
+    /// Rows that the dump has not; why.
+    Elsewhere(String),
 }
 
 /// Of the picked SQL.
@@ -53,6 +58,8 @@ pub enum Piece {
 pub struct Picked {
     /// Name in the target, and rows; `None` where the dump holds no rows of a table that could have some.
     pub tables: Vec<(TableName, Option<u64>)>,
+    /// What sets their sequences. No rollback undoes it: to be passed on last, when all else is sure.
+    pub sequences: String,
 }
 
 /// Lets through what belongs to the selection.
@@ -75,6 +82,10 @@ struct Pick {
     copying: bool,
     rows: BTreeMap<TableName, u64>,
     partitioned: BTreeSet<TableName>,
+    /// Those of them that have a partition.
+    filled: BTreeSet<TableName>,
+    /// How far the sequences of columns are.
+    values: Vec<(TableName, String, String)>,
     current: Option<TableName>,
     out: Vec<Piece>,
 }
@@ -95,6 +106,8 @@ impl Picker {
             copying: false,
             rows: BTreeMap::new(),
             partitioned: BTreeSet::new(),
+            filled: BTreeSet::new(),
+            values: Vec::new(),
             current: None,
             out: Vec::new(),
         };
@@ -114,9 +127,11 @@ impl Picker {
             return Err(Error::LoadFailed { what });
         }
         let pick = self.pick;
-        let with_rows = pick.selection.tables.iter().filter(|table| !pick.partitioned.contains(*table));
-        let tables = with_rows.map(|table| (pick.target(table), pick.rows.get(table).copied()));
-        Ok(Picked { tables: tables.collect() })
+        // One without partitions has no rows: worth knowing.
+        let is_whole = |table: &&TableName| !pick.partitioned.contains(*table) || !pick.filled.contains(*table);
+        let counted = |table| (pick.target(table), pick.rows.get(table).copied());
+        let tables = pick.selection.tables.iter().filter(is_whole).map(counted);
+        Ok(Picked { tables: tables.collect(), sequences: pick.set_values()? })
     }
 }
 
@@ -129,6 +144,9 @@ impl Sink for Pick {
         }
         if text.starts_with(b"SET client_encoding") && !text.ends_with(b"'UTF8'") {
             self.refuse_letters()?;
+        }
+        if let Statement::Of { table, what: What::Attach(child) } = &statement {
+            self.partition(table, child)?;
         }
         match sure {
             // Of another table: names that are not UTF-8 fit none that was asked for.
@@ -149,7 +167,7 @@ impl Sink for Pick {
     }
 
     fn command(&mut self, line: &[u8]) {
-        if line.starts_with(b"\\restrict ") || line.starts_with(b"\\unrestrict ") {
+        if is_restrict(line) && line.ends_with(b"\n") {
             self.pass(line);
         }
     }
@@ -219,8 +237,7 @@ impl Pick {
             }
             Statement::SetValue { sequence, behind } => {
                 if let Some((table, column)) = self.sequences.get(&sequence) {
-                    let sql = self.target(table).set_value(column, &behind);
-                    self.pass(format!("{sql};\n").as_bytes());
+                    self.values.push((self.target(table), column.clone(), behind));
                 }
             }
             Statement::OwnedBy { sequence, table, column } => self.adopt(text, &sequence, table, column),
@@ -262,7 +279,7 @@ impl Pick {
                 (format!("{child} as a partition of {table}"), vec![Need::Never(why.into())])
             }
             What::Attach(child) => {
-                (format!("{child} as a partition of {table}"), vec![Need::Never("it is no table of the dump".into())])
+                (format!("{child} as a partition of {table}"), vec![Need::Elsewhere("it is a foreign table".into())])
             }
             What::ForeignKey { references, .. } if self.selection.tables.contains(&references) => {
                 return self.define(text, None);

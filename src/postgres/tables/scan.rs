@@ -81,6 +81,7 @@ impl Scanner {
             _ => Mode::Rows(None),
         };
         if self.mode == Mode::Sql {
+            self.lexer.begin_line();
             sink.end_of_rows();
         }
         1
@@ -176,13 +177,14 @@ mod tests {
 
     #[test]
     fn statements_and_rows_come_apart_wherever_the_stream_is_cut() {
-        let text = "--\n-- Name: x; DROP TABLE y;\n--\n\\restrict k\n\nSET a = ';';\nCOPY s.t (a) FROM stdin;\nCOPY s.u FROM stdin;\n\\.x\n\\.\n\nF $$ ;\n-- no\n$$ -- c\nx;\n\\unrestrict k\n";
+        let text = "--\n-- Name: x; DROP TABLE y;\n--\n\\restrict k\n\nSET a = ';';\nCOPY s.t (a) FROM stdin;\nCOPY s.u FROM stdin;\n\\.x\n\\.\n\\! x\n\nF $$ ;\n-- no\n$$ -- c\nx;\n\\unrestrict k\n";
         let want = [
             "\\restrict k\n",
             "SET a = ';'",
             "COPY s.t (a) FROM stdin",
             "rows:COPY s.u FROM stdin;\n\\.x\n\\.\n",
             "end",
+            "\\! x\n",
             "F $$ ;\n-- no\n$$  x",
             "\\unrestrict k\n",
         ];

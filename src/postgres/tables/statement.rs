@@ -3,6 +3,10 @@
 use super::super::rows::TableName;
 use super::parse::{Words, name_in_literal};
 
+mod setting;
+
+use setting::{NO_SEARCH_PATH, setting};
+
 /// A statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Statement {
@@ -92,9 +96,9 @@ pub(super) fn parse(text: &str) -> Statement {
         return Statement::Other;
     }
     let mut words = Words::of(text);
-    let known = ["SET SESSION", "SET default_tablespace", "SET", "SELECT pg_catalog", "CREATE", "ALTER", "COMMENT ON"];
+    let known = ["SET", "SELECT pg_catalog", "CREATE", "ALTER", "COMMENT ON"];
     let found = match words.one_of(&known) {
-        Some("SET") => Some(Statement::Setting),
+        Some("SET") => setting(&mut words),
         Some("SELECT pg_catalog") => select(&mut words, text),
         Some("CREATE") => create(&mut words),
         Some("ALTER") => alter(&mut words),
@@ -132,7 +136,7 @@ fn select(words: &mut Words, text: &str) -> Option<Statement> {
     if !words.mark('.') {
         return None;
     }
-    if words.eat("set_config") {
+    if text == NO_SEARCH_PATH {
         return Some(Statement::Setting);
     }
     if !words.eat("setval") || !words.mark('(') {
@@ -362,7 +366,12 @@ mod tests {
             ("SET xmloption = content", Statement::Setting),
             ("SET default_tablespace = fast", Statement::Other),
             ("SET SESSION AUTHORIZATION x", Statement::Other),
+            ("SET client_encoding = 'UTF8'", Statement::Setting),
+            ("SET row_security = off \\! x", Statement::Other),
+            ("SET session_replication_role = replica", Statement::Other),
             ("SELECT pg_catalog.set_config('search_path', '', false)", Statement::Setting),
+            ("SELECT pg_catalog.set_config('search_path', '', false), s.f()", Statement::Other),
+            ("SELECT pg_catalog.set_config('role', 'x', false)", Statement::Other),
             ("ALTER TABLE ONLY s.t ALTER COLUMN a SET DEFAULT 1", of(What::Plain)),
             ("ALTER TABLE s.t OWNER TO \"R ö\"", role("R ö")),
             ("GRANT SELECT(a),UPDATE(\"on\") ON TABLE s.t TO r WITH GRANT OPTION", role("r")),

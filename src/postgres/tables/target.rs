@@ -16,10 +16,25 @@ impl TableName {
         format!("DO {}", quote_literal(&body))
     }
 
-    /// A statement that sets the sequence of a column; `behind` is the rest of the call.
-    pub(super) fn set_value(&self, column: &str, behind: &str) -> String {
+    /// A statement that sets the sequence of a column.
+    pub(super) fn set_value(&self, column: &str, value: i64, called: bool) -> String {
         let (table, column) = (quote_literal(&self.quoted()), quote_literal(column));
-        format!("SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({table}, {column}){behind}")
+        format!("SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({table}, {column}), {value}, {called})")
+    }
+
+    /// The same, unless the sequence is there or further: upwards or, if it descends, downwards.
+    pub(super) fn advance(&self, column: &str, value: i64, called: bool) -> String {
+        let (table, column) = (quote_literal(&self.quoted()), quote_literal(column));
+        let body = format!(
+            "DECLARE s regclass := pg_catalog.pg_get_serial_sequence({table}, {column}); v bigint := '{value}'; \
+             live bigint; used boolean; step bigint; \
+             BEGIN IF s IS NULL THEN RETURN; END IF; \
+             EXECUTE pg_catalog.format('SELECT last_value, is_called FROM %s', s) INTO live, used; \
+             SELECT seqincrement INTO step FROM pg_catalog.pg_sequence WHERE seqrelid = s; \
+             IF (step > 0 AND v > live) OR (step < 0 AND v < live) OR (v = live AND {called} AND NOT used) THEN \
+             PERFORM pg_catalog.setval(s, v, {called}); END IF; END"
+        );
+        format!("DO {}", quote_literal(&body))
     }
 }
 
@@ -31,7 +46,7 @@ impl Session {
             Need::Function(name) => (self.has_function(name).await?, format!("the target has no function {name}()")),
             Need::Role(role) => (self.has_role(role).await?, format!("the target has no role {role}")),
             Need::Kept(_) => (true, String::new()),
-            Need::Never(why) => (false, why.clone()),
+            Need::Never(why) | Need::Elsewhere(why) => (false, why.clone()),
         };
         Ok((!there).then_some(lack))
     }

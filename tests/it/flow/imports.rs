@@ -242,3 +242,56 @@ async fn an_import_never_hides_a_newer_dump() {
     let error = old.seal("new", later).await.unwrap_err();
     assert!(error.to_string().contains("future of the store's clock"), "{error}");
 }
+
+/// Who could write to the file could write commands to psql into it; none of them runs, wherever it hides.
+#[tokio::test]
+async fn commands_to_psql_in_an_artifact_do_not_run() {
+    let Some(old) = Old::new("commands_to_psql").await else { return };
+    old.stage.source.target("empty").await;
+    let (touched, file) = (old.file("touched"), old.file("app-20251103T031500Z.sql.gz.enc"));
+    let end = old.plain.windows(19).position(|w| w == b"ALTER TABLE ONLY pu").unwrap();
+    let (before, behind) = old.plain.split_at(end);
+    let touch = format!("\\! touch {}\n", touched.display());
+    let hidden = [
+        (touch.clone(), "a command to psql"),
+        (format!("SELECT 1 {touch};"), "restricted"),
+        (format!("COPY public.ledger FROM stdin; {touch}\\.\n"), "restricted"),
+        (format!("SET standard_conforming_strings = off;\nSELECT '\\'' {touch} ';\n"), "restricted"),
+        ("\\connect postgres\n".into(), "a command to psql"),
+    ];
+    for (text, want) in hidden {
+        // As before August 2025, and with the lock that pg_dump writes since then.
+        let plain = [before, text.as_bytes(), behind].concat();
+        encrypt(&plain, &file, &["-pbkdf2"]);
+        let error = old.restore("empty", Old::artifact(&file)).await.unwrap_err();
+        assert!(error.to_string().contains(want), "{text}: {error}");
+        encrypt(&unlocked(&plain), &file, &["-pbkdf2"]);
+        let error = old.restore("empty", Old::artifact(&file)).await.unwrap_err();
+        assert!(error.to_string().contains(want), "{text}: {error}");
+        assert!(!touched.exists(), "{text}");
+        let count = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+        assert_eq!(old.stage.source.value("empty", count), "0", "{text}");
+    }
+    encrypt(&unlocked(&old.plain), &file, &["-pbkdf2"]);
+    old.restore("empty", Old::artifact(&file)).await.unwrap();
+    assert_eq!(old.rows("empty"), old.rows("app"));
+}
+
+/// The dump without `\restrict`.
+fn unlocked(plain: &[u8]) -> Vec<u8> {
+    let is_lock = |line: &&[u8]| line.starts_with(b"\\restrict ") || line.starts_with(b"\\unrestrict ");
+    plain.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_lock(line)).flatten().copied().collect()
+}
+
+/// It would leave the transaction for database after database.
+#[tokio::test]
+async fn a_script_of_pg_dumpall_is_refused() {
+    let Some(old) = Old::new("a_script_of_pg_dumpall").await else { return };
+    old.stage.source.target("empty").await;
+    let pg_dumpall = old.stage.source.server.bin_dir().join("pg_dumpall");
+    let all = run(&pg_dumpall, &old.stage.database, &["--no-role-passwords"], "");
+    let file = old.file("all-20251103T031500Z.sql.gz.enc");
+    encrypt(all.as_bytes(), &file, &["-pbkdf2"]);
+    let said = old.refused(|| Old::artifact(&file), Class::Integrity).await;
+    assert!(said.contains("pg_dumpall"), "{said}");
+}

@@ -97,6 +97,13 @@ END;
 END
 $$;
 CREATE FUNCTION standard_body(a int) RETURNS int BEGIN ATOMIC SELECT 1; SELECT a + 1; END;
+-- Stands before the tables that it does not use, partitions among them, and holds what looks like their rows.
+CREATE PROCEDURE standard_writer(a text) BEGIN ATOMIC
+  SELECT CASE WHEN a = 'END' THEN CASE a WHEN 'x' THEN 1 END END;
+  INSERT INTO lines VALUES ('from a body');
+  INSERT INTO lines VALUES ('from a body; COMMIT;');
+END;
+CREATE RULE twice AS ON UPDATE TO lines DO ALSO (INSERT INTO lines VALUES ('from a rule'); DELETE FROM lines WHERE line = 'from a rule'; INSERT INTO lines VALUES ('and more'));
 CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
 CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int);
 CREATE VIEW happy WITH (security_barrier) AS SELECT id, email FROM "Geschäfts Daten"."Kunden; DROP" WHERE feeling <> 'sad' WITH LOCAL CHECK OPTION;
