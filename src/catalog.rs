@@ -35,7 +35,7 @@ pub use footing::{Footing, Foundation};
 pub use foundation::{found, outlive, publish_certificate, put_bundle, put_record};
 pub use listing::each_entry;
 pub use open::{Access, Repository};
-pub use roster::publish_roster;
+pub use roster::{newest_roster, publish_roster};
 pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
 
 #[cfg(test)]

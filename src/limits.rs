@@ -147,6 +147,10 @@ pub const SCRYPT_LOG_N_MAX: u8 = 18;
 pub const RECIPIENTS_MAX: usize = 16;
 /// The name of a recipient or passphrase in a roster.
 pub const ROSTER_NAME_BYTES_MAX: usize = 100;
+/// A roster as stored: room for several hundred keys that were retired.
+pub const ROSTER_BYTES_MAX: u64 = 256 << 10;
+/// Objects named like rosters that are read: a repository has one for each change of its keys, and copies of the last.
+pub const ROSTERS_READ_MAX: usize = 512;
 /// Passphrases that count at a time: all are tried, newest first, before anything else.
 pub const ROSTER_BUNDLES_MAX: usize = 8;
 /// Former identities of one bundle.

@@ -2,7 +2,7 @@
 
 use super::ClusterIdentity;
 use crate::format::manifest::Kind;
-use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName, Timeline};
+use crate::format::{self, BackupId, ClusterName, KeyId, RepositoryId, StreamName, Tag, Timeline};
 use crate::{keys, store};
 
 /// Result of a catalog call.
@@ -143,7 +143,17 @@ pub enum Error {
     },
     /// Two changed the keys at once, and the other one was first.
     #[error("somebody else changed the keys of the repository at the same time")]
-    KeysChanged,
+    KeysChanged {
+        /// A bundle that was stored for the change that does not count.
+        orphan: Option<Tag>,
+    },
+    /// The new roster was sent, and whether it counts cannot be told.
+    #[error("whether the change of the keys counts is not known")]
+    UndecidedKeys {
+        /// What came instead of an answer.
+        #[source]
+        source: Box<Self>,
+    },
     /// A worker of our own died; this is a bug.
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
@@ -186,7 +196,11 @@ impl Error {
             Self::WalDiffers { .. } => {
                 "the stored object was not touched. Two clusters that were one until a failover write different WAL under one name when both go on: stop the one that should not be running, or give it another cluster name".into()
             }
-            Self::KeysChanged => "their change counts and this one does not: look at it with `stonewal keys list`, then run the command again if it is still wanted".into(),
+            Self::KeysChanged { orphan: Some(print) } => format!(
+                "their change counts and this one does not: look at it with `stonewal keys list`, then run the command again if it is still wanted. The bundle that was stored for the new passphrase would be taken for a planted one: `stonewal keys revoke {print}` says that it was not"
+            ),
+            Self::UndecidedKeys { .. } => "it may have taken effect: look at it with `stonewal keys list`. A recovery file that was written was kept; if its recipient is not listed, it opens nothing".into(),
+            Self::KeysChanged { orphan: None } => "their change counts and this one does not: look at it with `stonewal keys list`, then run the command again if it is still wanted".into(),
             Self::Format(_) | Self::Receipts { .. } | Self::Worker(_) => return None,
         })
     }

@@ -68,7 +68,8 @@ impl Repository {
             }
             Some(finding) => repository.findings.push(finding),
         }
-        repository.follow_roster().await?;
+        let (_, flood) = repository.look_for_roster().await?;
+        repository.findings.extend(flood);
         let strangers = std::mem::take(&mut repository.strangers);
         let strangers = strangers.into_iter().filter(|(print, _)| !repository.knows_bundle(*print));
         let strangers: Vec<_> = strangers.map(|(_, finding)| finding).collect();

@@ -12,7 +12,7 @@ use crate::format::names::Names;
 use crate::format::roster::Roster;
 use crate::format::{self, RepositoryId, Tag, WriterPublic, signed};
 use crate::keys::{WriterKey, tag};
-use crate::limits::{KEYS_IN_FLIGHT, ROSTER_BUNDLES_MAX};
+use crate::limits::{KEYS_IN_FLIGHT, ROSTER_BUNDLES_MAX, ROSTER_BYTES_MAX, ROSTERS_READ_MAX};
 use crate::store::{Append, Creation, Entry, Lock, ObjectKey, Put, Read};
 
 /// A genuine roster as it is stored.
@@ -25,13 +25,23 @@ pub(super) struct FoundRoster {
 impl Repository {
     /// Looks for a roster newer than the one that is followed, and follows it. True if there was one.
     pub async fn follow_roster(&self) -> Result<bool> {
+        Ok(self.look_for_roster().await?.0)
+    }
+
+    /// The same, and whether there are more names of rosters than anybody would read.
+    pub(super) async fn look_for_roster(&self) -> Result<(bool, Option<Finding>)> {
         let (repository, root) = self.with_keyring(|ring| (ring.repository(), *ring.root()));
-        let Some(found) = newest(&*self.store, &self.names, repository, &root).await? else { return Ok(false) };
+        let (found, flooded) = search(&*self.store, &self.names, repository, &root).await?;
+        let flood = flooded.then(|| {
+            let why = format!("more than {ROSTERS_READ_MAX} objects are named like rosters; only the oldest were read");
+            Finding::new(FindingKind::ForgedKey, self.names.rosters(), None, why)
+        });
+        let Some(found) = found else { return Ok((false, flood)) };
         let followed = self.keyring.write().unwrap_or_else(PoisonError::into_inner).follow(&found.roster)?;
         if followed {
             *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(found));
         }
-        Ok(followed)
+        Ok((followed, flood))
     }
 
     /// The roster that is followed; `None` before there was one.
@@ -78,6 +88,16 @@ impl Repository {
     }
 }
 
+/// The roster that counts as of now.
+pub async fn newest_roster(
+    store: &dyn Read,
+    names: &Names,
+    repository: RepositoryId,
+    root: &WriterPublic,
+) -> Result<Option<Roster>> {
+    Ok(newest(store, names, repository, root).await?.map(|found| found.roster))
+}
+
 /// The roster with the highest number that `root` signed for `repository`; of two with one number the older counts.
 pub(super) async fn newest(
     store: &dyn Read,
@@ -85,34 +105,63 @@ pub(super) async fn newest(
     repository: RepositoryId,
     root: &WriterPublic,
 ) -> Result<Option<FoundRoster>> {
+    Ok(search(store, names, repository, root).await?.0)
+}
+
+/// The same, and whether some were not read.
+async fn search(
+    store: &dyn Read,
+    names: &Names,
+    repository: RepositoryId,
+    root: &WriterPublic,
+) -> Result<(Option<FoundRoster>, bool)> {
     let mut newest: Option<FoundRoster> = None;
-    each(store, names, repository, root, |found| {
+    let flooded = each(store, names, repository, root, |found| {
         if newest.as_ref().is_none_or(|newest| newest.roster.generation < found.roster.generation) {
             newest = Some(found);
         }
     })
     .await?;
-    Ok(newest)
+    Ok((newest, flooded))
 }
 
-/// Gives every genuine roster to `take`, oldest first.
+/// Gives every genuine roster to `take`, oldest first. However many were planted, a bounded number is read: the oldest, and
+/// behind the best of them those that have the next numbers. True if there are more.
 async fn each(
     store: &dyn Read,
     names: &Names,
     repository: RepositoryId,
     root: &WriterPublic,
     mut take: impl FnMut(FoundRoster),
-) -> Result<()> {
-    let mut oldest = Oldest::new(store, names.rosters());
+) -> Result<bool> {
+    let (mut oldest, mut left, mut best) = (Oldest::new(store, names.rosters()), ROSTERS_READ_MAX, 0);
     while let Some((entries, _)) = oldest.next().await? {
-        let fitting = entries.into_iter().filter(|entry| names.roster_of(entry.key.as_str()).is_some());
+        let mut fitting: Vec<Entry> = entries.into_iter().filter(|entry| fits(names, entry)).collect();
+        let flooded = fitting.len() > left;
+        fitting.truncate(left);
+        left -= fitting.len();
         let reads = stream::iter(fitting).map(|entry| read(store, names, repository, root, entry));
         let mut reads = std::pin::pin!(reads.buffered(KEYS_IN_FLIGHT));
         while let Some(found) = reads.next().await {
-            found?.into_iter().for_each(&mut take);
+            let Some(found) = found? else { continue };
+            best = best.max(found.roster.generation);
+            take(found);
+        }
+        if flooded {
+            while let Some(entry) = first_version(store, &names.roster(best + 1, None)).await?.0 {
+                let Some(entry) = Some(entry).filter(|entry| fits(names, entry)) else { break };
+                let Some(found) = read(store, names, repository, root, entry).await? else { break };
+                best = found.roster.generation;
+                take(found);
+            }
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
+}
+
+fn fits(names: &Names, entry: &Entry) -> bool {
+    entry.bytes <= ROSTER_BYTES_MAX && names.roster_of(entry.key.as_str()).is_some_and(|number| number < u64::MAX)
 }
 
 /// The roster in `entry`, if it is genuine. One of a later format is an error: whom it retires is not known.
@@ -175,7 +224,7 @@ pub async fn publish_roster<S: Read + Append>(
 async fn counts(store: &dyn Read, names: &Names, root: &WriterKey, roster: &Roster, body: &Bytes) -> Result<bool> {
     match newest(store, names, roster.repository, root.public()).await? {
         Some(found) if found.bytes == *body => Ok(true),
-        Some(found) if found.roster.generation >= roster.generation => Err(Error::KeysChanged),
+        Some(found) if found.roster.generation >= roster.generation => Err(Error::KeysChanged { orphan: None }),
         _ => Ok(false),
     }
 }

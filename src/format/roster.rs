@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::signed::{self, Purpose};
 use super::{Error, RepositoryId, Result, Tag, WriterPublic};
-use crate::limits::{RECIPIENTS_MAX, ROSTER_NAME_BYTES_MAX};
+use crate::limits::{RECIPIENTS_MAX, ROSTER_BYTES_MAX, ROSTER_NAME_BYTES_MAX};
 
 const WHAT: &str = "roster";
 const FORMAT: u32 = 1;
@@ -81,7 +81,13 @@ impl Roster {
     pub fn encode(&self, root: &WriterPublic, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Result<Vec<u8>> {
         self.check()?;
         let json = serde_json::to_vec(self).map_err(|e| malformed(e.to_string()))?;
-        Ok(signed::seal(Purpose::Roster, json, root, sign))
+        let sealed = signed::seal(Purpose::Roster, json, root, sign);
+        match sealed.len() as u64 {
+            claimed if claimed > ROSTER_BYTES_MAX => {
+                Err(Error::Absurd { what: "length of a roster", claimed, max: ROSTER_BYTES_MAX })
+            }
+            _ => Ok(sealed),
+        }
     }
 
     /// Reads a roster of `repository` that `root` signed.

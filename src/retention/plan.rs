@@ -258,7 +258,7 @@ impl Plan {
     pub fn verdict(&self, item: &Item) -> Verdict {
         match item {
             Item::Backup(id) => self.by_backup.get(id).cloned().unwrap_or_else(|| leave(Reason::Unplanned)),
-            Item::Wrap(key) => self.by_key.get(key).cloned().unwrap_or_else(|| leave(Reason::UnknownKey)),
+            Item::Wrap(key) => self.by_key.get(key).cloned().unwrap_or_else(|| self.as_long_as_any(Reason::UnknownKey)),
             Item::Partial { timeline, range } if self.is_superseded(*timeline, *range) => {
                 Verdict::Expire { why: Reason::Superseded }
             }
@@ -267,14 +267,26 @@ impl Plan {
                 Some((start, size)) => self.of_wal(name.timeline, WalRange { start, end: start.plus(size.bytes()) }),
                 None => leave(Reason::Unplanned),
             },
-            Item::History(_) | Item::Gap(_) | Item::ClusterRecord | Item::Foundation => match self.furthest {
-                Some(until) => Verdict::Keep { until, why: Reason::Needed },
-                None => leave(Reason::NoneKept),
-            },
+            Item::History(_) | Item::Gap(_) | Item::ClusterRecord | Item::Foundation => {
+                self.as_long_as_any(Reason::NoneKept)
+            }
             Item::Canary => Verdict::Expire { why: Reason::Canary },
             Item::Audit | Item::Evidence => leave(Reason::OwnLock),
             Item::OtherCluster(_) => leave(Reason::OtherCluster),
             Item::Unknown => leave(Reason::Unknown),
+        }
+    }
+
+    /// Whether a backup known here names this data key. Any other may be one that WAL is sealed under.
+    pub fn names_key(&self, key: KeyId) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    /// What anything may stand on is kept until the last of all goes.
+    fn as_long_as_any(&self, none: Reason) -> Verdict {
+        match self.furthest {
+            Some(until) => Verdict::Keep { until, why: Reason::Needed },
+            None => leave(none),
         }
     }
 

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, secret};
 use crate::catalog::{Error, FindingKind, Repository, open_bundle, publish_roster, put_bundle};
-use crate::format::roster::{Roster, RosterBundle, RosterRecipient};
+use crate::format::roster::{Retired, Roster, RosterBundle, RosterRecipient};
 use crate::format::signed::{self, Purpose};
 use crate::keys::{Bundle, Identity, WriterKey};
+use crate::limits::{ROSTER_BYTES_MAX, ROSTERS_READ_MAX};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ObjectKey, Put, Read as _};
 
@@ -92,7 +93,7 @@ async fn of_two_changes_with_one_number_the_first_counts() {
     let mut other = first.clone();
     other.recipients.pop();
     let error = publish_roster(&*store, &names(), &bundle.writer, &other, None).await.unwrap_err();
-    assert!(matches!(error, Error::KeysChanged), "{error}");
+    assert!(matches!(error, Error::KeysChanged { orphan: None }), "{error}");
     assert_eq!(open(store, host()).await.unwrap().roster(), Some(first));
 }
 
@@ -136,4 +137,38 @@ async fn the_passphrase_that_counts_opens_whatever_lies_before_it() {
     back_up(&store, &host, Scripted::good(plain), 1, &never).await.unwrap();
     let (backup, _) = repository.latest(&cluster()).await.unwrap();
     repository.payload_key(&backup.clear().payload_key).await.unwrap();
+}
+
+/// Planted names cost a bounded number of reads, are told, and keep nobody from changing the keys or following the change.
+#[tokio::test]
+async fn i12_of_a_flood_of_rosters_few_are_read() {
+    let (store, bundle, first, _) = world().await;
+    publish_roster(&*store, &names(), &bundle.writer, &first, None).await.unwrap();
+    assert!(open(store.clone(), host()).await.unwrap().look_for_roster().await.unwrap().1.is_none());
+    for _ in 0..ROSTERS_READ_MAX {
+        put(&store, names().roster(7, Some(crate::keys::tag().unwrap())), "junk").await;
+    }
+    let too_long = vec![b' '; usize::try_from(ROSTER_BYTES_MAX).unwrap() + 1];
+    put(&store, names().roster(8, None), too_long).await;
+    for generation in [2, 3] {
+        let next = Roster { generation, ..first.clone() };
+        publish_roster(&*store, &names(), &bundle.writer, &next, None).await.unwrap();
+    }
+    let repository = open(store, host()).await.unwrap();
+    assert_eq!(repository.roster().unwrap().generation, 3);
+    let told = |finding: &&crate::catalog::Finding| finding.key == names().rosters();
+    assert_eq!(repository.findings().iter().filter(told).count(), 1, "{:?}", repository.findings());
+}
+
+/// What nobody would read is not written.
+#[tokio::test]
+async fn a_roster_that_would_be_too_long_is_refused() {
+    let (store, bundle, mut roster, _) = world().await;
+    let until = roster.made_at;
+    let gone = Retired { what: "age1".repeat(16), name: None, since: until, until };
+    roster.retired = vec![gone; 3000];
+    let error = publish_roster(&*store, &names(), &bundle.writer, &roster, None).await.unwrap_err();
+    assert!(matches!(error, Error::Format(crate::format::Error::Absurd { .. })), "{error}");
+    roster.retired.truncate(1000);
+    publish_roster(&*store, &names(), &bundle.writer, &roster, None).await.unwrap();
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::change::{Change, Holder, checked_name, checked_passphrase};
 use super::rewrap;
-use crate::catalog::Access;
+use crate::catalog::{self, Access};
 use crate::commands::init::write_secret;
 use crate::commands::{Error, Result};
 use crate::format::Tag;
@@ -88,8 +88,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
         What::Passphrase(new) => add_passphrase(&mut change, new, name).await?.to_string(),
     };
     if !already && let Err(error) = change.publish().await {
-        // Nothing was wrapped to it, and nothing will be.
-        if let Some(path) = &recovery_file {
+        // If it counts all the same, data keys are wrapped to it, and this is the only identity that opens them.
+        let may_count = matches!(error, Error::Catalog(catalog::Error::UndecidedKeys { .. }));
+        if let Some(path) = recovery_file.as_ref().filter(|_| !may_count) {
             let _ = std::fs::remove_file(path);
         }
         return Err(error);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::catalog::{Root, open_bundle, publish_roster, put_bundle};
+use crate::catalog::{self, Root, newest_roster, open_bundle, publish_roster, put_bundle};
+use crate::commands::retention::acting::Firsts;
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::Tag;
 use crate::format::roster::{Retired, Roster, RosterBundle, RosterRecipient, is_name};
@@ -31,6 +32,8 @@ pub(super) struct Change {
     /// What is to count next; its number is set when it is published.
     pub(super) roster: Roster,
     lock: Option<Lock>,
+    /// The bundle stored for this change.
+    stored: Option<Tag>,
 }
 
 impl Change {
@@ -48,7 +51,7 @@ impl Change {
             publish_roster(store, names, &root.bundle.writer, &first, lock).await?;
             first
         };
-        Ok(Self { connected, root, roster, lock })
+        Ok(Self { connected, root, roster, lock, stored: None })
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -56,9 +59,11 @@ impl Change {
     }
 
     /// Stores what another passphrase opens.
-    pub(super) async fn put_bundle(&self, bundle: Bundle, passphrase: SecretString) -> Result<Tag> {
+    pub(super) async fn put_bundle(&mut self, bundle: Bundle, passphrase: SecretString) -> Result<Tag> {
         let (store, names) = (&*self.connected.store, &self.connected.names);
-        Ok(put_bundle(store, names, &Arc::new(bundle), passphrase, self.lock).await?.1)
+        let print = put_bundle(store, names, &Arc::new(bundle), passphrase, self.lock).await?.1;
+        self.stored = Some(print);
+        Ok(print)
     }
 
     pub(super) fn add_recipient(&mut self, recipient: &Recipient, name: Option<String>) -> Result<()> {
@@ -101,12 +106,51 @@ impl Change {
         gone.iter().map(|bundle| bundle.fingerprint.to_string()).collect()
     }
 
-    /// Makes it count.
+    /// Writes down that a bundle which never counted is one of the repository all the same: a change that was interrupted or
+    /// came second left it. False if there is none, or it is known.
+    pub(super) async fn retire_orphan(&mut self, print: Tag) -> Result<bool> {
+        let prefix = self.connected.names.identity_copies(print);
+        let mut firsts = Firsts::of(&*self.connected.store, &prefix);
+        let mut is_there = false;
+        while let Some(entries) = firsts.next().await? {
+            is_there |= !entries.is_empty();
+        }
+        if !is_there || self.roster.knows_bundle(print) {
+            return Ok(false);
+        }
+        let until = self.now();
+        self.roster.retired.push(Retired { what: print.to_string(), name: None, since: until, until });
+        Ok(true)
+    }
+
+    /// Makes it count. Whatever the store answers, what it lists decides; [`catalog::Error::UndecidedKeys`] if that tells
+    /// nothing either.
     pub(super) async fn publish(&mut self) -> Result<()> {
         self.roster.generation += 1;
         self.roster.made_at = self.now();
         let (store, names) = (&*self.connected.store, &self.connected.names);
-        Ok(publish_roster(store, names, &self.root.bundle.writer, &self.roster, self.lock).await?)
+        let (writer, id) = (&self.root.bundle.writer, self.root.bundle.repository);
+        let Err(error) = publish_roster(store, names, writer, &self.roster, self.lock).await else { return Ok(()) };
+        match newest_roster(store, names, id, writer.public()).await {
+            Ok(Some(now)) if now == self.roster => Ok(()),
+            // One with a higher number may have been made from this one.
+            Ok(now) if is_void(&error) && now.as_ref().is_none_or(|now| now.generation <= self.roster.generation) => {
+                Err(match error {
+                    catalog::Error::KeysChanged { .. } => catalog::Error::KeysChanged { orphan: self.stored }.into(),
+                    error => error.into(),
+                })
+            }
+            Ok(_) | Err(_) => Err(catalog::Error::UndecidedKeys { source: Box::new(error) }.into()),
+        }
+    }
+}
+
+/// Whether what was refused so will not count later either: a request without an answer may still arrive.
+fn is_void(error: &catalog::Error) -> bool {
+    match error {
+        catalog::Error::Store(error) => error.is_permanent(),
+        catalog::Error::Vanished { .. } => false,
+        _ => true,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::format::manifest::KeyRecord;
 use crate::format::names::WalName;
 use crate::format::wal::WalHead;
 use crate::format::{BackupId, ClusterName, DataKey, KeyId, Tag};
-use crate::limits::{DISCOVERIES, KEYS_IN_FLIGHT, KEYS_SEEN_MAX};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX, KEYS_IN_FLIGHT, KEYS_SEEN_MAX};
 use crate::pipeline::wal_suffix;
 use crate::store::{Entry, ObjectKey, VersionId};
 
@@ -135,7 +135,7 @@ async fn wal(
     findings: &mut Vec<Finding>,
     take: &mut impl AsyncFnMut(Vec<Use>) -> Result<()>,
 ) -> Result<()> {
-    let mut seen = HashSet::new();
+    let (mut seen, mut told) = (HashSet::new(), 0);
     for timeline in repository.wal_timelines(cluster, findings).await? {
         let mut firsts = Firsts::of(&**repository.store(), &repository.names().wal_timeline(cluster, timeline));
         while let Some(entries) = firsts.next().await? {
@@ -145,16 +145,25 @@ async fn wal(
             });
             let heads = stream::iter(named).map(|entry| async move {
                 match repository.wal_version_head(cluster, &entry).await {
-                    Ok(head) => Ok(Some((head, entry))),
+                    Ok(head) => Ok((entry, Ok(head))),
                     Err(catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error),
-                    // Not genuine: nothing of ours is sealed under its key.
-                    Err(_) => Ok(None),
+                    Err(error) => Ok((entry, Err(error))),
                 }
             });
             let mut heads = std::pin::pin!(heads.buffered(KEYS_IN_FLIGHT));
             let mut batch = Vec::new();
             while let Some(found) = heads.try_next().await? {
-                let Some((head, entry)) = found else { continue };
+                let (entry, head) = found;
+                let head = match head {
+                    Ok(head) => head,
+                    Err(error) => {
+                        if let Some(finding) = withheld(&entry, &error).filter(|_| told < FINDINGS_MAX) {
+                            told += 1;
+                            findings.push(finding);
+                        }
+                        continue;
+                    }
+                };
                 if seen.len() >= KEYS_SEEN_MAX {
                     seen.clear();
                 }
@@ -166,4 +175,44 @@ async fn wal(
         }
     }
     Ok(())
+}
+
+/// What cannot be read now may be ours, and then its key was not looked at. What is not genuine has no key of ours.
+fn withheld(entry: &Entry, error: &catalog::Error) -> Option<Finding> {
+    let catalog::Error::Store(_) = error else { return None };
+    let why = crate::observe::chain(error);
+    (!error.is_nothing_of_ours())
+        .then(|| Finding::new(FindingKind::Opaque, entry.key.as_str(), Some(entry.version.as_str()), why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format;
+    use crate::store::Error as Store;
+
+    /// A key that was not looked at is not one that opens.
+    #[test]
+    fn what_is_withheld_is_told_and_what_is_not_ours_is_passed_over() {
+        let entry = Entry {
+            key: ObjectKey::new("p/main/wal/1"),
+            version: VersionId::new("v1"),
+            last_modified: jiff::Timestamp::UNIX_EPOCH,
+            bytes: 1,
+            etag: String::new(),
+            delete_marker: false,
+            is_latest: true,
+            class: None,
+        };
+        let (key, target) = (entry.key.clone(), entry.key.to_string());
+        let told = |error: catalog::Error| withheld(&entry, &error).map(|finding| finding.kind);
+        let frozen = Store::Frozen { target: target.clone(), code: "InvalidObjectState".into() };
+        let denied = Store::Denied { action: "s3:GetObjectVersion", target: target.clone(), code: "x".into() };
+        let corrupt = Store::Corrupt { target, what: "short".into() };
+        for error in [frozen, denied, corrupt] {
+            assert_eq!(told(error.into()), Some(FindingKind::Opaque));
+        }
+        assert_eq!(told(Store::NotFound { key, version: None }.into()), None);
+        assert_eq!(told(format::Error::NotOurs("WAL object").into()), None);
+    }
 }

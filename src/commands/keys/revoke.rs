@@ -44,7 +44,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     }
     let mut change = Change::begin(&options.holder).await?;
     match print {
-        Some(print) => revoke_bundle(&mut change, print)?,
+        Some(print) => revoke_bundle(&mut change, print).await?,
         None => revoke_recipient(&mut change, &what)?,
     }
     change.publish().await?;
@@ -58,12 +58,12 @@ pub async fn run(options: Options) -> Result<Outcome> {
     })
 }
 
-fn revoke_bundle(change: &mut Change, print: Tag) -> Result<()> {
+async fn revoke_bundle(change: &mut Change, print: Tag) -> Result<()> {
     if print == change.root.fingerprint {
         let why = "that is the passphrase in use: give one that stays, or put a new one in its place with `stonewal keys rotate`";
         return Err(Error::Usage(why.into()));
     }
-    if change.retire_bundles(|bundle| bundle == print).is_empty() {
+    if change.retire_bundles(|bundle| bundle == print).is_empty() && !change.retire_orphan(print).await? {
         return Err(Error::Usage(format!(
             "no passphrase that counts has the fingerprint {print}; see `stonewal keys list`"
         )));

@@ -1,15 +1,18 @@
 //! `stonewal keys rewrap --all`: every stored data key for every recipient that counts. It adds wraps and changes none, and
 //! may be interrupted and run again: the name of a wrap says whether it is there.
 
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::every::{Use, each};
 use crate::catalog::{self, Access, Finding, Repository};
+use crate::commands::retention::acting::Firsts;
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::keys::{self, Keyring};
-use crate::limits::{FINDINGS_MAX, KEYS_IN_FLIGHT};
-use crate::store::{Append as _, Creation, Lock, ObjectKey, Put, Read as _};
+use crate::limits::{FINDINGS_MAX, KEYS_IN_FLIGHT, SMALL_OBJECT_BYTES_MAX};
+use crate::store::{Append, Creation, Entry, Lock, ObjectKey, Put, Read};
 
 /// Whose keys.
 #[derive(Debug)]
@@ -132,16 +135,78 @@ async fn one(connected: &Connected, repository: &Repository, of: &Use) -> Result
         return Ok(Step::Already);
     }
     let lock = lock(connected, repository, of).await?;
-    let put = Put { key: ObjectKey::new(repository.names().wrap(key.id(), tag)), body: wrapped?.into(), lock };
-    Ok(match connected.store.put_new(put).await? {
+    let name = ObjectKey::new(repository.names().wrap(key.id(), tag));
+    let put = Put { key: name, body: wrapped?.into(), lock: lock.map(|(_, lock)| lock) };
+    Ok(match connected.store.put_new(put.clone()).await? {
         Creation::Stored(_) => Step::Added,
-        // The name cannot be told without the key: it is ours.
-        Creation::Exists => Step::Already,
+        // The name cannot be told without the key: it is ours. Its lock may be from long ago.
+        Creation::Exists => match lock {
+            Some((enough, _)) if renew(connected, &repository.names().wraps(key.id()), put, enough).await? => {
+                Step::Added
+            }
+            _ => Step::Already,
+        },
     })
 }
 
-/// As long as anything written now, and as long as what the key belongs to (invariant I11).
-async fn lock(connected: &Connected, repository: &Repository, of: &Use) -> Result<Option<Lock>> {
+/// Sees to it that one copy of a wrap stays locked as long as `enough`. True if one was added; `fresh` is what is stored
+/// then, under another name.
+async fn renew(connected: &Connected, wraps: &str, fresh: Put, enough: Lock) -> Result<bool> {
+    let store = &*connected.store;
+    let Some(ours) = first(store, fresh.key.as_str()).await? else { return put_copy(store, wraps, fresh).await };
+    if outlasts(store, &ours, enough).await? {
+        return Ok(false);
+    }
+    let Some(body) = body(store, &ours).await? else { return put_copy(store, wraps, fresh).await };
+    let mut firsts = Firsts::of(store, wraps);
+    while let Some(entries) = firsts.next().await? {
+        for entry in entries.iter().filter(|entry| entry.bytes == ours.bytes && entry.key != ours.key) {
+            if outlasts(store, entry, enough).await? && self::body(store, entry).await?.is_some_and(|it| it == body) {
+                return Ok(false);
+            }
+        }
+    }
+    put_copy(store, wraps, Put { body, ..fresh }).await
+}
+
+async fn first(store: &dyn Read, key: &str) -> Result<Option<Entry>> {
+    let mut firsts = Firsts::of(store, key);
+    while let Some(entries) = firsts.next().await? {
+        if let Some(found) = entries.into_iter().find(|entry| entry.key.as_str() == key) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+async fn outlasts(store: &dyn Read, entry: &Entry, enough: Lock) -> Result<bool> {
+    match store.head(&entry.key, &entry.version).await {
+        Ok(head) => Ok(head.lock.is_some_and(|lock| lock.outlasts(enough))),
+        Err(error) if error.is_about_the_object() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn body(store: &dyn Read, entry: &Entry) -> Result<Option<Bytes>> {
+    if entry.bytes > SMALL_OBJECT_BYTES_MAX {
+        return Ok(None);
+    }
+    match store.get(&entry.key, &entry.version, 0..entry.bytes).await {
+        Ok(body) => Ok(Some(body)),
+        Err(error) if error.is_about_the_object() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn put_copy<S: Append>(store: &S, wraps: &str, fresh: Put) -> Result<bool> {
+    let key = ObjectKey::new(format!("{wraps}{}.age", keys::tag()?));
+    store.put(Put { key, ..fresh }).await?;
+    Ok(true)
+}
+
+/// How long a wrap must last: as long as what the key belongs to (invariant I11). And how long a new one is locked: at
+/// least as long as anything written now, so that a wrap that lasts for half of that is not copied with every run.
+async fn lock(connected: &Connected, repository: &Repository, of: &Use) -> Result<Option<(Lock, Lock)>> {
     let Some(now) = connected.lock()? else { return Ok(None) };
     let (key, version) = of.object(repository);
     let held = match connected.store.head(&key, &version).await {
@@ -149,6 +214,11 @@ async fn lock(connected: &Connected, repository: &Repository, of: &Use) -> Resul
         Err(error) if error.is_about_the_object() => None,
         Err(error) => return Err(error.into()),
     };
-    let retain_until = held.map_or(now.retain_until, |held| held.retain_until.max(now.retain_until));
-    Ok(Some(Lock { retain_until, ..now }))
+    let at_least = |least: Timestamp| {
+        let retain_until = held.map_or(least, |held| held.retain_until.max(least));
+        Lock { retain_until, ..now }
+    };
+    let at = connected.store.clock().now();
+    let half = at.checked_add(at.duration_until(now.retain_until) / 2).unwrap_or(now.retain_until);
+    Ok(Some((at_least(half), at_least(now.retain_until))))
 }

@@ -175,6 +175,10 @@ impl Work<'_> {
             self.listed(&scene.repository.names().wraps(*key), own, spared).await?;
         }
         if clear.base.is_some() {
+            // The keys of WAL were wrapped for later recipients too, and no manifest tells which keys these are.
+            let is_extra = |item: &Item| matches!(item, Item::Wrap(key) if !scene.plan.names_key(*key));
+            let held_too = unknown || others.iter().any(|other| other.clear().base.is_some());
+            self.listed(&scene.keys(), is_extra, |_| held_too).await?;
             let needed = |item: &Item| match item {
                 Item::Piece { timeline, range } | Item::Partial { timeline, range } => wal.holds(*timeline, *range),
                 Item::Notes(segment) => wal.touches(segment.timeline),
