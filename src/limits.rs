@@ -200,6 +200,11 @@ pub const SIDE_REST_SECONDS: u64 = 30;
 pub const SIDE_ATTEMPTS_MAX: u32 = 4;
 /// Time for one request where another side can be asked instead; seconds.
 pub const SIDE_DEADLINE_SECONDS_MAX: u64 = 120;
+/// Attempts of one request where another side can be asked instead and PostgreSQL waits.
+pub const SIDE_WAITED_ATTEMPTS_MAX: u32 = 2;
+/// Where PostgreSQL waits, a silent side is given up after the time there is, divided by so many times the number of sides: the
+/// attempts of all of them fit in, and there is time left for what the last one gives.
+pub const SIDE_WAITED_SHARE: u32 = 3;
 /// Sides of one repository.
 pub const SIDES_MAX: usize = 16;
 /// Uploads are handed to the connection in frames of this size, so that progress can be watched.

@@ -64,6 +64,16 @@ pub enum Error {
         /// Bucket and prefix.
         location: String,
     },
+    /// A replica that is no copy.
+    #[error("replica {name} is the repository itself: bucket {bucket} at {endpoint}")]
+    SameReplica {
+        /// Its name.
+        name: String,
+        /// The bucket.
+        bucket: String,
+        /// Where requests go.
+        endpoint: String,
+    },
     /// A restore was not confirmed.
     #[error("restoring into {target} was not confirmed")]
     NotConfirmed {
@@ -256,6 +266,7 @@ impl Error {
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
             Self::OtherReplica { .. } => "nothing was written. Check the section replica.NAME; a replica has a bucket, or a prefix, of its own".into(),
+            Self::SameReplica { .. } => "nothing was read or written. Name the bucket of the copy, and its endpoint, in the section replica.NAME, or leave the section out".into(),
             Self::NotReady { remedy, .. } => remedy.clone(),
             Self::NothingLeft { .. } => "create a new slot (wal.create_slot = true) and take a new base backup".into(),
             Self::Disorder(_) => "run the command again: streaming continues from what the bucket holds".into(),
@@ -305,6 +316,7 @@ impl Error {
             | Self::Production { .. }
             | Self::NotReady { .. }
             | Self::OtherReplica { .. }
+            | Self::SameReplica { .. }
             | Self::Newer { .. }
             | Self::Store(store::Error::Setup(_))
             | Self::Postgres(postgres::Error::Setting { .. })

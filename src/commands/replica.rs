@@ -13,6 +13,7 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sides::check_other;
 use super::{Error, Replica, RepositoryOptions, Result};
 use crate::format::names::Names;
 use crate::limits::{CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
@@ -55,6 +56,7 @@ impl Ends {
         // What is copied is known by its SHA-256, so that is what the far side keeps and shows.
         let options = S3Options { checksum: Checksum::Sha256, ..replica.s3.clone() };
         let there = Arc::new(S3::connect(options).await?);
+        check_other(&here, &there, replica)?;
         Ok(Self { here, there, names, name: name.to_owned(), location, max_lag: replica.max_lag })
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RepositoryOptions, Result};
+use super::{Error, Replica, RepositoryOptions, Result};
 use crate::catalog::{Access, Finding, FindingKind, Repository};
 use crate::format::names::Names;
-use crate::limits::{SIDE_ATTEMPTS_MAX, SIDE_DEADLINE_SECONDS_MAX};
+use crate::limits::{SIDE_ATTEMPTS_MAX, SIDE_DEADLINE_SECONDS_MAX, SIDE_WAITED_ATTEMPTS_MAX, SIDE_WAITED_SHARE};
 use crate::store::{Read, S3, S3Options, Side, Sides};
 
 /// Where a restore reads: the bucket, and any replica for what the bucket does not give.
@@ -20,17 +20,33 @@ pub(super) struct Source {
 impl Source {
     /// Connects; asks nothing yet.
     pub(super) async fn of(options: &RepositoryOptions) -> Result<Self> {
+        Self::connect(options, hasty, |side| side).await
+    }
+
+    /// The same where someone waits for so long and no longer: a side that keeps silent leaves time to ask the others.
+    pub(super) async fn within(options: &RepositoryOptions, deadline: Duration) -> Result<Self> {
+        let sides = u32::try_from(options.replicas.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let share = deadline / SIDE_WAITED_SHARE.saturating_mul(sides);
+        Self::connect(options, |s3| waited_for(s3, share), Side::once).await
+    }
+
+    async fn connect(
+        options: &RepositoryOptions,
+        patience: impl Fn(&S3Options) -> S3Options,
+        side: impl Fn(Side) -> Side,
+    ) -> Result<Self> {
         let names = Names::new(&options.prefix)?;
         let location = format!("s3://{}/{}", options.bucket().bucket, names.prefix());
         if options.replicas.is_empty() || options.from_replica.is_some() {
             let store = Arc::new(S3::connect(options.bucket().clone()).await?);
             return Ok(Self { store, names, location, sides: None });
         }
-        let bucket = Arc::new(S3::connect(hasty(&options.s3)).await?);
-        let mut sides = vec![Side::new(location.trim_end_matches('/'), bucket)];
+        let here = Arc::new(S3::connect(patience(&options.s3)).await?);
+        let mut sides = vec![side(Side::new(location.trim_end_matches('/'), here.clone()))];
         for replica in &options.replicas {
-            let bucket = Arc::new(S3::connect(hasty(&replica.s3)).await?);
-            sides.push(Side::new(format!("replica {}", replica.name), bucket));
+            let there = Arc::new(S3::connect(patience(&replica.s3)).await?);
+            check_other(&here, &there, replica)?;
+            sides.push(side(Side::new(format!("replica {}", replica.name), there)));
         }
         let sides = Arc::new(Sides::new(sides));
         Ok(Self { store: sides.clone(), names, location, sides: Some(sides) })
@@ -64,6 +80,28 @@ impl Source {
             Finding::new(FindingKind::Altered, altered.key, None, detail)
         };
         altered.map(tell).collect()
+    }
+}
+
+/// Refuses the repository as its own replica: it would be a copy that is lost with it. Both lie below the same prefix.
+pub(super) fn check_other(here: &S3, there: &S3, replica: &Replica) -> Result<()> {
+    if !here.is_same_bucket(there) {
+        return Ok(());
+    }
+    Err(Error::SameReplica {
+        name: replica.name.clone(),
+        bucket: there.bucket().to_owned(),
+        endpoint: there.endpoint().to_owned(),
+    })
+}
+
+/// A side that is given up after a share of the time there is.
+fn waited_for(s3: &S3Options, share: Duration) -> S3Options {
+    let s3 = hasty(s3);
+    S3Options {
+        attempts: s3.attempts.min(SIDE_WAITED_ATTEMPTS_MAX),
+        stall: s3.stall.min(share.max(Duration::from_millis(1))),
+        ..s3
     }
 }
 

@@ -54,6 +54,7 @@ pub struct S3 {
     region: String,
     checksum: Checksum,
     deadline: Duration,
+    stall: Duration,
     attempts: u32,
     clock: Arc<StoreClock>,
     contact: Arc<wire::Contact>,
@@ -79,6 +80,12 @@ impl S3 {
     /// Where requests go: the custom endpoint, or `AWS S3 in <region>`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Whether both are the same bucket, as far as names tell, however the endpoints are written. On AWS, a bucket's name is its
+    /// own in all regions of a partition.
+    pub fn is_same_bucket(&self, other: &Self) -> bool {
+        self.bucket == other.bucket && connect::place(&self.endpoint) == connect::place(&other.endpoint)
     }
 
     /// Region used for signing.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::pinned::Pin;
 use super::{Error, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Read, Result, StoreClock, VersionId};
-use crate::limits::FINDINGS_MAX;
+use crate::limits::{FINDINGS_MAX, SIDE_FAILURES_MAX};
 use breaker::Breaker;
 
 mod breaker;
@@ -33,7 +33,13 @@ pub struct Side {
 impl Side {
     /// A side, called `name` in messages.
     pub fn new(name: impl Into<String>, store: Arc<dyn Read>) -> Self {
-        Self { name: name.into(), store, breaker: Breaker::default() }
+        Self { name: name.into(), store, breaker: Breaker::after(SIDE_FAILURES_MAX) }
+    }
+
+    /// Passed over after its first failure already: for whoever has no time to find out twice.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { breaker: Breaker::after(1), ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::super::failure::{Failure, Result};
-use crate::config;
+use crate::config::{self, Immutability, Settings};
 
 const MONTH: Duration = Duration::from_hours(31 * 24);
 
@@ -23,6 +23,15 @@ pub(in crate::cli) fn duration(flag: &'static str, text: &str) -> Result<Duratio
     let way_out = "give a duration from 1s to 31d, such as 15m or 1h";
     config::duration(text, Duration::from_secs(1), MONTH)
         .map_err(|problem| Failure::usage(format!("{flag}: {problem}"), way_out))
+}
+
+/// How far ahead anything of ours is ever locked: as `retention.max` says, and keys and records up to twice `lock.retain`.
+pub(in crate::cli) fn lock_max(settings: &Settings) -> Duration {
+    let retain = match settings.immutability {
+        Immutability::ObjectLock { retain, .. } => retain,
+        Immutability::None => Duration::ZERO,
+    };
+    settings.retention.max.max(retain.saturating_mul(2))
 }
 
 /// The end of a day that was given as a flag (UTC).

@@ -21,7 +21,8 @@ pub(in crate::cli) fn reading(settings: &Settings) -> Result<RepositoryOptions> 
     Ok(RepositoryOptions { from_replica: settings.from_replica.clone(), ..configured(settings)? })
 }
 
-fn configured(settings: &Settings) -> Result<RepositoryOptions> {
+/// The same, whatever is read instead of it.
+pub(super) fn configured(settings: &Settings) -> Result<RepositoryOptions> {
     let url = settings.repository()?;
     let replica = |replica: &config::ReplicaSettings| Replica {
         name: replica.name.clone(),

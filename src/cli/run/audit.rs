@@ -142,6 +142,10 @@ impl Run<'_> {
         }
         let why = chain(&why);
         let why = why.strip_prefix("no audit record: ").unwrap_or(&why);
+        let why = match &self.settings.from_replica {
+            Some(name) => format!("replica {name} is read alone, and the repository takes no record: {why}"),
+            None => why.to_owned(),
+        };
         self.screen.say(&format!("warning: this is not in the audit log: {why}"));
         done.map(|exit| if exit == Exit::Done { Exit::Warnings } else { exit })
     }

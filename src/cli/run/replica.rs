@@ -29,6 +29,7 @@ impl Run<'_> {
             repository: resolve::repository(self.settings)?,
             access: resolve::access_if_any(self.settings, Purpose::Look)?,
             memory_bytes: self.settings.limits.memory_bytes,
+            lock_max: resolve::lock_max(self.settings),
             dry_run: args.dry_run,
         };
         let notes = Notes::of("replica.copy").with("replica", &options.replica);

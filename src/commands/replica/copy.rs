@@ -4,6 +4,7 @@
 //! order of its positions. Nothing is remembered between runs; each compares the two listings and copies what is missing.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Compliance locks may be lengthened up to this moment.
     pub acknowledged: Option<Timestamp>,
+    /// Without that, no copy is locked further ahead than this in compliance mode.
+    pub lock_max: Duration,
     /// Whether to only tell.
     pub dry_run: bool,
 }
@@ -104,6 +107,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
         there: ends.there.clone(),
         rate: Rate::new(options.bytes_per_second),
         acknowledged: options.acknowledged,
+        lock_max: options.lock_max,
         dry_run: options.dry_run,
         progress: progress.clone(),
         room: Room::new(options.memory_bytes),
@@ -198,7 +202,7 @@ impl Run<'_> {
 
     /// What is to be done about a key in this pass.
     async fn choose(&mut self, class: Class, pair: Pair) -> Result<Option<What>> {
-        let copy = pair.copy().cloned();
+        let copies = pair.copies();
         let Some(here) = pair.here else {
             self.outcome.strays += u64::from(class == Class::Ground);
             return Ok(None);
@@ -212,8 +216,8 @@ impl Run<'_> {
             self.find(FindingKind::Stray, &here, "it is longer than any object of ours, and was not copied");
             return Ok(None);
         }
-        if let Some(there) = copy {
-            return Ok(Some(What::Follow { here, there }));
+        if !copies.is_empty() {
+            return Ok(Some(What::Follow { here, there: copies }));
         }
         if class == Class::Manifest && !self.may_copy(&here).await? {
             return Ok(None);

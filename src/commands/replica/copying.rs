@@ -1,10 +1,11 @@
 //! One object over: fetched, hashed, stored with the lock that it has here, and its hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -25,14 +26,16 @@ pub(super) struct Copying {
     /// Objects fetched ahead where the order counts.
     pub(super) ahead: usize,
     pub(super) acknowledged: Option<Timestamp>,
+    /// No compliance lock is carried over further ahead than this unless it was acknowledged.
+    pub(super) lock_max: Duration,
     pub(super) dry_run: bool,
     pub(super) progress: Progress,
 }
 
 /// What is to be done.
 pub(super) enum What {
-    /// It is there: its lock and hold follow those here.
-    Follow { here: Entry, there: Entry },
+    /// It is there, perhaps more than once: the lock and the hold of the one that is locked best follow those here.
+    Follow { here: Entry, there: Vec<Entry> },
     /// It is not there, unless one of these of the same length is it.
     Copy { here: Entry, same_length: Vec<Entry> },
 }
@@ -105,9 +108,10 @@ impl Copying {
     async fn prepare(&self, what: What) -> Result<Prepared> {
         let (here, same_length) = match what {
             What::Follow { here, there } => {
-                let heads = tokio::try_join!(head(&self.here, &here), head(&self.there, &there));
+                let heads = tokio::try_join!(head(&self.here, &here), self.best(there));
                 return match heads {
-                    Ok(held) => Ok(Prepared::Follow { here, there, held }),
+                    Ok((ours, Some((there, theirs)))) => Ok(Prepared::Follow { here, there, held: (ours, theirs) }),
+                    Ok((_, None)) => Ok(Prepared::Known(Done::new(here, Moved::Unreadable("its copy is gone".into())))),
                     Err(error) => unreadable(here, error),
                 };
             }
@@ -122,15 +126,16 @@ impl Copying {
             Ok(read) => read,
             Err(error) => return unreadable(here, error),
         };
-        let hashed = body.clone();
-        let hash = spawn_blocking(move || <[u8; 32]>::try_from(digest::digest(&digest::SHA256, &hashed).as_ref()));
-        let sha256 = hash.await.map_err(catalog::Error::Worker)?.unwrap_or_default();
+        let sha256 = sha256(&body).await?;
         // Where ETags say nothing, as under KMS keys, the digest that the far side keeps does.
+        let mut same = Vec::new();
         for there in &same_length {
             if self.there.sha256_of(&there.key, &there.version).await? == Some(sha256) {
-                let theirs = self.there.head(&there.key, &there.version).await?;
-                return Ok(Prepared::Follow { here, there: there.clone(), held: (head, theirs) });
+                same.push(there.clone());
             }
+        }
+        if let Some((there, theirs)) = self.best(same).await? {
+            return Ok(Prepared::Follow { here, there, held: (head, theirs) });
         }
         if self.dry_run {
             return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
@@ -142,21 +147,76 @@ impl Copying {
         match prepared {
             Prepared::Known(done) => Ok(done),
             Prepared::Follow { here, there, held: (ours, theirs) } => {
+                let lock = self.follow_lock(&there, self.lasting(ours.lock), theirs.lock).await?;
+                // Bytes that anybody put there beforehand, unlocked, are no copy: whoever put them may remove them.
+                if lock == Follow::Unacknowledged && self.lasting(theirs.lock).is_none() {
+                    return self.copy_anew(here, ours).await;
+                }
                 let mut done = Done::new(here, Moved::Present);
-                done.lock = self.follow_lock(&there, self.lasting(ours.lock), theirs.lock).await?;
+                done.lock = lock;
                 done.hold = self.follow_hold(&there, ours.held && !theirs.held).await?;
                 Ok(done)
             }
             Prepared::Copy { here, head, body, sha256, beside } => {
-                let put = Put { key: here.key.clone(), body, lock: self.lasting(head.lock) };
-                let stored = self.there.put_hashed(put, sha256).await?;
-                self.progress.add_chunk(here.bytes);
-                let there = Entry { version: stored.version, ..here.clone() };
-                let mut done = Done::new(here, Moved::Copied(there.bytes));
-                done.hold = self.follow_hold(&there, head.held).await?;
-                done.beside = beside;
-                Ok(done)
+                let done = self.store(here, &head, body, sha256).await?;
+                Ok(Done { beside, ..done })
             }
+        }
+    }
+
+    /// A copy beside one that is not locked and cannot be without an acknowledgement.
+    async fn copy_anew(&self, here: Entry, head: Head) -> Result<Done> {
+        if self.dry_run {
+            return Ok(Done::new(here.clone(), Moved::Copied(here.bytes)));
+        }
+        let _room = self.room.take(here.bytes).await;
+        self.rate.wait(here.bytes).await;
+        let body = match self.here.get(&here.key, &here.version, 0..here.bytes).await {
+            Ok(body) => body,
+            Err(error) if error.is_about_the_object() => {
+                return Ok(Done::new(here, Moved::Unreadable(error.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let sha256 = sha256(&body).await?;
+        self.store(here, &head, body, sha256).await
+    }
+
+    async fn store(&self, here: Entry, head: &Head, body: Bytes, sha256: [u8; 32]) -> Result<Done> {
+        let (lock, follow) = self.bounded(self.lasting(head.lock));
+        let stored = self.there.put_hashed(Put { key: here.key.clone(), body, lock }, sha256).await?;
+        self.progress.add_chunk(here.bytes);
+        let there = Entry { version: stored.version, ..here.clone() };
+        let mut done = Done::new(here, Moved::Copied(there.bytes));
+        done.lock = follow;
+        done.hold = self.follow_hold(&there, head.held).await?;
+        Ok(done)
+    }
+
+    /// Of several copies the one that is locked for longest, and most strictly.
+    async fn best(&self, copies: Vec<Entry>) -> store::Result<Option<(Entry, Head)>> {
+        let mut best: Option<(Entry, Head)> = None;
+        for copy in copies {
+            let head = head(&self.there, &copy).await?;
+            let rank = |head: &Head| self.lasting(head.lock).map(|lock| (is_strict(lock), lock.retain_until));
+            if best.as_ref().is_none_or(|(_, before)| rank(&head) > rank(before)) {
+                best = Some((copy, head));
+            }
+        }
+        Ok(best)
+    }
+
+    /// The lock for a copy. A compliance lock further ahead than ours ever are, which anybody may have put on something beside our
+    /// objects, is shortened: in the replica too, nobody could take it back (PAINS E4).
+    fn bounded(&self, lock: Option<Lock>) -> (Option<Lock>, Follow) {
+        let most = SignedDuration::try_from(self.lock_max).unwrap_or(SignedDuration::MAX);
+        let most = self.there.clock().now().checked_add(most).unwrap_or(Timestamp::MAX);
+        let most = self.acknowledged.map_or(most, |until| most.max(until));
+        match lock {
+            Some(lock) if is_strict(lock) && lock.retain_until > most => {
+                (Some(Lock { retain_until: most, ..lock }), Follow::Unacknowledged)
+            }
+            lock => (lock, Follow::Nothing),
         }
     }
 
@@ -170,7 +230,6 @@ impl Copying {
         let Some(ours) = ours.filter(|ours| theirs.is_none_or(|theirs| !theirs.outlasts(*ours))) else {
             return Ok(Follow::Nothing);
         };
-        let is_strict = |lock: Lock| lock.mode == LockMode::Compliance;
         // What is locked more strictly there stays so.
         let mode = if theirs.is_some_and(is_strict) { LockMode::Compliance } else { ours.mode };
         let retain_until = theirs.map_or(ours.retain_until, |theirs| theirs.retain_until.max(ours.retain_until));
@@ -213,6 +272,16 @@ impl Done {
 
 async fn head(store: &S3, entry: &Entry) -> store::Result<Head> {
     store.head(&entry.key, &entry.version).await
+}
+
+fn is_strict(lock: Lock) -> bool {
+    lock.mode == LockMode::Compliance
+}
+
+async fn sha256(body: &Bytes) -> Result<[u8; 32]> {
+    let hashed = body.clone();
+    let hash = spawn_blocking(move || <[u8; 32]>::try_from(digest::digest(&digest::SHA256, &hashed).as_ref()));
+    Ok(hash.await.map_err(catalog::Error::Worker)?.unwrap_or_default())
 }
 
 /// One object that cannot be read is told, and the others are copied.

@@ -19,10 +19,10 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// The version there that is the one here, as far as listings tell.
-    pub(super) fn copy(&self) -> Option<&Entry> {
-        let here = self.here.as_ref()?;
-        self.there.iter().find(|there| is_copy(here, there))
+    /// The versions there that are the one here, as far as listings tell.
+    pub(super) fn copies(&self) -> Vec<Entry> {
+        let Some(here) = &self.here else { return Vec::new() };
+        self.there.iter().filter(|there| is_copy(here, there)).cloned().collect()
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
             let (mut pairs, mut told) = (Pairs::of(&here, &there, query), Vec::new());
             while let Some(pair) = pairs.next().await.unwrap() {
                 assert!(pair.there.len() <= 2 * REPLICA_CANDIDATES);
-                let copy = pair.copy().is_some();
+                let copy = !pair.copies().is_empty();
                 told.push((pair.here.map(|entry| (entry.key.to_string(), entry.bytes)), pair.versions_there, copy));
             }
             let here = |key: &str, bytes| Some((key.to_owned(), bytes));

@@ -170,13 +170,13 @@ impl Look<'_> {
     }
 
     async fn state(&self, pair: Pair) -> Result<(Entry, State)> {
-        let copy = pair.copy().cloned();
+        let copies = pair.copies();
         let Some(here) = pair.here else { return Err(crate::commands::Error::Usage("a key without an object".into())) };
-        let state = match copy {
-            Some(there) if self.outcome.deep => self.compare(&here, vec![there]).await?,
-            Some(there) => State::Present { lock: self.lock(&here, &there).await? },
-            None if pair.versions_there == 0 => State::Missing,
-            None => {
+        let state = match copies.as_slice() {
+            [_, ..] if self.outcome.deep => self.compare(&here, copies).await?,
+            [_, ..] => State::Present { lock: self.lock(&here, &copies).await? },
+            [] if pair.versions_there == 0 => State::Missing,
+            [] => {
                 let same_length: Vec<_> = pair.there.into_iter().filter(|there| there.bytes == here.bytes).collect();
                 match (same_length.is_empty(), self.outcome.deep) {
                     (true, _) => State::Different(format!("{} versions, none of its length", pair.versions_there)),
@@ -198,21 +198,33 @@ impl Look<'_> {
             Ok(digest) => digest,
             Err(why) => return Ok(State::Different(format!("it cannot be read here: {why}"))),
         };
-        let mut why = "its bytes are others".to_owned();
-        for there in &candidates {
-            match digest_of(&self.ends.there, there).await? {
-                Ok(theirs) if theirs.as_ref() == ours.as_ref() => {
-                    return Ok(State::Present { lock: self.lock(here, there).await? });
-                }
+        let (mut why, mut same) = ("its bytes are others".to_owned(), Vec::new());
+        for there in candidates {
+            match digest_of(&self.ends.there, &there).await? {
+                Ok(theirs) if theirs.as_ref() == ours.as_ref() => same.push(there),
                 Ok(_) => {}
                 Err(unread) => why = unread,
             }
         }
-        Ok(State::Different(why))
+        if same.is_empty() {
+            return Ok(State::Different(why));
+        }
+        Ok(State::Present { lock: self.lock(here, &same).await? })
     }
 
-    /// What is wrong with the lock there.
-    async fn lock(&self, here: &Entry, there: &Entry) -> Result<Option<String>> {
+    /// What is wrong with the locks there: nothing if one of the copies is locked as it should be.
+    async fn lock(&self, here: &Entry, copies: &[Entry]) -> Result<Option<String>> {
+        let mut first = None;
+        for there in copies {
+            match self.lock_of(here, there).await? {
+                None => return Ok(None),
+                why => first = first.or(why),
+            }
+        }
+        Ok(first)
+    }
+
+    async fn lock_of(&self, here: &Entry, there: &Entry) -> Result<Option<String>> {
         let heads = tokio::try_join!(
             self.ends.here.head(&here.key, &here.version),
             self.ends.there.head(&there.key, &there.version)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::bucket::Look;
 use super::lag::age;
-use crate::commands::sides::hasty;
+use crate::commands::sides::{check_other, hasty};
 use crate::commands::{Replica, RepositoryOptions, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
@@ -54,6 +54,7 @@ async fn facts(replica: &Replica, look: &Look<'_>) -> ReplicaFacts {
 
 async fn compare(replica: &Replica, look: &Look<'_>, facts: &mut ReplicaFacts) -> Result<()> {
     let there = S3::connect(hasty(&replica.s3)).await?;
+    check_other(&look.store, &there, replica)?;
     let now = look.store.clock().now();
     let mut lag = Duration::ZERO;
     if let Some(base) = look.backups.bases.last() {

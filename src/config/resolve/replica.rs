@@ -45,7 +45,7 @@ fn replica(section: &Section<'_>, repository: Option<&RepositoryUrl>, s3: &S3Set
             return Err(section.wrong("repository", problem));
         }
         let endpoint = section.optional("endpoint", values::endpoint)?;
-        if url == *primary && endpoint == s3.endpoint && section.given("region").is_none() {
+        if url == *primary && endpoint == s3.endpoint {
             return Err(section.wrong("repository", format!("{url} is the repository itself")));
         }
     }

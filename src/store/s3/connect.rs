@@ -65,6 +65,7 @@ impl S3 {
             region,
             checksum: options.checksum,
             deadline: options.deadline,
+            stall: options.stall,
             attempts: options.attempts,
             clock,
             contact,
@@ -80,13 +81,14 @@ fn no_region() -> Error {
 /// the SDK's checksum calculation is off because it would come as a trailer or not at all. Its skew correction is off because
 /// the store's time is its time: for signatures, and for when credentials expire.
 async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime) -> SdkConfig {
+    let connect_timeout = Duration::from_secs(STORE_CONNECT_SECONDS).min(options.stall);
     let provider = ProviderConfig::empty().with_http_client(http.clone()).with_time_source(time.clone());
     let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .time_source(time)
         .disable_clock_skew_correction(true)
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(STORE_CONNECT_SECONDS)).build())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
@@ -142,6 +144,18 @@ fn effective_endpoint(options: &S3Options, shared: &SdkConfig) -> Option<String>
     let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let specific = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
     specific.or_else(|| shared.endpoint_url().map(str::to_owned))
+}
+
+/// What an endpoint names, however it is written: host and port, or the partition of AWS.
+pub(super) fn place(endpoint: &str) -> String {
+    let lower = endpoint.trim().to_ascii_lowercase();
+    let host = lower.split_once("://").map_or(lower.as_str(), |(_, host)| host).trim_end_matches('/');
+    let bare = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host).trim_end_matches('.');
+    if !bare.starts_with("aws s3 in ") && !bare.contains(".amazonaws.com") {
+        return bare.to_owned();
+    }
+    let partition = ["cn-", "us-gov-", "-iso"].into_iter().find(|mark| bare.contains(mark));
+    format!("aws {}", partition.unwrap_or_default())
 }
 
 /// One HTTP client for the store and for credential providers: rustls on ring, the system's roots plus our CA file, and
@@ -200,6 +214,22 @@ fn is_loopback(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// PAINS F3: a repository is no copy of itself, whatever its endpoint is called.
+    #[test]
+    fn f03_places_are_known_however_they_are_written() {
+        for (one, other, same) in [
+            ("http://Store.example:9000/", "http://store.example:9000", true),
+            ("https://store.example:443", "https://store.example", true),
+            ("https://store.example", "https://store.example:9000", false),
+            ("AWS S3 in eu-west-1", "AWS S3 in us-east-1", true),
+            ("AWS S3 in eu-west-1", "https://s3.eu-west-1.amazonaws.com/", true),
+            ("AWS S3 in cn-north-1", "AWS S3 in us-east-1", false),
+            ("AWS S3 in eu-west-1", "https://store.example", false),
+        ] {
+            assert_eq!(place(one) == place(other), same, "{one} {other}");
+        }
+    }
 
     #[test]
     fn the_local_host_is_known_in_every_spelling() {

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::super::{Creation, Error, Newest, ObjectKey, Put, Result, VersionId};
 use super::body::Upload;
 use super::object::PUT;
-use super::retry::{Call, Failure, PATIENCE};
+use super::retry::{Call, Failure};
 use super::{Checksum, S3};
 use crate::limits::MAPPED_BYTES_MIN;
 use crate::observe::chain;
@@ -49,7 +49,7 @@ impl S3 {
         let room = if wanted < MAPPED_BYTES_MIN / 32 { wanted } else { wanted.max(MAPPED_BYTES_MIN) };
         let mut body = BytesMut::with_capacity(room);
         while body.len() < wanted {
-            let next = tokio::time::timeout(PATIENCE, output.body.next()).await;
+            let next = tokio::time::timeout(self.stall, output.body.next()).await;
             let piece = next
                 .map_err(|_| self.stalled(call))?
                 .ok_or_else(|| corrupt(format!("the body ended after {} of {wanted} bytes", body.len())))?

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::super::{Error, Head, Lock, LockMode, ObjectKey, Put, Result, Stored, VersionId};
 use super::body::Upload;
-use super::retry::{Call, Failure, PATIENCE};
+use super::retry::{Call, Failure};
 use super::{Checksum, S3};
 use crate::limits::MAPPED_BYTES_MIN;
 use crate::observe::chain;
@@ -53,7 +53,7 @@ impl S3 {
         (checksum, sum): (Checksum, &str),
     ) -> Result<PutAnswer, Failure> {
         let sent = with_checksum(request, checksum, sum).customize().interceptor(upload.clone()).send();
-        upload.watch(PATIENCE, sent).await.map_err(|_| self.stalled(call))
+        upload.watch(self.stall, sent).await.map_err(|_| self.stalled(call))
     }
 
     /// PUT of the whole body with its lock, still without a checksum.
@@ -147,7 +147,7 @@ impl S3 {
         let corrupt = |what| Error::Corrupt { target: self.target(call), what };
         check_answer(&output, call, start, range.end).map_err(|what| Failure::permanent(corrupt(what)))?;
         while collected.len() < wanted {
-            let next = tokio::time::timeout(PATIENCE, output.body.next()).await;
+            let next = tokio::time::timeout(self.stall, output.body.next()).await;
             let piece = next.map_err(|_| self.stalled(call))?.ok_or_else(|| {
                 Failure::passing(corrupt(format!("the body ended after {} of {wanted} bytes", collected.len())))
             })?;

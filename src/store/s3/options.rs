@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::Checksum;
-use crate::limits::{STORE_ATTEMPTS_DEFAULT, STORE_DEADLINE_SECONDS_DEFAULT};
+use crate::limits::{STORE_ATTEMPTS_DEFAULT, STORE_DEADLINE_SECONDS_DEFAULT, STORE_STALL_SECONDS};
 
 /// Bucket, endpoint and behaviour of an [`S3`](super::S3) client. What is `None` is taken from where the AWS tools take it:
 /// `AWS_*` variables, the shared config and credentials files, web identity, SSO, instance metadata.
@@ -31,6 +31,8 @@ pub struct S3Options {
     pub checksum: Checksum,
     /// Time for one whole request, retries included.
     pub deadline: Duration,
+    /// How long a request may make no progress before it is sent again; a connection opens sooner or not at all.
+    pub stall: Duration,
     /// Tries of one request, within the deadline.
     pub attempts: u32,
     /// A fixed key pair instead of the AWS chain: for tests, the demo and the embedded store.
@@ -50,6 +52,7 @@ impl S3Options {
             ca_file: None,
             checksum: Checksum::default(),
             deadline: Duration::from_secs(STORE_DEADLINE_SECONDS_DEFAULT),
+            stall: Duration::from_secs(STORE_STALL_SECONDS),
             attempts: STORE_ATTEMPTS_DEFAULT,
             credentials: None,
         }

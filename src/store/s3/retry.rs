@@ -15,13 +15,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::{Error, ObjectKey, Result, VersionId};
 use super::S3;
-use crate::limits::{
-    STORE_BACKOFF_MILLIS, STORE_BACKOFF_MILLIS_MAX, STORE_FIRST_CONTACT_ATTEMPTS, STORE_STALL_SECONDS,
-};
+use crate::limits::{STORE_BACKOFF_MILLIS, STORE_BACKOFF_MILLIS_MAX, STORE_FIRST_CONTACT_ATTEMPTS};
 use crate::observe::chain;
-
-/// How long a request may make no progress.
-pub(super) const PATIENCE: Duration = Duration::from_secs(STORE_STALL_SECONDS);
 
 /// What is asked of the store: for error texts and for the meaning of answers.
 #[derive(Clone, Copy, Debug)]
@@ -113,19 +108,19 @@ impl S3 {
         }
     }
 
-    /// For requests without a body of their own: no answer within [`PATIENCE`] counts as a stall. Boxed, because the
+    /// For requests without a body of their own: no answer within [`S3Options::stall`](super::S3Options::stall) counts as a stall. Boxed, because the
     /// SDK's futures are large and every caller would carry them.
     pub(super) fn patiently<'f, T: 'f>(
         &'f self,
         call: Call<'f>,
         request: impl Future<Output = Result<T, Failure>> + Send + 'f,
     ) -> BoxFuture<'f, Result<T, Failure>> {
-        let answer = timeout(PATIENCE, Box::pin(request));
+        let answer = timeout(self.stall, Box::pin(request));
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.stalled(call))) })
     }
 
     pub(super) fn stalled(&self, call: Call<'_>) -> Failure {
-        let source = format!("no progress for {} s", PATIENCE.as_secs()).into();
+        let source = format!("no progress for {:?}", self.stall).into();
         tracing::debug!(action = call.action, target = self.target(call), "request stalled");
         Failure::passing(Error::Unreachable { endpoint: self.endpoint.clone(), source })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::{SIDE_FAILURES_MAX, SIDE_REST_SECONDS};
+use crate::limits::SIDE_REST_SECONDS;
 
 const REST: Duration = Duration::from_secs(SIDE_REST_SECONDS);
 
@@ -18,10 +18,18 @@ struct State {
 }
 
 /// Whether a side may be asked.
-#[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Breaker {
+    state: Mutex<State>,
+    /// Failures in a row after which it rests.
+    most: u32,
+}
 
 impl Breaker {
+    pub(super) fn after(most: u32) -> Self {
+        Self { state: Mutex::default(), most }
+    }
+
     /// Nothing if the side may be asked, else what its last failure was. Once it has rested, one caller finds out for all.
     pub(super) fn refusal(&self) -> Option<String> {
         self.locked(|state| {
@@ -45,24 +53,25 @@ impl Breaker {
         self.locked(|state| {
             state.failures += 1;
             state.last = why.to_string();
-            if state.failures >= SIDE_FAILURES_MAX {
+            if state.failures >= self.most {
                 state.rests_until = Some(Instant::now() + REST);
             }
         });
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SIDE_FAILURES_MAX;
 
     #[tokio::test(start_paused = true)]
     async fn a_side_rests_after_failures_and_is_tried_by_one() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::after(SIDE_FAILURES_MAX);
         for _ in 1..SIDE_FAILURES_MAX {
             breaker.failed(&"no route");
             assert_eq!(breaker.refusal(), None);
