@@ -88,15 +88,11 @@ pub(super) fn check_other(here: &S3, there: &S3, replica: &Replica) -> Result<()
     if !here.is_same_bucket(there) {
         return Ok(());
     }
-<<<<<<< HEAD
-    Err(Error::SameReplica { name: replica.name.clone(), bucket: there.bucket().to_owned(), endpoint: there.endpoint().to_owned() })
-=======
     Err(Error::SameReplica {
         name: replica.name.clone(),
         bucket: there.bucket().to_owned(),
         endpoint: there.endpoint().to_owned(),
     })
->>>>>>> mend-replicas
 }
 
 /// A side that is given up after a share of the time there is.

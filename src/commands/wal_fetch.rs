@@ -131,12 +131,8 @@ struct Fetch {
 
 impl Fetch {
     async fn open(options: Options, spool: Spool) -> Result<Self> {
-<<<<<<< HEAD
-        let repository = Source::within(&options.repository, options.deadline).await?.open_lightly(options.access).await?;
-=======
         let repository =
             Source::within(&options.repository, options.deadline).await?.open_lightly(options.access).await?;
->>>>>>> mend-replicas
         let (repository, cluster) = (Arc::new(repository), options.cluster);
         Ok(Self { repository, cluster, to: options.to, ahead: options.ahead, spool, record: None, up_to_gap: false })
     }

@@ -15,13 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::super::{Error, ObjectKey, Result, VersionId};
 use super::S3;
-<<<<<<< HEAD
-use crate::limits::{
-    STORE_BACKOFF_MILLIS, STORE_BACKOFF_MILLIS_MAX, STORE_FIRST_CONTACT_ATTEMPTS,
-};
-=======
 use crate::limits::{STORE_BACKOFF_MILLIS, STORE_BACKOFF_MILLIS_MAX, STORE_FIRST_CONTACT_ATTEMPTS};
->>>>>>> mend-replicas
 use crate::observe::chain;
 
 /// What is asked of the store: for error texts and for the meaning of answers.
