@@ -84,7 +84,11 @@ impl Recorder {
         let opening = async {
             let connected = Connected::to(&options.repository).await?;
             let (store, names) = (connected.store.clone(), connected.names.clone());
-            let opened = Repository::open_lightly(store, names, options.access, &connected.location).await;
+            // A writer file opens whatever it is shown: one of another repository must not leave its records here.
+            let opened = match options.access {
+                access @ Access::Writer(_) => Repository::open(store, names, access, &connected.location).await,
+                access => Repository::open_lightly(store, names, access, &connected.location).await,
+            };
             let repository = match opened {
                 Err(catalog::Error::NoRepository { .. }) => return Ok(None),
                 opened => opened?,
