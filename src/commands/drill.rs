@@ -1,9 +1,9 @@
 //! `stonewal drill`: a backup is restored into a disposable PostgreSQL, checked and timed, and what came of it is signed and
 //! stored under a lock.
 //!
-//! Everything that a drill makes lies in one directory of its own, which goes with it, whatever happens: see [`workplace`].
+//! Everything that a drill makes lies in one directory of its own, which goes with it, whatever happens: see `workplace`.
 //! The server listens on a Unix socket in there and on nothing else, and starts with settings that let nothing of the
-//! restored cluster reach beyond it: see [`settings`].
+//! restored cluster reach beyond it: see `settings`.
 
 mod base;
 mod choose;
