@@ -15,8 +15,8 @@ use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
 use crate::keys::{Certificate, Keyring, RecoveryFile, WriterFile};
-use crate::limits::{DISCOVERIES, FINDINGS_MAX};
-use crate::store::{Entry, Read};
+use crate::limits::{DISCOVERIES, FINDINGS_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::store::{self, Entry, Read};
 
 /// How the caller proves who it is.
 #[derive(Debug)]
@@ -263,9 +263,16 @@ async fn check_record(
         let gone = "the repository record is gone";
         return Ok(Some(Finding::new(FindingKind::Missing, names.repository(), None, gone)));
     };
-    let Some(bytes) = read_small(store, &entry).await? else {
-        let why = "it cannot be read, or is too long for a repository record";
-        return Ok(Some(Finding::new(FindingKind::Opaque, entry.key.as_str(), Some(entry.version.as_str()), why)));
+    let bytes = match store.get(&entry.key, &entry.version, 0..entry.bytes.min(SMALL_OBJECT_BYTES_MAX)).await {
+        Ok(bytes) => bytes,
+        // Who may not read this may read nothing else either, and is to be told so.
+        Err(error) if !error.is_about_the_object() || matches!(error, store::Error::Denied { .. }) => {
+            return Err(error.into());
+        }
+        Err(error) => {
+            let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
+            return Ok(Some(Finding::new(FindingKind::Opaque, key, version, error.to_string())));
+        }
     };
     match RepositoryRecord::decode(&bytes, std::slice::from_ref(keyring.root())) {
         Ok(record) if record.repository == keyring.repository() => Ok(None),

@@ -147,7 +147,10 @@ fn harmless(text: &str) -> Cow<'_, str> {
     if !text.contains(moves) {
         return Cow::Borrowed(text);
     }
-    text.chars().map(|c| if moves(c) { char::REPLACEMENT_CHARACTER } else { c }).collect::<String>().into()
+    // RFC 4180 ends its lines with both.
+    let lines = text.split("\r\n");
+    let clean = |line: &str| line.replace(moves, "\u{fffd}");
+    lines.map(clean).collect::<Vec<_>>().join("\r\n").into()
 }
 
 /// One line of JSON.

@@ -10,8 +10,7 @@ async fn every_command_prints_one_document() {
     world.target("target").await;
     let backup = "backup cluster source plain_bytes stored_bytes chunks counted lock manifest warnings";
     let restored = "backup target plain_bytes roles_created roles_left_alone warnings findings";
-    let opened =
-        "location repository created_bucket created_repository bundle recipients root_writer recovery_file warnings";
+    let opened = "location repository created_bucket created_repository bundle recipients root_writer recovery_file lifecycle warnings";
     for (line, fields) in [
         ("backup dump", backup),
         ("list", "location backups findings"),

@@ -16,7 +16,7 @@ fn backup(world: &World, programs: impl AsRef<std::ffi::OsStr>) -> Run {
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_that_are_missing_old_or_lie_make_no_backup() {
     let Some(world) = World::new("programs").await else { return };
-    let before = world.objects("").await.len();
+    let before = world.objects("/main/").await.len();
     for program in ["pg_dump", "pg_dumpall"] {
         let missing = format!(
             "
@@ -36,7 +36,7 @@ hint: install the client programs of PostgreSQL 15 or newer (Debian: postgresql-
     let none = "
 error: [DIR]/programs/pg_dump does not print a PostgreSQL version";
     backup(&world, programs::with(&world, "pg_dump", "echo hello")).end().await.is(1, none);
-    assert_eq!(world.objects("").await.len(), before, "nothing was written before the programs were known");
+    assert_eq!(world.objects("/main/").await.len(), before, "nothing was written before the programs were known");
     world.unchanged().await;
 }
 
