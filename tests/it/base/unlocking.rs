@@ -25,7 +25,8 @@ async fn a16_wal_behind_a_base_that_is_unlocked_too_soon_is_found() {
     let base = world.good_backup().await;
     world.sql("CREATE TABLE steps (n int)").await;
     world.archived().await;
-    // Locked for as long as the window, when it began.
+    // Locked for as long as the window, when it began: an hour on, that is an hour short of what the plan asks.
+    world.store.advance_clock(Duration::from_hours(1));
     let told = world.unlocking(0).await;
     assert_eq!(
         (&told["backups"][0]["backup"], &told["backups"][0]["standing"]),
@@ -39,7 +40,7 @@ async fn a16_wal_behind_a_base_that_is_unlocked_too_soon_is_found() {
         .says(&["1 of 1 backup locked long enough", "due: the next"]);
 
     // 28 days on, seven are left of 35: within the margin.
-    world.store.advance_clock(28 * DAY + Duration::from_hours(1));
+    world.store.advance_clock(28 * DAY);
     let told = world.unlocking(3).await;
     assert_eq!(told["backups"][0]["standing"], "short", "{told:#}");
     world.run_as(Role::Auditor, "verify --locks").await.ends(3).says(&["SHORT", "`stonewal retention extend`"]);
