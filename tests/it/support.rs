@@ -7,6 +7,7 @@ pub(crate) mod majors;
 pub(crate) mod pki;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
+pub(crate) mod seed;
 pub(crate) mod servers;
 pub(crate) mod stores;
 

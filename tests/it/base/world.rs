@@ -12,6 +12,7 @@ use stonewal::store::roles::Role;
 use tokio::process::{Child, Command};
 
 use crate::support::majors::{Installed, postgres_majors};
+use crate::support::seed::Seed;
 
 const PASSPHRASE: &str = "SENTINEL-passphrase of the tests";
 
@@ -84,13 +85,13 @@ impl World {
         options.settings.push(("max_wal_senders".into(), "10".into()));
         change(&mut options);
         let source = Server::start(&options).await.unwrap();
-        let mut store = embedded::Options::new(folder.path().join("store"));
+        let at = |name: &str| folder.path().join(name);
+        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        seed.plant(&at("store"), &at("recovery"), &at("writer"));
+        let mut store = embedded::Options::new(at("store"));
         store.request_log = Some(folder.path().join("requests.jsonl"));
         let store = embedded::Server::start(store).await.unwrap();
-        let world = Self { installed: installed.clone(), source, store, folder };
-        world.run_as(Role::Admin, "init --recovery-file recovery").await.good();
-        world.run_as(Role::Admin, "keys writer --name db1 --out writer").await.good();
-        world
+        Self { installed: installed.clone(), source, store, folder }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

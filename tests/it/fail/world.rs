@@ -13,6 +13,7 @@ use stonewal::store::{Entry, ListQuery, Read as _, S3};
 
 use super::process::{Run, eventually, no_descendants};
 use crate::support::fixture::Fixture;
+use crate::support::seed::Seed;
 
 /// Never to be seen anywhere.
 pub(super) const PASSPHRASE: &str = "SENTINEL-passphrase of the tests";
@@ -48,12 +49,11 @@ impl World {
         std::fs::write(folder.path().join("stonewal.toml"), "").unwrap();
         let mut options = embedded::Options::new(folder.path().join("store"));
         store(&mut options);
+        let at = |name: &str| folder.path().join(name);
+        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        seed.plant(&at("store"), &at("home/recovery"), &at("home/writer"));
         let store = Server::start(options).await.unwrap();
         let mut world = Self { fixture, store, folder, first: String::new() };
-        let init = world.stonewal("init --recovery-file home/recovery").role(&world, Role::Admin);
-        init.unset("STONEWAL_KEYS_WRITER_FILE").env("BACKUP_PASSPHRASE", PASSPHRASE).end().await.good();
-        let writer = world.stonewal("keys writer --name db1 --out home/writer");
-        writer.unset("STONEWAL_KEYS_WRITER_FILE").env("BACKUP_PASSPHRASE", PASSPHRASE).end().await.good();
         let made = world.stonewal("backup dump --json").end().await.good();
         world.first = made.json()["backup"].as_str().unwrap().to_owned();
         world.unchanged().await;

@@ -28,6 +28,7 @@ use stonewal::verify::Level;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fixture::Fixture;
+use crate::support::seed::Seed;
 
 pub(super) const BUCKET: &str = "stone";
 pub(super) const PREFIX: &str = "flow/";
@@ -50,6 +51,11 @@ pub(super) struct Stage {
 impl Stage {
     /// A small database of 25 MB, an ordinary store, and no repository yet.
     pub(super) async fn empty(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
+        let (source, database) = Self::small(test).await?;
+        Some(Self::around(source, database, change, false).await)
+    }
+
+    async fn small(test: &str) -> Option<(Fixture, ConnInfo)> {
         let source = Fixture::empty(test).await?;
         source.psql("postgres", &format!("CREATE DATABASE {SMALL};"), &[]);
         let script = format!(
@@ -60,32 +66,45 @@ impl Stage {
         );
         source.psql(SMALL, &script, &[]);
         let database = source.server.conninfo(SMALL).unwrap();
-        Some(Self::around(source, database, change).await)
+        Some((source, database))
     }
 
     /// [`Stage::empty`] with a repository and a writer file.
     pub(super) async fn new(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
-        let stage = Self::empty(test, change).await?;
-        stage.found().await;
-        Some(stage)
+        let (source, database) = Self::small(test).await?;
+        Some(Self::around(source, database, change, true).await)
     }
 
     /// The awkward database of the fixture, with a repository.
     pub(super) async fn awkward(test: &str, scale: u32) -> Option<Self> {
         let source = Fixture::awkward(test, scale).await?;
         let database = source.source();
-        let stage = Self::around(source, database, |_| ()).await;
-        stage.found().await;
-        Some(stage)
+        Some(Self::around(source, database, |_| (), true).await)
     }
 
-    async fn around(source: Fixture, database: ConnInfo, change: impl FnOnce(&mut Options)) -> Self {
+    async fn around(
+        source: Fixture,
+        database: ConnInfo,
+        change: impl FnOnce(&mut Options),
+        with_repository: bool,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("swflow").tempdir().unwrap();
         let mut options = Options::new(dir.path().join("store"));
         options.request_log = Some(dir.path().join("requests.jsonl"));
         change(&mut options);
+        // A store with another clock has a repository of that time.
+        let seeded = with_repository && options.clock_offset.is_zero();
+        if seeded {
+            let env = [("STONEWAL_LOCK_RETAIN", "30d"), ("STONEWAL_AUDIT_MODE", "off")];
+            let seed = Seed::of(PASSPHRASE, &format!("s3://{BUCKET}/{PREFIX}"), &env).await;
+            seed.plant(&options.root, &dir.path().join("recovery.txt"), &dir.path().join("db1.writer"));
+        }
         let server = Some(Server::start(options.clone()).await.unwrap());
-        Self { source, database, dir, options, server }
+        let stage = Self { source, database, dir, options, server };
+        if with_repository && !seeded {
+            stage.found().await;
+        }
+        stage
     }
 
     /// `init` by the administrator, then keys for a host.

@@ -23,6 +23,7 @@ use stonewal::store::{Entry, ListQuery, Read as _, S3};
 use tokio::process::{Child, Command};
 
 use crate::support::fixture::Fixture;
+use crate::support::seed::Seed;
 use crate::support::variable;
 
 const PASSPHRASE: &str = "SENTINEL-passphrase of the streams";
@@ -63,20 +64,16 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("swr").permissions(passable).tempdir().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
         std::fs::write(folder.path().join("stonewal.toml"), "").unwrap();
-        let store = embedded::Server::start(embedded::Options::new(folder.path().join("store"))).await.unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        seed.plant(&at("store"), &at("home/recovery"), &at("home/writer"));
+        let store = embedded::Server::start(embedded::Options::new(at("store"))).await.unwrap();
         // Asked now: later the server may be gone.
         let session = Session::connect(&fixture.server.conninfo("postgres").unwrap(), "stage").await.unwrap();
         let sql = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'";
         let bytes: String = session.client().query_one(sql, &[]).await.unwrap().get(0);
         let segment = SegmentSize::new(bytes.parse().unwrap()).unwrap();
-        let stage = Self { fixture, store, folder, segment };
-        for line in ["init --recovery-file home/recovery", "keys writer --name db1 --out home/writer"] {
-            let mut command = stage.command(line, Role::Admin);
-            command.env_remove("STONEWAL_KEYS_WRITER_FILE").env("BACKUP_PASSPHRASE", PASSPHRASE);
-            let output = command.output().await.unwrap();
-            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Some(stage)
+        Some(Self { fixture, store, folder, segment })
     }
 
     pub(super) fn server(&self) -> &Server {

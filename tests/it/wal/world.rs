@@ -13,6 +13,8 @@ use stonewal::store::roles::Role;
 use stonewal::store::{Entry, ListQuery, Prune as _, Read as _, S3};
 use tokio::process::{Child, Command};
 
+use crate::support::seed::Seed;
+
 pub(super) const PASSPHRASE: &str = "SENTINEL-passphrase of the WAL tests";
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 const RUN_MAX: Duration = Duration::from_mins(3);
@@ -60,19 +62,17 @@ impl World {
         };
         let dir = tempfile::Builder::new().prefix("sww").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let keys = dir.path().join("keys");
+        std::fs::create_dir(&keys).unwrap();
+        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        seed.plant(&dir.path().join("store"), &keys.join("recovery"), &keys.join("writer"));
+        hand_over(&keys).unwrap();
         let mut options = embedded::Options::new(dir.path().join("store"));
         options.request_log = Some(dir.path().join("requests"));
         let store = embedded::Server::start(options).await.unwrap();
-        let world = Self { store, dir, bin_dir };
-        let keys = world.path("keys");
-        std::fs::create_dir(&keys).unwrap();
-        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let run = |line| world.run(line, Role::Admin, None, &[("BACKUP_PASSPHRASE", PASSPHRASE)]);
-        run("init --recovery-file keys/recovery").await.good();
-        run("keys writer --name db1 --out keys/writer").await.good();
-        hand_over(&keys).unwrap();
-        std::fs::write(world.path("requests"), "").unwrap();
-        Some(world)
+        std::fs::write(dir.path().join("requests"), "").unwrap();
+        Some(Self { store, dir, bin_dir })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
