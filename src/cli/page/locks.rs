@@ -71,8 +71,30 @@ pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterRepo
         let more = count((rows.len() - SHOWN) as u64, "lock");
         let _ = writeln!(out, "<p class=\"more\">and {more} that end later; the table of backups has them</p>");
     }
+    for line in dependencies(cluster) {
+        let _ = writeln!(out, "<p class=\"note\">{}</p>", super::escape::Text(&line));
+    }
     holds(out, cluster);
     out.push_str("</section>\n");
+}
+
+/// Whose lock ends first of what the newest base backup needs, WAL included, and whether that is before the backup's own.
+pub(super) fn dependencies(cluster: &ClusterReport) -> Vec<String> {
+    let locks = &cluster.locks;
+    let soonest = locks.soonest.as_ref().map(|end| {
+        format!(
+            "Of what the newest base backup needs, WAL included, {} is unlocked first, at {} (of {} asked; verify --locks asks all)",
+            end.key,
+            time(end.until),
+            count(locks.asked, "object")
+        )
+    });
+    let short = locks.short.as_ref().map(|short| {
+        let (until, needed) = (time(short.until), time(short.needed_until));
+        format!("{} is unlocked at {until}, before the base backup that needs it until {needed}", short.key)
+    });
+    let unlocked = locks.unlocked.as_ref().map(|key| format!("{key} is not locked at all"));
+    soonest.into_iter().chain(short).chain(unlocked).collect()
 }
 
 fn frame(outcome: &Outcome, rows: &[&BackupRow]) -> Axis {

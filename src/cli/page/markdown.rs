@@ -57,6 +57,9 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
             let _ = writeln!(out, "\nand {more} before");
         }
     }
+    for line in locks::dependencies(cluster) {
+        let _ = write!(out, "\n{}\n", Plain(line));
+    }
     if !cluster.drills.is_empty() {
         out.push_str("\n### Drills\n\n");
         table(out, &["Drill", "Result", "Time to recover", "Data lost", "Checks", "Backup"], drills::rows(cluster));

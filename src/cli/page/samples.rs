@@ -8,7 +8,10 @@ use crate::commands::parts::evidence::{
 };
 use crate::commands::parts::{Finding, FindingKind, Findings, Kind, LockMode, Lsn, Timeline, Verified};
 use crate::commands::report::{BackupRow, ClusterReport, Line, LockState, Missing, Outcome, Period, Point, Run};
-use crate::commands::status::{Branch, Health, Reason, Window};
+use crate::commands::status::{Branch, Health, LockEnd, Locks, Reason, ShortLock, Window};
+
+/// An object behind the newest base backup.
+pub(super) const WAL: &str = "prod/main/wal/00000002/000000020000000000000C5F-11c2";
 
 pub(super) fn now() -> Timestamp {
     "2026-11-24T06:30:00Z".parse().unwrap()
@@ -231,6 +234,12 @@ pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
         unfinished: 1,
         policy_window_seconds: 35 * 86_400,
         min_lock_seconds: 7 * 86_400,
+        locks: Locks {
+            soonest: Some(LockEnd { key: WAL.into(), until: ago(-20 * 24) }),
+            asked: 9,
+            unlocked: None,
+            short: Some(ShortLock { key: WAL.into(), until: ago(-20 * 24), needed_until: ago(-30 * 24) }),
+        },
         no_plan: None,
     }
 }

@@ -79,6 +79,10 @@ fn hostile_text_stays_text() {
         drill.checks[0].detail = HOSTILE.into();
         drill.checks[0].status = CheckResult::Fail;
     }
+    hostile.locks.unlocked = Some(HOSTILE.into());
+    if let Some(end) = &mut hostile.locks.soonest {
+        end.key = HOSTILE.into();
+    }
     let mut facts = outcome(vec![hostile]);
     facts.location = HOSTILE.into();
     facts.findings.push(Finding::new(FindingKind::ForgedWal, HOSTILE, None, HOSTILE));

@@ -49,6 +49,7 @@ impl Looker<'_> {
             unfinished: (facts.unfinished.len() + facts.unread.len()) as u64,
             policy_window_seconds: self.policy.window.as_secs().try_into().unwrap_or(0),
             min_lock_seconds: min_lock.as_secs(),
+            locks: seen.bucket.locks,
             no_plan,
         };
         report.checklist = self.checklist(&report).await?;

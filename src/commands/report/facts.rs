@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::checklist::Point;
-use crate::commands::status::{Branch, Health, Reason, Window, as_text};
+use crate::commands::status::{Branch, Health, Locks, Reason, Window, as_text};
 use crate::format::evidence::Evidence;
 use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName, Lsn, Timeline};
@@ -43,6 +43,8 @@ pub struct ClusterReport {
     pub policy_window_seconds: u64,
     /// For so long locks of what is needed must last (status.min_lock), in seconds.
     pub min_lock_seconds: u64,
+    /// Which lock ends first of what the newest base backup needs to be recovered to the end of the stored WAL.
+    pub locks: Locks,
     /// Why there is no retention plan; backups then have no end.
     pub no_plan: Option<String>,
 }

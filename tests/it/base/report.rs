@@ -87,12 +87,16 @@ async fn i09_a_report_tells_backups_gaps_and_locks_to_an_auditor() {
     assert_eq!(periods.len(), 2, "one behind each base, and no moment between: {periods:?}");
     assert!(periods[0]["to"].as_str().unwrap() < periods[1]["from"].as_str().unwrap());
     assert_eq!(report["findings"]["counts"], serde_json::json!({}));
+    let soonest = &cluster["locks"]["soonest"];
+    assert!(soonest["until"].as_str() <= backups[2]["locked_until"].as_str(), "{cluster}");
 
     // A hold is told, and so is the gap, in words.
     let held = backups[0]["backup"].as_str().unwrap();
     world.run_as(Role::Admin, &format!("hold add {held}")).await.good();
     let told = settled(&world, "report --markdown").await.ends(0);
     assert!(told.stdout.contains(", under legal hold") && told.stdout.contains("| missing"), "{}", told.stdout);
+    let first = format!("{} is unlocked first", soonest["key"].as_str().unwrap());
+    assert!(told.stdout.contains(&first), "{first}: {}", told.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

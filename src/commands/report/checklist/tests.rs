@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commands::report::{BackupRow, LockState};
-use crate::commands::status::Health;
+use crate::commands::status::{Health, Locks};
 use crate::retention::Verified;
 
 fn at(hour: i64) -> Timestamp {
@@ -66,6 +66,7 @@ fn cluster() -> ClusterReport {
         unfinished: 0,
         policy_window_seconds: 35 * 86_400,
         min_lock_seconds: 7 * 86_400,
+        locks: Locks::default(),
         no_plan: None,
     }
 }
