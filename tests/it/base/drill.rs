@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use super::archive::archiving;
 use super::world::{Finished, World, finished, names, usual};
+use crate::support::majors::Installed;
 
 /// What the accounting of today's users is like, as far as checks look at it: an audit log chained by SHA-256.
 const BOOKS: &str = "CREATE TABLE companies (id int PRIMARY KEY, name text); \
@@ -38,8 +39,12 @@ separator = \"|\"
 
 /// A source with books in it, a repository, and a host for drills.
 async fn accounting(test: &str, change: impl FnOnce(&mut ServerOptions)) -> Option<World> {
+    Some(accounting_on(&usual(test)?, change).await)
+}
+
+async fn accounting_on(installed: &Installed, change: impl FnOnce(&mut ServerOptions)) -> World {
     use std::os::unix::fs::PermissionsExt as _;
-    let world = World::on(&usual(test)?, |options| {
+    let world = World::on(installed, |options| {
         archiving(options);
         change(options);
     })
@@ -60,7 +65,7 @@ async fn accounting(test: &str, change: impl FnOnce(&mut ServerOptions)) -> Opti
     ] {
         std::fs::write(world.path(name), sql).unwrap();
     }
-    Some(world)
+    world
 }
 
 impl World {

@@ -2,9 +2,12 @@
 
 use jiff::Timestamp;
 use stonewal::postgres::Session;
+use stonewal::store::roles::Role;
 
-use super::{accounting, has};
+use super::super::world::finished;
+use super::{accounting, accounting_on, has};
 use crate::support::ledger::Moment;
+use crate::support::majors::postgres_majors;
 
 /// To a moment, from a source whose settings would reach out: nothing of it leaves the drill.
 #[tokio::test]
@@ -72,4 +75,34 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
     }
     world.drill("--clean").await.ends(0).says(&["nothing is left"]);
     assert!(data.exists(), "what is kept on purpose is not cleaned away");
+}
+
+/// The oldest and the newest PostgreSQL; and what such a drill leaves ticks every point of the checklist, its audit record included.
+#[tokio::test]
+async fn b17_a_drill_of_any_version_completes_the_checklist() {
+    let all = postgres_majors("b17_a_drill_of_any_version");
+    let ends = all.first().into_iter().chain(all.last().filter(|last| all.first() != Some(last)));
+    for installed in ends {
+        let world = accounting_on(installed, |_| {}).await;
+        let told = "\n[verify]\nrelease_query = \"SELECT name FROM companies WHERE id = 7\"\n";
+        let text = std::fs::read_to_string(world.path("stonewal.toml")).unwrap();
+        std::fs::write(world.path("stonewal.toml"), text.replacen("\n[verify]\n", told, 1)).unwrap();
+        world.archive().await;
+        world.good_backup().await;
+        world.archived().await;
+        let release = ["--release", "company 7"];
+        let open = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
+        open.ends(5).says(&["[ ] The use of backups is recorded", "[ ] A recovery to a moment was rehearsed"]);
+        let mut drill = world.drill_as(Role::Writer, "--kind base --json");
+        let drilled = finished(drill.args(release).spawn().unwrap()).await.good().json();
+        assert_eq!(drilled["evidence"]["result"], "passed", "{installed:?}: {drilled}");
+        assert!(has(&drilled["evidence"], "release", "ok") && has(&drilled["evidence"], "chain audit", "ok"));
+        world.nothing_is_left();
+        let done = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
+        done.ends(0).says(&[
+            "7 of 7",
+            "[x] The use of backups is recorded",
+            "[x] A recovery to a moment was rehearsed",
+        ]);
+    }
 }
