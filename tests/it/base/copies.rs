@@ -146,16 +146,16 @@ async fn i11_planted_copies_do_not_count_and_planted_locks_are_not_followed() {
     let Some(pair) = pair("i11_planted_copies").await else { return };
     let (bucket, far) = (pair.bucket().await, pair.far_bucket(Role::Admin).await);
     let all = versions(&bucket).await;
-    let chunk = all.iter().max_by_key(|entry| entry.bytes).unwrap();
     let wrap = all.iter().find(|entry| entry.key.as_str().contains("/keys/")).unwrap();
     let now = Timestamp::from_second(bucket.clock().now().as_second()).unwrap();
     let in_days = |days: i64| now + SignedDuration::from_hours(24 * days);
     let strict = Lock { mode: LockMode::Compliance, retain_until: in_days(40) };
-    bucket.set_lock(&chunk.key, &chunk.version, strict).await.unwrap();
+    let stricter = ObjectKey::new("prod/zz-strict");
+    bucket.put(Put { key: stricter.clone(), body: "strict".into(), lock: Some(strict) }).await.unwrap();
     // The same bytes, by somebody who may remove them again; under governance the lock can be laid on them.
-    for entry in [chunk, wrap] {
-        let body = bucket.get(&entry.key, &entry.version, 0..entry.bytes).await.unwrap();
-        far.put(Put { key: entry.key.clone(), body, lock: None }).await.unwrap();
+    let wrapped = bucket.get(&wrap.key, &wrap.version, 0..wrap.bytes).await.unwrap();
+    for (key, body) in [(&stricter, "strict".into()), (&wrap.key, wrapped)] {
+        far.put(Put { key: key.clone(), body, lock: None }).await.unwrap();
     }
     let century = ObjectKey::new("prod/zz-century");
     let lock = Some(Lock { mode: LockMode::Compliance, retain_until: in_days(20_000) });
@@ -170,8 +170,8 @@ async fn i11_planted_copies_do_not_count_and_planted_locks_are_not_followed() {
         }
         locks
     };
-    let of_chunk = locks(&chunk.key).await;
-    assert!(of_chunk.len() == 2 && of_chunk.contains(&None) && of_chunk.contains(&Some(strict)), "{of_chunk:?}");
+    let of_strict = locks(&stricter).await;
+    assert!(of_strict.len() == 2 && of_strict.contains(&None) && of_strict.contains(&Some(strict)), "{of_strict:?}");
     assert_eq!(locks(&wrap.key).await, [bucket.head(&wrap.key, &wrap.version).await.unwrap().lock]);
     let of_century = locks(&century).await[0].unwrap();
     assert!(of_century.mode == LockMode::Compliance && of_century.retain_until < in_days(401), "{of_century:?}");
