@@ -123,7 +123,9 @@ async fn read_older(repository: &Repository, pass: &mut Pass) -> Result<(), Erro
     let again = pass.older().into_iter().map(|link| read_again(repository, link));
     let again: Vec<_> = stream::iter(again).buffered(AUDIT_READS).try_collect().await?;
     let now = repository.store().clock().now();
-    again.into_iter().for_each(|(link, digest)| pass.compare(link, digest, now));
+    for (link, digest) in again {
+        pass.compare(link, digest, now);
+    }
     Ok(())
 }
 

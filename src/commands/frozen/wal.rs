@@ -56,7 +56,9 @@ impl Look<'_> {
         let (mut whole, mut best): (Vec<WalRange>, Option<(WalRange, Entry)>) = (Vec::new(), None);
         let mut close = |piece: Option<(WalRange, Entry)>| {
             let needed = piece.filter(|(range, entry)| !is_frozen(entry) || !covers(ready, *range));
-            needed.iter().for_each(|(_, entry)| found.count(entry));
+            if let Some((_, entry)) = needed {
+                found.count(&entry);
+            }
         };
         self.each(&folder, |range, entry| {
             merge_ranges(&mut whole, range);
@@ -83,10 +85,8 @@ impl Look<'_> {
         let mut pages = Pages::after(&**self.repository.store(), query, Some(after));
         while let Some(page) = pages.next().await? {
             for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {
-                let range = match self.repository.names().wal_of(self.cluster, entry.key.as_str()) {
-                    Some(WalName::Piece { range, .. } | WalName::Partial { range, .. }) => range,
-                    _ => continue,
-                };
+                let name = self.repository.names().wal_of(self.cluster, entry.key.as_str());
+                let Some(WalName::Piece { range, .. } | WalName::Partial { range, .. }) = name else { continue };
                 if range.start >= end {
                     return Ok(());
                 }
