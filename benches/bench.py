@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import audit
 import base
 import jobs
 import measure
@@ -26,6 +27,7 @@ PARTS = {
     "segments": "wal push and wal fetch against cp",
     "replica": "replica copy against aws s3 sync",
     "retention": "planning, extending and expiring many objects, and a listing of a million versions",
+    "audit": "verifying an audit log of very many records",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }
 
@@ -44,6 +46,7 @@ def arguments():
     parser.add_argument("--wal-seconds", type=int, default=15, help="of each measurement of the wal part (default 15)")
     parser.add_argument("--objects", type=int, default=100_000, help="of the retention part (default 100000)")
     parser.add_argument("--listed", type=int, default=1_000_000, help="versions in its listing (default 1000000)")
+    parser.add_argument("--records", type=int, default=100_000, help="audit records of the audit part (default 100000)")
     parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal and segments (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
@@ -123,6 +126,11 @@ def main():
             ground.restart_store()
             ground.found_repository()
             results["retention"] = retention.measure_all(ground, given.objects, given.listed, say)
+        if "audit" in given.parts:
+            ground.restart_store()
+            # The log that is measured is the only one.
+            ground.found_repository(STONEWAL_AUDIT_MODE="off")
+            results["audit"] = audit.measure_all(ground, given.records, say)
         if "wal" in given.parts:
             results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:

@@ -154,11 +154,11 @@ class Ground:
     def sql(self, text, database="postgres"):
         return self.call("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text).strip()
 
-    def found_repository(self):
+    def found_repository(self, **env):
         """A repository in a locked bucket; and a bucket without a lock for the scripts, which know nothing of locks."""
         recovery = self.folder / "recovery.txt"
         recovery.unlink(missing_ok=True)
-        self.call(self.stonewal, "init", "--quiet", "--retain", "1h", "--recovery-file", recovery)
+        self.call(self.stonewal, "init", "--quiet", "--retain", "1h", "--recovery-file", recovery, **env)
         self.call(self.aws, "s3api", "create-bucket", "--bucket", "scripts")
 
     def make_data(self, scale, rows):

@@ -336,6 +336,10 @@ pub const AUDIT_LISTED_MAX: usize = 32_000;
 pub const AUDIT_CANDIDATES_MAX: usize = 256;
 /// Audit records told in one list.
 pub const AUDIT_LOG_MAX: usize = 200_000;
+/// Audit records whose digests a verification of the log holds: some eight megabytes. Links name far younger ones.
+pub const AUDIT_KNOWN_MAX: usize = 50_000;
+/// Commands that began and did not end, told apart by a verification of the log.
+pub const AUDIT_OPEN_MAX: usize = 10_000;
 /// Audit records read at once.
 pub const AUDIT_READS: usize = 16;
 /// How far back a writer of a record looks behind the time at which the newest one was written, in seconds: whoever wrote that

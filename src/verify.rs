@@ -14,6 +14,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use audit::{AuditReport, Break, BreakKind, Unfinished, verify_audit};
+#[cfg(test)]
+pub(crate) use audit::{Bounds as AuditBounds, verify_within as verify_audit_within};
 pub use findings::Findings;
 pub use wal::{Gap, TimelineReport, WalLevel, WalReport, Window, verify_wal};
 

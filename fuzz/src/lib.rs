@@ -43,3 +43,14 @@ pub fn writer() -> &'static WriterKey {
 pub fn signed(purpose: Purpose, payload: &[u8]) -> Vec<u8> {
     signed::seal(purpose, payload.to_vec(), writer().public(), |message| writer().sign(message))
 }
+
+/// The payload of a genuine signed record with a piece of it replaced: the first three bytes of `input` say where and how much, the
+/// others by what.
+pub fn changed(genuine: &[u8], input: &[u8]) -> Vec<u8> {
+    let envelope = signed(Purpose::Audit, &[]).len();
+    let payload = &genuine[..genuine.len() - envelope];
+    let [high, low, length, new @ ..] = input else { return payload.to_vec() };
+    let at = usize::from(u16::from_be_bytes([*high, *low])) % payload.len();
+    let end = (at + usize::from(*length)).min(payload.len());
+    [&payload[..at], new, &payload[end..]].concat()
+}

@@ -48,6 +48,8 @@ pub enum FindingKind {
     Retired,
     /// An object is not locked, or for less time than what needs it.
     LockShort,
+    /// An object in a replica is not under the legal hold that it is under in the repository.
+    HoldMissing,
 }
 
 impl std::fmt::Display for FindingKind {
@@ -67,6 +69,7 @@ impl std::fmt::Display for FindingKind {
             Self::Unreadable => "streams unreadable",
             Self::Retired => "keys that count no more",
             Self::LockShort => "locks too short",
+            Self::HoldMissing => "legal holds missing",
         })
     }
 }

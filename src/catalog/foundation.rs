@@ -2,7 +2,9 @@
 //! must stay locked for longer than anything that needs them (invariant I11).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
@@ -68,24 +70,29 @@ pub async fn publish_certificate(
 }
 
 /// Sees to it that the identity bundles, the roster and the publisher's certificate stay locked at least until `lock` ends (invariant
-/// I11). One whose locks are all shorter is copied under a new name with a lock twice as long: the backup role may add
-/// and may not extend. Only what is genuine counts, whatever an attacker planted under the same name; what is gone
+/// I11). One whose locks are all shorter is copied under a new name with a lock twice as long, but no further ahead than `most`
+/// unless that was asked for: the backup role may add and may not extend. Only what is genuine counts, whatever an attacker planted under the same name; what is gone
 /// altogether is returned.
-pub async fn outlive<S: Read + Append>(store: &S, repository: &Repository, lock: Lock) -> Result<Vec<Finding>> {
+pub async fn outlive<S: Read + Append>(
+    store: &S,
+    repository: &Repository,
+    lock: Lock,
+    most: Duration,
+) -> Result<Vec<Finding>> {
     let names = repository.names();
     let mut gone = Vec::new();
     let mut lost = |prefix: String, what: &str| gone.push(Finding::new(FindingKind::Missing, prefix, None, what));
     for print in repository.with_keyring(Keyring::bundles) {
         let prefix = names.identity_copies(print);
         let genuine = |bytes: &[u8]| Bundle::fingerprint(bytes) == print;
-        if !renew(store, &prefix, genuine, || Ok(names.identity(print, tag()?)), lock).await? {
+        if !renew(store, &prefix, genuine, || Ok(names.identity(print, tag()?)), (lock, most)).await? {
             lost(prefix, "the identity bundle is gone: the passphrase opens nothing without a copy of it");
         }
     }
     if let Some(found) = repository.found_roster() {
         let prefix = names.roster(found.roster.generation, None);
         let fresh = || Ok(names.roster(found.roster.generation, Some(tag()?)));
-        if !renew(store, &prefix, |bytes| bytes == found.bytes, fresh, lock).await? {
+        if !renew(store, &prefix, |bytes| bytes == found.bytes, fresh, (lock, most)).await? {
             lost(prefix, "the roster is gone: hosts wrap data keys to whom their writer files name");
         }
     }
@@ -93,7 +100,7 @@ pub async fn outlive<S: Read + Append>(store: &S, repository: &Repository, lock:
         repository.with_keyring(|ring| ring.writer().map(|key| (key.public().id(), key.public() == ring.root())))?;
     let prefix = names.writer_copies(&writer);
     let genuine = |bytes: &[u8]| repository.with_keyring(|ring| ring.vouches(bytes, &writer));
-    if !renew(store, &prefix, genuine, || Ok(names.writer(&writer, tag()?)), lock).await? && !is_root {
+    if !renew(store, &prefix, genuine, || Ok(names.writer(&writer, tag()?)), (lock, most)).await? && !is_root {
         lost(prefix, "the certificate of this host is gone: others do not trust what it writes");
     }
     Ok(gone)
@@ -105,7 +112,7 @@ async fn renew<S: Read + Append>(
     prefix: &str,
     genuine: impl Fn(&[u8]) -> bool,
     fresh: impl Fn() -> Result<String>,
-    lock: Lock,
+    (lock, most): (Lock, Duration),
 ) -> Result<bool> {
     let mut found = None;
     let mut oldest = Oldest::new(store, prefix.to_owned());
@@ -121,8 +128,35 @@ async fn renew<S: Read + Append>(
         }
     }
     let Some(body) = found else { return Ok(false) };
-    let now = store.clock().now();
-    let longer = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
-    store.put(Put { key: ObjectKey::new(fresh()?), body, lock: Some(Lock { retain_until: longer, ..lock }) }).await?;
+    let longer = longer(lock, store.clock().now(), most);
+    store.put(Put { key: ObjectKey::new(fresh()?), body, lock: Some(longer) }).await?;
     Ok(true)
+}
+
+/// Twice as long, so that copies stay few; no further ahead than `most`, since nobody can take a lock back (PAINS E4), and in any
+/// case for as long as was asked.
+pub(super) fn longer(lock: Lock, now: Timestamp, most: Duration) -> Lock {
+    let twice = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
+    let most = SignedDuration::try_from(most).ok().and_then(|most| now.checked_add(most).ok()).unwrap_or(twice);
+    Lock { retain_until: twice.min(most).max(lock.retain_until), ..lock }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LockMode;
+
+    #[test]
+    fn e04_copies_are_locked_no_further_ahead_than_anything() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let days = |days: i64| now + SignedDuration::from_hours(24 * days);
+        let most = |days: u64| Duration::from_hours(24 * days);
+        for (asked, max, until) in
+            [(35, 400, 70), (300, 400, 400), (400, 400, 400), (410, 400, 410), (35, 36_500_000, 70)]
+        {
+            let lock = Lock { mode: LockMode::Compliance, retain_until: days(asked) };
+            let longer = longer(lock, now, most(max));
+            assert_eq!((longer.mode, longer.retain_until), (lock.mode, days(until)), "{asked} of {max}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ impl Begun {
         let store = &connected.store;
         let started_at = store.clock().now();
         let gone = match lock {
-            Some(lock) => outlive(&**store, repository, lock).await?,
+            Some(lock) => outlive(&**store, repository, lock, connected.lock_max()).await?,
             None => Vec::new(),
         };
         let keys = BackupKeys::store(&**store, repository, lock).await?;

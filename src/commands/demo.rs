@@ -266,7 +266,8 @@ impl Stage {
         });
         let retain = std::time::Duration::from_hours(24 * 35);
         let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain };
-        Ok(RepositoryOptions { s3, prefix: "demo".into(), immutability, replicas: Vec::new(), from_replica: None })
+        let (prefix, lock_max) = ("demo".into(), retain * 2);
+        Ok(RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None })
     }
 
     fn programs(&self) -> Search {

@@ -62,6 +62,8 @@ pub struct Check {
 pub struct Outcome {
     /// In the order in which it was examined.
     pub checks: Vec<Check>,
+    /// Locked objects that were stored to try things on; `retention apply` removes them once their lock of a minute has ended.
+    pub canaries: u64,
     /// What this store does with unusual requests, by name.
     pub capabilities: BTreeMap<&'static str, bool>,
     /// What does not belong in the repository.

@@ -202,6 +202,16 @@ pub enum Error {
         /// The cluster.
         cluster: String,
     },
+    /// WAL is missing as far as it can be read, and some cannot be.
+    #[error(
+        "{why}; but of the cluster's WAL, {classes} cannot be read before it was thawed, and may be what is missing"
+    )]
+    FrozenWal {
+        /// What is missing.
+        why: String,
+        /// How much lies in which archive tier.
+        classes: String,
+    },
     /// What was asked for took too long.
     #[error("{what} did not finish within {seconds} s")]
     Deadline {
@@ -287,6 +297,7 @@ impl Error {
             Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
+            Self::FrozenWal { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and plan again when the store has it, in hours to days. Let lifecycle rules move WAL to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Retention(refusal) => refusal.hint(),
             Self::NotAudited { .. } => "mend what keeps records from being written (audit.profile, a writer file or the passphrase); or go on without them, deliberately: STONEWAL_AUDIT_MODE=on".into(),
             Self::Embedded(error) => return error.hint(),

@@ -118,7 +118,7 @@ impl Job<'_> {
         let sealed = self.repository.sealed_part(&original.manifest).await?;
         let lock = self.connected.lock()?;
         if let Some(lock) = lock {
-            outlive(&*self.connected.store, self.repository, lock).await?;
+            outlive(&*self.connected.store, self.repository, lock, self.connected.lock_max()).await?;
         }
         let fresh = BackupKeys::store(&*self.connected.store, self.repository, lock).await?;
         let clear = original.clear();

@@ -37,6 +37,8 @@ pub struct RepositoryOptions {
     pub prefix: String,
     /// Whether its objects are locked.
     pub immutability: Immutability,
+    /// Copies of what everything stands on are locked for longer than asked for, but no further ahead than this.
+    pub lock_max: Duration,
     /// Copies elsewhere, asked for whatever the bucket does not give.
     pub replicas: Vec<Replica>,
     /// The replica that is read instead of the bucket and of all others.
@@ -72,6 +74,7 @@ pub struct Connected {
     /// Bucket and prefix, for people.
     pub location: String,
     immutability: Immutability,
+    lock_max: Duration,
 }
 
 impl Connected {
@@ -80,7 +83,7 @@ impl Connected {
         let names = Names::new(&options.prefix)?;
         let store = Arc::new(S3::connect(options.bucket().clone()).await?);
         let location = format!("s3://{}/{}", store.bucket(), names.prefix());
-        Ok(Self { store, names, location, immutability: options.immutability })
+        Ok(Self { store, names, location, immutability: options.immutability, lock_max: options.lock_max })
     }
 
     /// Refuses a bucket that would not protect what is put into it (invariants I3 and I4 need versions and locks).
@@ -103,6 +106,11 @@ impl Connected {
     /// Whether what is stored is locked.
     pub fn immutability(&self) -> Immutability {
         self.immutability
+    }
+
+    /// No copy of what everything stands on is locked further ahead than this unless it must be.
+    pub fn lock_max(&self) -> Duration {
+        self.lock_max
     }
 
     /// How long objects are locked; zero where nothing is.

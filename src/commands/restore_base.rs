@@ -130,7 +130,8 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         findings: repository.findings().iter().cloned().chain(std::mem::take(&mut planned.findings)).collect(),
     };
     let Some(target) = options.target else {
-        outcome.warnings.extend(planned.classes.warning());
+        outcome.warnings.extend(planned.classes.warning("chunks of the backup lie"));
+        outcome.warnings.extend(planned.wal_classes.warning("WAL that recovery replays lies"));
         outcome.warnings.extend(source.warnings());
         outcome.warnings.extend(options.room_at.and_then(|dir| roots::room_for(&dir, outcome.plan.plain_bytes)));
         return Ok(outcome);
@@ -170,6 +171,9 @@ pub(super) async fn carry_out(
     (progress, cancel): (&Progress, &CancellationToken),
 ) -> Result<(Restored, Vec<String>)> {
     interruptible(cancel, planned.classes.refuse(repository)).await?;
+    if how.wal != WalSource::None {
+        interruptible(cancel, planned.wal_classes.refuse(repository)).await?;
+    }
     let plan = &planned.plan;
     let job = work::Job {
         repository,

@@ -149,7 +149,8 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         let place = sender::Place { connected, repository, cluster, identity, partial_retain, encoding, run };
         let mut warnings = Vec::new();
         if let Some(lock) = ground::lock(&place)? {
-            let gone = outlive(&*place.connected.store, &place.repository, lock).await?;
+            let store = &*place.connected.store;
+            let gone = outlive(store, &place.repository, lock, place.connected.lock_max()).await?;
             warnings.extend(gone.iter().map(Finding::to_string));
         }
         Ok((place, warnings))

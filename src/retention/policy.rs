@@ -31,7 +31,7 @@ pub struct Policy {
     pub keep: BTreeSet<BackupId>,
     /// Age at which the leftovers of a backup that never finished count as abandoned.
     pub unfinished: SignedDuration,
-    /// No backup and no WAL is ever locked further ahead than this; copies of the small objects that they need may be.
+    /// Nothing is ever locked further ahead than this, but what a streamer's WAL stands on: a little longer than WAL may be.
     pub max: SignedDuration,
     /// What has no end yet is locked so much longer than it is needed today.
     pub margin: SignedDuration,
@@ -63,6 +63,13 @@ impl Policy {
     /// window's length, and the margin leaves time to look again. Never further than [`Policy::max`].
     pub fn open_until(&self, now: Timestamp) -> Timestamp {
         after(now, self.window.saturating_add(self.margin).min(self.max))
+    }
+
+    /// Locks without an end in sight are set to the next whole multiple of this, at most a tenth of the window ahead: whoever runs
+    /// `retention extend` more often than that writes them once per step, and not with every run. Half of the margin is left in
+    /// any case.
+    pub fn step(&self) -> SignedDuration {
+        (self.window / 10).min(self.margin / 2)
     }
 
     /// How long it keeps a backup at least, and a backup of a longer period at most: what deletes by age alone must not be

@@ -1,21 +1,23 @@
 //! Is the audit log whole: every record genuine, every record that another names there, and as it was?
 //!
-//! One pass over the names. Records name earlier ones, so that most links are settled when they are met; of each record an id
-//! and a digest are kept.
+//! One pass over the names. Records name earlier ones, so that most links are settled when they are met. Of the newest records that
+//! were met an id and a digest are kept; should a link name an older one, that is read again (invariant I12).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Error, Findings};
-use crate::catalog::{AuditFound, AuditListing, AuditSeen, Finding, FindingKind, Repository};
-use crate::format::audit::{AuditLink, AuditPhase, AuditRecord};
+use crate::catalog::{AuditFound, AuditListing, AuditSeen, Repository};
 use crate::format::{self, AuditId, Digest};
-use crate::limits::{AUDIT_ARRIVAL_SECONDS_MAX, AUDIT_LOG_MAX, AUDIT_READS, FINDINGS_MAX};
-use crate::store::{Entry, Lock};
+use crate::limits::{AUDIT_READS, AUDIT_RECORD_BYTES_MAX};
+use crate::store::{Entry, Lock, ObjectKey, versions_of};
+pub(crate) use pass::Bounds;
+use pass::{Pass, Pending};
+
+mod pass;
 
 /// What is known of an audit log.
 #[derive(Debug, Default, Serialize)]
@@ -88,17 +90,43 @@ pub struct Unfinished {
 
 /// Verifies the whole log. What is wrong with it is in the report; an error means that the store did not let us look.
 pub async fn verify_audit(repository: &Repository, soon: Duration) -> Result<AuditReport, Error> {
-    let mut pass = Pass::default();
+    verify_within(repository, soon, Bounds::default()).await
+}
+
+/// The same in so much memory.
+pub(crate) async fn verify_within(
+    repository: &Repository,
+    soon: Duration,
+    bounds: Bounds,
+) -> Result<AuditReport, Error> {
+    let mut pass = Pass::new(bounds);
     let mut listing = AuditListing::of(repository, None);
     while let Some(seen) = listing.next().await? {
+        let names = repository.names();
+        let last = seen.iter().filter_map(|one| names.audit_of(one.entry.key.as_str())).max();
         let reads = seen.into_iter().map(|one| read(repository, one));
         let found: Vec<_> = stream::iter(reads).buffered(AUDIT_READS).try_collect().await?;
         let now = repository.store().clock().now();
         for one in found {
             pass.take(one, now, soon);
         }
+        pass.give_up(last.as_ref(), now);
+        read_older(repository, &mut pass).await?;
     }
-    Ok(pass.finish(repository.store().clock().now()))
+    pass.give_up(None, repository.store().clock().now());
+    read_older(repository, &mut pass).await?;
+    Ok(pass.finish())
+}
+
+/// Settles the links to records that are no longer known.
+async fn read_older(repository: &Repository, pass: &mut Pass) -> Result<(), Error> {
+    let again = pass.older().into_iter().map(|link| read_again(repository, link));
+    let again: Vec<_> = stream::iter(again).buffered(AUDIT_READS).try_collect().await?;
+    let now = repository.store().clock().now();
+    for (link, digest) in again {
+        pass.compare(link, digest, now);
+    }
+    Ok(())
 }
 
 struct Read {
@@ -117,151 +145,14 @@ async fn read(repository: &Repository, seen: AuditSeen) -> Result<Read, Error> {
     Ok(Read { seen, found, lock })
 }
 
-/// A link whose record has not been met yet.
-struct Pending {
-    link: AuditLink,
-    by: AuditId,
-}
-
-#[derive(Default)]
-struct Pass {
-    report: AuditReport,
-    known: HashMap<AuditId, Digest>,
-    unnamed: BTreeSet<AuditId>,
-    open: BTreeMap<AuditId, Unfinished>,
-    /// Beginnings whose ends were met first: within one second any order of names is possible.
-    closed: BTreeSet<AuditId>,
-    pending: Vec<Pending>,
-    /// Records that name none before them.
-    roots: BTreeSet<(Timestamp, AuditId)>,
-    /// Names under which something else lies.
-    taken: BTreeSet<AuditId>,
-}
-
-impl Pass {
-    fn take(&mut self, read: Read, now: Timestamp, soon: Duration) {
-        let Read { seen: AuditSeen { entry, overlays }, found, lock } = read;
-        self.report.findings.extend(overlays);
-        let found = match found {
-            Ok(found) => found,
-            Err(why) => {
-                let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
-                self.report.findings.push(Finding::new(FindingKind::ForgedAudit, key, version, why.to_string()));
-                if self.taken.len() < AUDIT_LOG_MAX {
-                    self.taken.extend(key.rsplit('/').next().and_then(|name| name.parse().ok()));
-                }
-                return;
-            }
-        };
-        let record = &found.record;
-        self.look_at_time_and_lock(&entry, &found.record, lock, now, soon);
-        let report = &mut self.report;
-        report.records += 1;
-        report.first = Some(report.first.map_or(record.at, |first| first.min(record.at)));
-        report.last = report.last.max(Some(record.at));
-        if record.previous.is_empty() && self.roots.len() <= FINDINGS_MAX {
-            self.roots.insert((record.at, record.record.clone()));
-        }
-        match record.phase {
-            AuditPhase::Begun if self.closed.remove(&record.record) => {}
-            AuditPhase::Begun => {
-                let (record, at, deed) = (record.record.clone(), record.at, record.deed.clone());
-                let (who, host) = (found.record.who.clone(), found.record.host.clone());
-                self.open.insert(record.clone(), Unfinished { record, at, deed, who, host });
-            }
-            AuditPhase::Ended => {
-                if let Some(begun) = &record.begun
-                    && self.open.remove(begun).is_none()
-                {
-                    self.closed.insert(begun.clone());
-                }
-            }
-        }
-        self.known.insert(record.record.clone(), Digest::of(&found.body));
-        self.unnamed.insert(record.record.clone());
-        for link in found.record.previous {
-            let pending = Pending { link, by: found.record.record.clone() };
-            if let Some(pending) = self.settle(pending) {
-                self.pending.push(pending);
-            }
-        }
-    }
-
-    fn look_at_time_and_lock(
-        &mut self,
-        entry: &Entry,
-        record: &AuditRecord,
-        lock: Option<Lock>,
-        now: Timestamp,
-        soon: Duration,
-    ) {
-        let finding = |kind, why: String| Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), why);
-        let late = entry.last_modified.duration_since(record.at);
-        if late.abs() >= SignedDuration::from_secs(AUDIT_ARRIVAL_SECONDS_MAX) {
-            let why = format!(
-                "it says {:.0} and arrived {:.0}: it was put back, or its writer's clock was wrong",
-                record.at, entry.last_modified
-            );
-            self.report.findings.push(finding(FindingKind::ForgedAudit, why));
-        }
-        let Some(promised) = record.locked_until else { return };
-        if promised <= now {
-            self.report.unlocked += 1;
-        } else if lock.is_none_or(|lock| lock.retain_until.as_second() < promised.as_second()) {
-            self.report
-                .findings
-                .push(finding(FindingKind::LockShort, format!("it is not locked until {promised:.0}, as it says")));
-        } else if SignedDuration::try_from(soon).is_ok_and(|soon| promised.duration_since(now) < soon) {
-            self.report.unlocking += 1;
-        }
-    }
-
-    /// Compares a link with the record it names; gives it back if there is none yet.
-    fn settle(&mut self, pending: Pending) -> Option<Pending> {
-        let Some(sha256) = self.known.get(&pending.link.record) else { return Some(pending) };
-        if *sha256 == pending.link.sha256 {
-            self.unnamed.remove(&pending.link.record);
-        } else {
-            self.broken(pending, BreakKind::Replaced);
-        }
-        None
-    }
-
-    fn broken(&mut self, Pending { link, by }: Pending, what: BreakKind) {
-        let report = &mut self.report;
-        if report.breaks.iter().any(|told| told.record == link.record) {
-            return;
-        }
-        report.break_count += 1;
-        if report.breaks.len() < FINDINGS_MAX {
-            let AuditLink { record, locked_until, .. } = link;
-            report.breaks.push(Break { record, what, named_by: by, locked_until });
-        }
-    }
-
-    fn finish(mut self, now: Timestamp) -> AuditReport {
-        let (mut expired, first) = (BTreeSet::new(), self.report.first);
-        for pending in std::mem::take(&mut self.pending) {
-            let Some(pending) = self.settle(pending) else { continue };
-            // What lies before everything that is left, and may have been removed by whoever tidies up.
-            let before_all = |at: Timestamp| first.is_some_and(|first| at.as_second() < first.as_second());
-            let at_the_edge = pending.link.record.time().is_some_and(before_all);
-            if at_the_edge && pending.link.locked_until.is_none_or(|until| until <= now) {
-                expired.insert(pending.link.record);
-            } else if self.taken.contains(&pending.link.record) {
-                self.broken(pending, BreakKind::Replaced);
-            } else {
-                self.broken(pending, BreakKind::Missing);
-            }
-        }
-        let mut report = self.report;
-        report.expired = expired.len() as u64;
-        // The first record of a repository has none before it.
-        let roots = self.roots.into_iter().filter(|(at, _)| Some(*at) != first);
-        report.roots = roots.map(|(_, id)| id).collect();
-        report.ends = self.unnamed.len() as u64;
-        report.unfinished_count = self.open.len() as u64;
-        report.unfinished = self.open.into_values().take(FINDINGS_MAX).collect();
-        report
-    }
+/// The digest of the record that a link names, if it is there.
+async fn read_again(repository: &Repository, pending: Pending) -> Result<(Pending, Option<Digest>), Error> {
+    let key = ObjectKey::new(repository.names().audit_record(&pending.link.record));
+    let small = |entry: &Entry| entry.bytes <= AUDIT_RECORD_BYTES_MAX as u64;
+    let versions = versions_of(&**repository.store(), &key, small).await.map_err(crate::catalog::Error::from)?;
+    let digest = match versions.first() {
+        Some(first) => repository.audit_record(first, true).await?.ok().map(|found| Digest::of(&found.body)),
+        None => None,
+    };
+    Ok((pending, digest))
 }

@@ -115,6 +115,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it is for WAL that is missing, as far as that can be read.
+    pub fn is_for_wal(&self) -> bool {
+        matches!(
+            self,
+            Self::LsnTooLate { .. }
+                | Self::TimeTooLate { .. }
+                | Self::TimeInGap { .. }
+                | Self::Gap { .. }
+                | Self::Unconnected { .. }
+        )
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> String {
         match self {

@@ -8,12 +8,12 @@ use jiff::SignedDuration;
 use super::world::{bucket, host, names, open};
 use crate::catalog::{AuditEntry, AuditTrail, FindingKind, Repository};
 use crate::format::audit::{AuditLink, AuditPhase};
-use crate::format::{AuditId, Tag};
+use crate::format::{AuditId, Digest, Tag};
 use crate::keys::tag;
 use crate::limits::AUDIT_CANDIDATES_MAX;
 use crate::store::memory::Memory;
 use crate::store::{Append as _, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _};
-use crate::verify::{AuditReport, BreakKind, verify_audit};
+use crate::verify::{AuditBounds, AuditReport, BreakKind, verify_audit, verify_audit_within};
 
 fn entry(deed: &str) -> AuditEntry {
     AuditEntry {
@@ -213,6 +213,36 @@ async fn a_removed_or_replaced_record_is_named() {
     assert_eq!(broken(&report).len(), 1, "the record that named it is gone too: {report:?}");
     remove(&store, &ids[5]).await;
     assert_eq!(verified(&repository).await.break_count, 1, "no chain can tell that its last record is gone");
+}
+
+/// However little is remembered of a log, everything is found: what was forgotten is read again.
+#[tokio::test]
+async fn i12_a_log_is_verified_in_little_memory() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for ago in (20..60).rev() {
+        ids.push(write_at(&store, &repository, ago, None).await);
+    }
+    // A host that had not seen anything since the second one.
+    let mut trail = AuditTrail::default();
+    let body = store.first(&ObjectKey::new(names().audit_record(&ids[1]))).unwrap().0;
+    let link = AuditLink { record: ids[1].clone(), sha256: Digest::of(&body), locked_until: None };
+    let late = trail.append(&*store, &repository, entry("verify"), vec![link], None).await.unwrap();
+    let little = async || {
+        let bounds = AuditBounds { known: 3, open: 2 };
+        verify_audit_within(&repository, std::time::Duration::from_mins(1), bounds).await.unwrap()
+    };
+    let report = little().await;
+    assert_eq!((report.records, report.break_count, report.roots.len(), report.ends), (41, 0, 0, 2), "{report:?}");
+    assert_eq!((report.unfinished_count, report.unfinished.len()), (41, 2));
+    for (gone, namers) in [(&ids[30], vec![&ids[31]]), (&ids[1], vec![&ids[2], &late])] {
+        remove(&store, gone).await;
+        let (known, report) = (broken(&verified(&repository).await), broken(&little().await));
+        let by = |list: &[(AuditId, BreakKind, AuditId)]| {
+            list.iter().any(|(id, what, by)| id == gone && *what == BreakKind::Missing && namers.contains(&by))
+        };
+        assert!(by(&known) && by(&report) && known.len() == report.len(), "{known:?} {report:?}");
+    }
 }
 
 #[tokio::test]

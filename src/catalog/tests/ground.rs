@@ -19,6 +19,8 @@ use crate::store::{
     self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock, VersionId,
 };
 
+const MOST: std::time::Duration = std::time::Duration::from_hours(24 * 400);
+
 fn writer_file() -> WriterFile {
     let Access::Writer(file) = host() else { panic!("a host has a writer file") };
     *file
@@ -41,7 +43,7 @@ async fn i11_the_genuine_ground_is_renewed_whatever_was_planted() {
     }
     let repository = open(store.clone(), host()).await.unwrap();
     for round in 0..2 {
-        assert_eq!(outlive(&*store, &repository, asked).await.unwrap(), []);
+        assert_eq!(outlive(&*store, &repository, asked, MOST).await.unwrap(), []);
         let bundles = below(&store, &names().identities());
         let locked = |lock: &Option<Lock>| lock.is_some_and(|lock| lock.retain_until >= asked.retain_until);
         let genuine = bundles.iter().filter(|(_, body, lock)| Bundle::fingerprint(body) == print && locked(lock));
@@ -62,7 +64,7 @@ async fn i11_ground_that_is_gone_is_told() {
         }
     }
     let repository = open(store.clone(), host()).await.unwrap();
-    let gone = outlive(&*store, &repository, lock()).await.unwrap();
+    let gone = outlive(&*store, &repository, lock(), MOST).await.unwrap();
     assert_eq!(gone.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::Missing; 2]);
 }
 

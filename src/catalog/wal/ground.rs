@@ -1,9 +1,11 @@
 //! What WAL needs besides the keys stays locked for as long as the WAL (invariant I11): the cluster record and histories.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::catalog::foundation::longer;
 use crate::catalog::listing::{Oldest, read_small};
 use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::names::{Names, WalName};
@@ -33,22 +35,22 @@ fn history(timeline: Timeline, tag: Option<Tag>) -> WalName {
 }
 
 /// Sees to it that the cluster record and the histories of `timelines` stay locked at least until `lock` ends. One whose locks are
-/// all shorter is copied under a fresh name with a lock twice as long, as the ground of backups is. A record that is gone
+/// all shorter is copied under a fresh name with a longer lock, as the ground of backups is ([`outlive`](super::super::outlive)). A record that is gone
 /// altogether is returned; a timeline may have no history.
 pub async fn outlive_wal<S: Read + Append>(
     store: &S,
     repository: &Repository,
     cluster: &ClusterName,
     timelines: &BTreeSet<Timeline>,
-    lock: Lock,
+    (lock, most): (Lock, Duration),
 ) -> Result<Vec<Finding>> {
     let mut gone = Vec::new();
-    if !renew(store, repository, cluster, Stone::Record, lock).await? {
+    if !renew(store, repository, cluster, Stone::Record, (lock, most)).await? {
         let key = repository.names().cluster_record(cluster);
         gone.push(Finding::new(FindingKind::Missing, key, None, "the cluster record is gone"));
     }
     for timeline in timelines {
-        renew(store, repository, cluster, Stone::History(*timeline), lock).await?;
+        renew(store, repository, cluster, Stone::History(*timeline), (lock, most)).await?;
     }
     Ok(gone)
 }
@@ -59,7 +61,7 @@ async fn renew<S: Read + Append>(
     repository: &Repository,
     cluster: &ClusterName,
     needed: Stone,
-    lock: Lock,
+    (lock, most): (Lock, Duration),
 ) -> Result<bool> {
     let names = repository.names();
     let (mut found, mut oldest) = (None, Oldest::new(store, needed.prefix(names, cluster)));
@@ -79,9 +81,8 @@ async fn renew<S: Read + Append>(
         Stone::Record => names.cluster_record_alternate(cluster, tag()?),
         Stone::History(timeline) => names.wal(cluster, &history(timeline, Some(tag()?))),
     };
-    let now = store.clock().now();
-    let longer = lock.retain_until.checked_add(now.duration_until(lock.retain_until)).unwrap_or(lock.retain_until);
-    store.put(Put { key: ObjectKey::new(key), body, lock: Some(Lock { retain_until: longer, ..lock }) }).await?;
+    let longer = longer(lock, store.clock().now(), most);
+    store.put(Put { key: ObjectKey::new(key), body, lock: Some(longer) }).await?;
     Ok(true)
 }
 

@@ -70,8 +70,10 @@ impl Report for restore_base::Outcome {
             ("replays", format!("up to {} of WAL", size(plan.wal_bytes))),
             ("window", format!("{} to {}, by the server's clock", time(plan.earliest), latest)),
         ];
-        let class = |(class, number): (&String, &u64)| format!("{} in {class}", count(*number, "chunk"));
-        let classes: Vec<String> = plan.classes.iter().map(class).collect();
+        let class =
+            |what: &'static str| move |(class, number): (&String, &u64)| format!("{} in {class}", count(*number, what));
+        let classes = plan.classes.iter().map(class("chunk")).chain(plan.wal_classes.iter().map(class("WAL object")));
+        let classes: Vec<String> = classes.collect();
         lines.extend((!classes.is_empty()).then(|| ("stored in", classes.join(", "))));
         facts(out, &lines);
         out.push('\n');

@@ -55,6 +55,7 @@ impl Report for verify::Outcome {
         lines.push(("behind by", duration(Duration::from_secs(self.lag_seconds))));
         lines.push(("different", count(self.different, "object")));
         lines.push(("short locks", count(self.locks_short, "object")));
+        lines.push(("holds missing", count(self.holds_missing, "object")));
         lines.push(("there alone", count(self.strays, "object")));
         facts(out, &lines);
     }

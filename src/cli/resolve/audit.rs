@@ -1,23 +1,35 @@
 //! Where audit records go, and who signs them.
 
-use super::super::failure::{Failure, Result};
+use super::super::failure::Result;
 use super::signer;
+use crate::commands::Immutability;
 use crate::commands::audit::Options;
 use crate::commands::parts::S3Options;
-use crate::commands::{self, Immutability};
 use crate::config::{AuditMode, Settings};
 
-/// How to write records; `None` if none are wanted. Appends with the credentials of audit.profile and of nobody else, if it is
+/// Whether and how to record.
+pub(in crate::cli) enum Recording {
+    /// None are wanted.
+    Off,
+    /// They are wanted, and no key here can sign one.
+    Unsigned,
+    /// This way.
+    To(Box<Options>),
+}
+
+/// Why nothing can be recorded.
+pub(in crate::cli) const UNSIGNED: &str = "there is neither a writer file nor a passphrase to sign it with (a recovery file cannot): \
+    set keys.writer_file, or audit.mode = \"off\"";
+
+/// How to write records. Appends with the credentials of audit.profile and of nobody else, if it is
 /// set: a reader, a retainer and a pruner may not add anything to a repository.
 /// A replica is never added to: what was read from one alone is recorded in the repository, as long as that can be reached.
-pub(in crate::cli) fn recording(settings: &Settings) -> Result<Option<Options>> {
+pub(in crate::cli) fn recording(settings: &Settings) -> Result<Recording> {
     let audit = &settings.audit;
     if audit.mode == AuditMode::Off {
-        return Ok(None);
+        return Ok(Recording::Off);
     }
-    let why = "there is neither a writer file nor a passphrase to sign it with (a recovery file cannot): \
-               set keys.writer_file, or audit.mode = \"off\"";
-    let access = signer(settings)?.ok_or_else(|| Failure::from(commands::Error::NoAudit { why: why.into() }))?;
+    let Some(access) = signer(settings)? else { return Ok(Recording::Unsigned) };
     let mut repository = super::repository::configured(settings)?;
     if let Some(profile) = &audit.profile {
         repository.s3 = S3Options { profile: Some(profile.clone()), profile_only: true, ..repository.s3 };
@@ -27,5 +39,5 @@ pub(in crate::cli) fn recording(settings: &Settings) -> Result<Option<Options>> 
         Immutability::None => std::time::Duration::ZERO,
     };
     let retain = audit.retain.unwrap_or(usual);
-    Ok(Some(Options { repository, access, retain, reason: audit.reason.clone() }))
+    Ok(Recording::To(Box::new(Options { repository, access, retain, reason: audit.reason.clone() })))
 }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use super::Run;
 use crate::cli::Exit;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::resolve;
+use crate::cli::resolve::{self, Recording};
 use crate::commands::audit::{Deed, Ending, Recorder, recordable};
 use crate::commands::parts::ClusterName;
 use crate::commands::{self, Which};
@@ -53,9 +53,24 @@ impl Notes {
         self.0.borrow_mut().numbers.insert(name, number);
     }
 
+    /// How much of it there was.
+    pub(super) fn counts(&self, name: &'static str) -> u64 {
+        self.0.borrow().numbers.get(name).copied().unwrap_or(0)
+    }
+
     fn read(&self) -> Deed {
         self.0.borrow().clone()
     }
+}
+
+/// Who writes the records of this run.
+enum Scribe {
+    /// None are wanted, or there is no repository to put them into.
+    Nobody,
+    /// They are wanted, and no key here can sign one.
+    Unable,
+    /// One that may have begun.
+    Ready(Box<Recorder>),
 }
 
 impl Run<'_> {
@@ -65,8 +80,9 @@ impl Run<'_> {
     /// `notes` says what is done, as far as that is known by now; the job adds to it (ids of backups it made or chose, sizes).
     /// Nothing secret may go into it, nor anything that a database said.
     ///
-    /// A record that cannot be written is a warning, and exit code 3 where it would be 0. With `audit.mode = "required"` the
-    /// job does not even begin without its first record.
+    /// A record that cannot be written is a warning, and exit code 3 where it would be 0: something is to be mended. Where no key
+    /// can sign one, as with nothing but a recovery file, that is told too, and the exit code is the job's own. With
+    /// `audit.mode = "required"` the job does not even begin without its first record.
     ///
     /// ```ignore
     /// self.audited(Notes::of("backup.dump").cluster(&cluster), async |notes| {
@@ -83,44 +99,52 @@ impl Run<'_> {
             () = self.cancel().cancelled() => return Err(commands::Error::Interrupted.into()),
             begun = Box::pin(self.begin(&notes)) => begun,
         };
-        if let (AuditMode::Required, Err(why)) = (self.settings.audit.mode, &begun) {
-            return Err(commands::Error::NotAudited { why: chain(why) }.into());
+        let missing = match &begun {
+            Ok(Scribe::Unable) => Some(chain(&commands::Error::NoAudit { why: resolve::UNSIGNED.into() })),
+            Ok(_) => None,
+            Err(why) => Some(chain(why)),
+        };
+        if let (AuditMode::Required, Some(why)) = (self.settings.audit.mode, missing) {
+            return Err(commands::Error::NotAudited { why }.into());
         }
         let done = Box::pin(job(&notes)).await;
         let unrecorded = match begun {
-            Ok(None) => None,
-            Ok(Some(recorder)) => Box::pin(self.end(recorder, &notes, &done)).await.err(),
+            Ok(Scribe::Nobody) => None,
+            Ok(Scribe::Unable) => return self.told_unsigned(done),
+            Ok(Scribe::Ready(recorder)) => Box::pin(self.end(*recorder, &notes, &done)).await.err(),
             Err(why) => Some(why),
         };
         self.told(done, unrecorded)
     }
 
-    /// Records what was done before there was a place for a record.
+    /// Records what was done before there was a place for a record, or before it was known that there was something to record.
     pub(super) async fn audited_afterwards(&self, notes: Notes, exit: Exit) -> Result<Exit> {
         let recorded = async {
             match Box::pin(self.recorder()).await? {
-                Some(recorder) => Box::pin(self.end(recorder, &notes, &Ok(exit))).await,
-                None => Ok(()),
+                Scribe::Ready(recorder) => Box::pin(self.end(*recorder, &notes, &Ok(exit))).await,
+                Scribe::Nobody | Scribe::Unable => Ok(()),
             }
         };
         let unrecorded = recorded.await.err();
         self.told(Ok(exit), unrecorded)
     }
 
-    async fn recorder(&self) -> Result<Option<Recorder>> {
-        match resolve::recording(self.settings)? {
-            Some(options) => Ok(Box::pin(Recorder::open(options)).await?),
-            None => Ok(None),
-        }
+    async fn recorder(&self) -> Result<Scribe> {
+        let options = match resolve::recording(self.settings)? {
+            Recording::Off => return Ok(Scribe::Nobody),
+            Recording::Unsigned => return Ok(Scribe::Unable),
+            Recording::To(options) => options,
+        };
+        let recorder = Box::pin(Recorder::open(*options)).await?;
+        Ok(recorder.map_or(Scribe::Nobody, |recorder| Scribe::Ready(Box::new(recorder))))
     }
 
-    /// `None` if nothing is to be recorded, or there is no repository to record it in.
-    async fn begin(&self, notes: &Notes) -> Result<Option<Recorder>> {
-        let mut recorder = self.recorder().await?;
-        if let Some(recorder) = &mut recorder {
+    async fn begin(&self, notes: &Notes) -> Result<Scribe> {
+        let mut scribe = self.recorder().await?;
+        if let Scribe::Ready(recorder) = &mut scribe {
             recorder.begin(&notes.read()).await?;
         }
-        Ok(recorder)
+        Ok(scribe)
     }
 
     async fn end(&self, mut recorder: Recorder, notes: &Notes, done: &Result<Exit>) -> Result<()> {
@@ -132,6 +156,14 @@ impl Run<'_> {
             Err(failure) => Ending { exit: failure.exit().code(), error: Some(words(failure)) },
         };
         Ok(recorder.end(&notes.read(), &ending).await?)
+    }
+
+    /// Whoever has nothing but a recovery file can change nothing about that, least of all while a restore is under way.
+    fn told_unsigned(&self, done: Result<Exit>) -> Result<Exit> {
+        if done.is_ok() {
+            self.screen.say(&format!("warning: this is not in the audit log: {}", resolve::UNSIGNED));
+        }
+        done
     }
 
     fn told(&self, done: Result<Exit>, unrecorded: Option<Failure>) -> Result<Exit> {

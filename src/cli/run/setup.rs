@@ -7,7 +7,8 @@ use crate::cli::args::{Doctor, Init};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::report::Initialised;
 use crate::cli::resolve::{self, Purpose};
-use crate::commands::{doctor, init};
+use crate::commands::{Immutability, doctor, init};
+use crate::config::AuditMode;
 
 impl Run<'_> {
     pub(super) async fn init(&self, args: Init) -> Result<Exit> {
@@ -42,7 +43,18 @@ impl Run<'_> {
             application_name: self.settings.stream.application_name.clone(),
             probe: !args.no_probe,
         };
-        let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
-        Ok(self.screen.deliver(&outcome))
+        let locks = options.probe && matches!(options.repository.immutability, Immutability::ObjectLock { .. });
+        let notes = Notes::of("doctor");
+        let job = async |notes: &Notes| {
+            let outcome = self.until_interrupted(Box::pin(doctor::run(options))).await?;
+            notes.number("canaries", outcome.canaries);
+            Ok(self.screen.deliver(&outcome))
+        };
+        // Whether these credentials may store anything to try is not known beforehand.
+        if locks && self.settings.audit.mode == AuditMode::Required {
+            return self.audited(notes, job).await;
+        }
+        let exit = job(&notes).await?;
+        if notes.counts("canaries") > 0 { self.audited_afterwards(notes, exit).await } else { Ok(exit) }
     }
 }

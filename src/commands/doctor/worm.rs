@@ -36,6 +36,7 @@ pub(super) async fn check(connected: &Connected, mode: LockMode, outcome: &mut O
         }
         Err(error) => return outcome.fail("worm", &error),
     };
+    outcome.canaries += 1;
     if let Err(error) = attack(&connected.store, &canary, outcome).await {
         outcome.fail("worm", &error);
     }
@@ -73,6 +74,11 @@ async fn attack(store: &S3, canary: &Canary, outcome: &mut Outcome) -> Result<()
     let word = if deletes_unlocked(store, key).await? { PROVEN } else { NOT_PROVEN };
     let shortened = store.set_lock(key, version, shorter).await;
     denied(outcome, "worm: shorten", shortened, "denied", "its lock was shortened");
+    if lock.mode == LockMode::Compliance {
+        let weaker = Lock { mode: LockMode::Governance, ..*lock };
+        let weakened = store.set_lock(key, version, weaker).await;
+        denied(outcome, "worm: weaken", weakened, "denied", "its lock was changed from compliance to governance mode");
+    }
     let deleted = store.delete_version(key, version, false).await;
     denied(outcome, "worm: delete", deleted, word, "the locked version was deleted");
     let bypassed = store.delete_version(key, version, true).await;

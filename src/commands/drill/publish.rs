@@ -42,7 +42,7 @@ pub(super) async fn publish(
 ) -> Result<(ObjectKey, Vec<Finding>)> {
     let lock = connected.lock()?;
     let gone = match lock {
-        Some(lock) => outlive(&*connected.store, signer, lock).await?,
+        Some(lock) => outlive(&*connected.store, signer, lock, connected.lock_max()).await?,
         None => Vec::new(),
     };
     Ok((publish_evidence(&*connected.store, signer, evidence, lock).await?, gone))

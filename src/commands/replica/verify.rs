@@ -16,7 +16,7 @@ use crate::catalog::{self, Finding, FindingKind};
 use crate::commands::{RepositoryOptions, Result};
 use crate::limits::{FINDINGS_MAX, HEADS};
 use crate::observe::Progress;
-use crate::store::{Entry, Read as _, S3};
+use crate::store::{Entry, Lock, Read as _, S3};
 
 /// Objects that are looked at before what was found is noted.
 const BATCH: usize = 512;
@@ -61,6 +61,8 @@ pub struct Outcome {
     pub different: u64,
     /// Objects locked for less time than here, or less strictly.
     pub locks_short: u64,
+    /// Objects under a legal hold here and not there.
+    pub holds_missing: u64,
     /// Objects that lie there alone.
     pub strays: u64,
     /// When the newest object arrived here (store time).
@@ -99,6 +101,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
             unproven: 0,
             different: 0,
             locks_short: 0,
+            holds_missing: 0,
             strays: 0,
             newest_here: None,
             newest_there: None,
@@ -125,9 +128,16 @@ struct Look<'a> {
     outcome: Outcome,
 }
 
+/// What is wrong with the protection of a copy.
+#[derive(Default)]
+struct Protection {
+    lock: Option<String>,
+    hold_missing: bool,
+}
+
 /// What one key is there.
 enum State {
-    Present { lock: Option<String> },
+    Present(Protection),
     Missing,
     Unproven,
     Different(String),
@@ -174,7 +184,7 @@ impl Look<'_> {
         let Some(here) = pair.here else { return Err(crate::commands::Error::Usage("a key without an object".into())) };
         let state = match copies.as_slice() {
             [_, ..] if self.outcome.deep => self.compare(&here, copies).await?,
-            [_, ..] => State::Present { lock: self.lock(&here, &copies).await? },
+            [_, ..] => State::Present(self.protection(&here, &copies).await?),
             [] if pair.versions_there == 0 => State::Missing,
             [] => {
                 let same_length: Vec<_> = pair.there.into_iter().filter(|there| there.bytes == here.bytes).collect();
@@ -209,40 +219,48 @@ impl Look<'_> {
         if same.is_empty() {
             return Ok(State::Different(why));
         }
-        Ok(State::Present { lock: self.lock(here, &same).await? })
+        Ok(State::Present(self.protection(here, &same).await?))
     }
 
-    /// What is wrong with the locks there: nothing if one of the copies is locked as it should be.
-    async fn lock(&self, here: &Entry, copies: &[Entry]) -> Result<Option<String>> {
-        let mut first = None;
+    /// What is wrong with the locks and holds there: nothing if one of the copies is protected as it should be.
+    async fn protection(&self, here: &Entry, copies: &[Entry]) -> Result<Protection> {
+        let mut first: Option<Protection> = None;
         for there in copies {
-            match self.lock_of(here, there).await? {
-                None => return Ok(None),
-                why => first = first.or(why),
+            let found = self.protection_of(here, there).await?;
+            if found.lock.is_none() && !found.hold_missing {
+                return Ok(found);
             }
+            first.get_or_insert(found);
         }
-        Ok(first)
+        Ok(first.unwrap_or_default())
     }
 
-    async fn lock_of(&self, here: &Entry, there: &Entry) -> Result<Option<String>> {
+    async fn protection_of(&self, here: &Entry, there: &Entry) -> Result<Protection> {
         let heads = tokio::try_join!(
             self.ends.here.head(&here.key, &here.version),
             self.ends.there.head(&there.key, &there.version)
         );
         let (ours, theirs) = match heads {
             Ok(heads) => heads,
-            Err(error) if error.is_about_the_object() => return Ok(Some(error.to_string())),
+            Err(error) if error.is_about_the_object() => {
+                return Ok(Protection { lock: Some(error.to_string()), hold_missing: false });
+            }
             Err(error) => return Err(error.into()),
         };
-        let Some(ours) = ours.lock.filter(|lock| lock.retain_until > self.now) else { return Ok(None) };
-        Ok(match theirs.lock {
+        Ok(Protection { lock: self.shorter(ours.lock, theirs.lock), hold_missing: ours.held && !theirs.held })
+    }
+
+    /// What is wrong with a lock there.
+    fn shorter(&self, ours: Option<Lock>, theirs: Option<Lock>) -> Option<String> {
+        let ours = ours.filter(|lock| lock.retain_until > self.now)?;
+        match theirs {
             Some(theirs) if theirs.outlasts(ours) => None,
             Some(theirs) => Some(format!(
                 "it is locked in {} mode until {} there, in {} mode until {} here",
                 theirs.mode, theirs.retain_until, ours.mode, ours.retain_until
             )),
             None => Some(format!("it is not locked there, and in {} mode until {} here", ours.mode, ours.retain_until)),
-        })
+        }
     }
 
     fn note(&mut self, here: &Entry, state: State) {
@@ -250,7 +268,7 @@ impl Look<'_> {
         let at = Some(here.last_modified);
         outcome.newest_here = outcome.newest_here.max(at);
         match state {
-            State::Present { lock } => {
+            State::Present(Protection { lock, hold_missing }) => {
                 outcome.present += 1;
                 outcome.present_bytes += here.bytes;
                 outcome.newest_there = outcome.newest_there.max(at);
@@ -258,6 +276,10 @@ impl Look<'_> {
                 if let Some(why) = lock {
                     self.outcome.locks_short += 1;
                     self.find(FindingKind::LockShort, here, &why);
+                }
+                if hold_missing {
+                    self.outcome.holds_missing += 1;
+                    self.find(FindingKind::HoldMissing, here, "it is under a legal hold here, and not there");
                 }
             }
             State::Missing => {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::plan::{Goal, Leg, PlanBase, Request, Route, TimelineChoice, TimelineWal, WalState, route};
+use crate::catalog::plan::{
+    Goal, Leg, PlanBase, Refusal, Request, Route, TimelineChoice, TimelineWal, WalState, route,
+};
 use crate::catalog::{Backup, Diverging, Finding, Repository, Stretch, WalCatalog};
-use crate::commands::Result;
 use crate::commands::frozen::Classes;
+use crate::commands::{Error, Result};
 use crate::format::wal::WalRange;
 use crate::format::{BackupId, ClusterName, Lsn, SegmentSize, Timeline};
 
@@ -33,6 +35,8 @@ pub struct Plan {
     pub stored_bytes: u64,
     /// Chunks in other storage classes than the usual one.
     pub classes: BTreeMap<String, u64>,
+    /// The same of the WAL that recovery may replay.
+    pub wal_classes: BTreeMap<String, u64>,
     /// Where recovery ends.
     pub goal: Goal,
     /// Whether what lies exactly at the target is still part of it.
@@ -59,6 +63,7 @@ pub(in crate::commands) struct Planned {
     /// Where no timeline was named: whether the latest is not the one that lives.
     pub(in crate::commands) diverging: Option<Diverging>,
     pub(in crate::commands) classes: Classes,
+    pub(in crate::commands) wal_classes: Classes,
 }
 
 /// Plans. Reads listings, manifests and a few headers of WAL.
@@ -77,10 +82,16 @@ pub(in crate::commands) async fn make(
     let wal = repository.wal(cluster).await?;
     findings.extend(wal.findings.iter().cloned());
     let segment = bases.first().map_or(SegmentSize::DEFAULT, |base| base.range.segment_bytes);
-    let found = route(&bases, &state(&wal, cluster, segment), request)?;
+    let found = match route(&bases, &state(&wal, cluster, segment), request) {
+        Ok(found) => found,
+        Err(refusal) => return Err(explained(repository, cluster, &wal, refusal).await?),
+    };
     let behind_base = stretches(&found);
     let latest = repository.latest_commit(cluster, segment, &behind_base).await?;
-    let mut found = found.settle(request, latest)?;
+    let mut found = match found.settle(request, latest) {
+        Ok(found) => found,
+        Err(refusal) => return Err(explained(repository, cluster, &wal, refusal).await?),
+    };
     let gap = found.beyond_gap.map(|_| found.end());
     if let Goal::Time(time) = request.goal
         && let Some(last) = repository.piece_past(cluster, segment, &behind_base, time).await?
@@ -90,6 +101,7 @@ pub(in crate::commands) async fn make(
     let (backup, beside) = repository.backup(cluster, &found.base.id).await?;
     findings.extend(beside);
     let classes = Classes::of(repository, &backup).await?;
+    let wal_classes = Classes::of_wal(repository, cluster, &found.legs).await?;
     let clear = backup.clear();
     let plan = Plan {
         backup: found.base.id.clone(),
@@ -101,6 +113,7 @@ pub(in crate::commands) async fn make(
         plain_bytes: clear.plain_bytes(),
         stored_bytes: clear.stored_bytes(),
         classes: classes.counts.clone(),
+        wal_classes: wal_classes.counts.clone(),
         goal: request.goal.clone(),
         inclusive: request.inclusive,
         timeline: found.timeline(),
@@ -111,7 +124,25 @@ pub(in crate::commands) async fn make(
         latest,
     };
     let diverging = wal.diverging().filter(|_| request.timeline == TimelineChoice::Latest);
-    Ok(Planned { plan, backup, findings, diverging, classes })
+    Ok(Planned { plan, backup, findings, diverging, classes, wal_classes })
+}
+
+/// A refusal for want of WAL, with what lies in archive tiers: it cannot be read, so it neither proves itself nor tells times.
+async fn explained(
+    repository: &Repository,
+    cluster: &ClusterName,
+    wal: &WalCatalog,
+    refusal: Refusal,
+) -> Result<Error> {
+    if !refusal.is_for_wal() {
+        return Ok(refusal.into());
+    }
+    let all = |timeline: &Timeline| Leg { timeline: *timeline, start: Lsn::new(0), end: Lsn::new(u64::MAX) };
+    let legs: Vec<Leg> = wal.timelines.keys().map(all).collect();
+    Ok(match Classes::of_wal(repository, cluster, &legs).await?.frozen() {
+        None => refusal.into(),
+        Some(classes) => Error::FrozenWal { why: refusal.to_string(), classes },
+    })
 }
 
 /// The WAL that a recovery replays, by timeline: for whoever wants to keep it.

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::acting::{Firsts, Scene, Scope, Target, noteworthy, pinned};
@@ -16,6 +16,9 @@ use crate::format::ClusterName;
 use crate::limits::{FINDINGS_MAX, RETENTION_IN_FLIGHT};
 use crate::retention::Item;
 use crate::store::{self, Lock, LockMode, Read as _, Retain as _, VersionOf};
+use targets::Targets;
+
+mod targets;
 
 const MONTH_SECONDS: f64 = 365.25 / 12.0 * 24.0 * 3600.0;
 const GIB: f64 = 1_073_741_824.0;
@@ -76,16 +79,17 @@ enum Step {
 
 /// Extends.
 pub async fn run(options: Options) -> Result<Outcome> {
-    let max = options.scope.policy.max;
+    let (max, step) = (options.scope.policy.max, options.scope.policy.step());
     let mut scene = Scene::set(options.scope).await?;
     let findings = noteworthy(std::mem::take(&mut scene.findings));
-    let furthest = scene.plan.furthest.map(|at| rounded(at.min(limit(&scene, max))));
+    let targets = Targets::new(scene.plan.at, scene.plan.open_until, step, max);
+    let furthest = scene.plan.furthest.map(|at| targets.of(at));
     let acknowledged = acknowledge(scene.mode, options.acknowledged, furthest)?;
     let mut work = Work {
         acknowledged,
         dry_run: options.dry_run,
         price: options.price_per_gib_month,
-        limit: limit(&scene, max),
+        targets,
         wraps: HashSet::new(),
         outcome: Outcome {
             location: scene.location.clone(),
@@ -114,16 +118,6 @@ pub async fn run(options: Options) -> Result<Outcome> {
     Ok(work.outcome)
 }
 
-/// No lock is ever set further ahead (PAINS E4).
-fn limit(scene: &Scene, max: SignedDuration) -> Timestamp {
-    scene.plan.at.checked_add(max).unwrap_or(Timestamp::MAX)
-}
-
-/// Whole seconds, upwards: that is what stores keep.
-fn rounded(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second() + i64::from(at.subsec_nanosecond() > 0)).unwrap_or(at)
-}
-
 fn day(at: Timestamp) -> Date {
     Offset::UTC.to_datetime(at).date()
 }
@@ -147,7 +141,7 @@ struct Work<'a> {
     acknowledged: bool,
     dry_run: bool,
     price: f64,
-    limit: Timestamp,
+    targets: Targets,
     /// Wraps that the listing of all keys had, two of each backup.
     wraps: HashSet<VersionOf>,
     outcome: Outcome,
@@ -205,7 +199,7 @@ impl Work<'_> {
 
     async fn one(&self, Target { at, bytes }: Target, until: Timestamp) -> Result<Step> {
         let store = &self.scene.store;
-        let until = rounded(until.min(self.limit));
+        let until = self.targets.of(until);
         let found = match store.lock_of(&at.key, &at.version).await {
             Ok(found) => found,
             Err(store::Error::NotFound { .. }) => return Ok(Step::Missing(at.key.to_string())),

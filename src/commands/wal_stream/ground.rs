@@ -43,6 +43,7 @@ impl Ground {
             && let Some(lock) = lock(&self.place)?
         {
             let Place { connected, repository, cluster, .. } = &*self.place;
+            let lock = (lock, connected.lock_max());
             gone = outlive_wal(&*connected.store, repository, cluster, &new, lock).await?;
         }
         self.timelines.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
@@ -98,8 +99,9 @@ async fn renew(place: &Place, timelines: &BTreeSet<Timeline>) -> Result<Vec<Find
     let Some(lock) = lock(place).map_err(|error| chain(&error))? else { return Ok(Vec::new()) };
     let store = &*place.connected.store;
     let all: CatalogResult<_> = async {
-        let mut gone = outlive(store, &place.repository, lock).await?;
-        gone.extend(outlive_wal(store, &place.repository, &place.cluster, timelines, lock).await?);
+        let most = place.connected.lock_max();
+        let mut gone = outlive(store, &place.repository, lock, most).await?;
+        gone.extend(outlive_wal(store, &place.repository, &place.cluster, timelines, (lock, most)).await?);
         Ok(gone)
     }
     .await;

@@ -117,11 +117,13 @@ async fn i11_locks_and_holds_follow() {
     bucket.set_hold(&stricter.key, &stricter.version, true).await.unwrap();
 
     let told = replica(&pair, "verify far").await.ends(3).json();
-    assert_eq!((number(&told, "locks_short"), number(&told, "missing")), (1, 1), "{told}");
+    let wrong = ["locks_short", "missing", "holds_missing"].map(|name| number(&told, name));
+    assert_eq!(wrong, [1, 1, 1], "{told}");
     // A writer may lengthen, and may not hold.
     let followed = replica(&pair, "copy far").await.ends(3).json();
     assert_eq!((number(&followed, "locks_lengthened"), number(&followed, "refused")), (1, 1), "{followed}");
-    replica(&pair, "verify far").await.ends(0);
+    let told = replica(&pair, "verify far").await.ends(3).says(&["under a legal hold here, and not there"]).json();
+    assert_eq!((number(&told, "locks_short"), number(&told, "holds_missing")), (0, 1), "{told}");
     bucket.set_lock(&junk, &strict, lock(LockMode::Compliance, 50)).await.unwrap();
     let followed = replica(&pair, "copy far").await.ends(3).json();
     assert_eq!((number(&followed, "locks_lengthened"), number(&followed, "locks_unacknowledged")), (0, 1));
@@ -134,6 +136,48 @@ async fn i11_locks_and_holds_follow() {
     let copy = versions(&far).await.into_iter().find(|entry| entry.key == junk).unwrap();
     let held = far.head(&copy.key, &copy.version).await.unwrap().lock.unwrap();
     assert_eq!((held.mode, held.retain_until), (LockMode::Compliance, until(50)));
+    replica(&pair, "verify far").await.ends(0);
+}
+
+/// What anybody planted binds nobody (PAINS E4, F3): a copy that was put there beforehand and unlocked does not count for one, and a
+/// lock of decades on something beside our objects is not carried over.
+#[tokio::test]
+async fn i11_planted_copies_do_not_count_and_planted_locks_are_not_followed() {
+    let Some(pair) = pair("i11_planted_copies").await else { return };
+    let (bucket, far) = (pair.bucket().await, pair.far_bucket(Role::Admin).await);
+    let all = versions(&bucket).await;
+    let wrap = all.iter().find(|entry| entry.key.as_str().contains("/keys/")).unwrap();
+    let now = Timestamp::from_second(bucket.clock().now().as_second()).unwrap();
+    let in_days = |days: i64| now + SignedDuration::from_hours(24 * days);
+    let strict = Lock { mode: LockMode::Compliance, retain_until: in_days(40) };
+    let stricter = ObjectKey::new("prod/zz-strict");
+    bucket.put(Put { key: stricter.clone(), body: "strict".into(), lock: Some(strict) }).await.unwrap();
+    // The same bytes, by somebody who may remove them again; under governance the lock can be laid on them.
+    let wrapped = bucket.get(&wrap.key, &wrap.version, 0..wrap.bytes).await.unwrap();
+    for (key, body) in [(&stricter, "strict".into()), (&wrap.key, wrapped)] {
+        far.put(Put { key: key.clone(), body, lock: None }).await.unwrap();
+    }
+    let century = ObjectKey::new("prod/zz-century");
+    let lock = Some(Lock { mode: LockMode::Compliance, retain_until: in_days(20_000) });
+    bucket.put(Put { key: century.clone(), body: "junk".into(), lock }).await.unwrap();
+
+    let copied = replica(&pair, "copy far").await.ends(3).json();
+    assert_eq!((number(&copied, "locks_unacknowledged"), number(&copied, "locks_lengthened")), (1, 1), "{copied}");
+    let locks = async |key: &ObjectKey| {
+        let mut locks = Vec::new();
+        for entry in versions(&far).await.into_iter().filter(|entry| entry.key == *key) {
+            locks.push(far.head(&entry.key, &entry.version).await.unwrap().lock);
+        }
+        locks
+    };
+    let of_strict = locks(&stricter).await;
+    assert!(of_strict.len() == 2 && of_strict.contains(&None) && of_strict.contains(&Some(strict)), "{of_strict:?}");
+    assert_eq!(locks(&wrap.key).await, [bucket.head(&wrap.key, &wrap.version).await.unwrap().lock]);
+    let of_century = locks(&century).await[0].unwrap();
+    assert!(of_century.mode == LockMode::Compliance && of_century.retain_until < in_days(401), "{of_century:?}");
+    // Nothing more is added by the next run.
+    let again = replica(&pair, "copy far").await.ends(3).json();
+    assert_eq!((number(&again, "copied"), number(&again, "locks_unacknowledged")), (0, 1), "{again}");
 }
 
 /// What is behind, what is something else, and what lies there alone.

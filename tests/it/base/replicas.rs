@@ -273,6 +273,11 @@ async fn i10_a_silent_bucket_and_an_empty_replica_are_no_absence() {
     pair.configure(Role::Reader, &pair.far.endpoint());
     pair.replicate(b"", |key| key.contains("/wal/")).await;
     fetch(Role::Reader, &name, true).await.ends(0);
+    // Also when it takes connections and never answers: no longer than that leaves time to ask the replica.
+    pair.proxy.set(Weather::Blackhole);
+    let mut patient = pair.command(Role::Reader, &format!("wal fetch {name} {}", to("fetched").display()));
+    patient.env("STONEWAL_WAL_DEADLINE", "8s").env("STONEWAL_KEYS_IDENTITY_FILE", world.path("recovery"));
+    finished(patient.spawn().unwrap()).await.ends(0);
 }
 
 /// A replica is named rightly or not at all.
@@ -284,10 +289,17 @@ async fn replicas_are_configured_in_words_that_are_checked() {
         world.run_as(Role::Reader, line).await
     };
     let far = "[replica.far]\nrepository = \"s3://far/prod\"\n";
+    // The same bucket by another spelling of its endpoint, and under another region.
+    let endpoint = world.store.endpoint();
+    let itself = format!(
+        "[replica.far]\nrepository = \"s3://backups/prod\"\nendpoint = \"{endpoint}/\"\nregion = \"elsewhere-1\"\n"
+    );
     for (text, line, words) in [
         ("[replica.far]\nregion = \"x\"\n", "list", "replica.far.repository: is missing"),
         ("[replica.far]\nrepository = \"s3://far/other\"\n", "list", "another prefix than the repository"),
         ("[replica.far]\nrepository = \"s3://backups/prod\"\n", "list", "is the repository itself"),
+        (&itself, "restore base --plan", "is the repository itself"),
+        (&itself, "replica verify far", "is the repository itself"),
         (far, "list --from-replica near", "is none of far"),
         ("", "list --from-replica far", "there is no section replica.far"),
         (far, "status --from-replica far", "works on the repository itself"),

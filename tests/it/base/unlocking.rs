@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stonewal::store::roles::Role;
+use stonewal::store::{Read as _, Retain as _};
 
 use super::archive::archiving;
 use super::world::{World, usual};
@@ -85,6 +86,36 @@ async fn a16_a_key_that_is_unlocked_before_its_base_is_yellow() {
     assert_eq!(locks["short"]["key"], key.as_str(), "{locks:#}");
     world.run_as(Role::Admin, "retention extend").await.good();
     assert_eq!(reasons().await.0, [""; 0]);
+}
+
+/// PAINS A16, F2: WAL carries its keys; wraps of them that were added for a later recipient lie elsewhere, named by no manifest, and
+/// are locked and held all the same.
+#[tokio::test]
+async fn i11_wraps_of_wal_that_were_added_later_are_locked_and_held() {
+    let Some(installed) = usual("i11_added_wraps") else { return };
+    let world = World::on(&installed, archiving).await;
+    world.archive().await;
+    let base = world.good_backup().await;
+    world.archived().await;
+    let first = world.versions("/keys/").await.len();
+    world.run_as(Role::Admin, "keys add --recovery-file second --past").await.good();
+    let wraps = world.versions("/keys/").await;
+    // Two of the base, and at least one key of WAL.
+    assert!(wraps.len() > 2 * first, "{first} {}", wraps.len());
+    world.store.advance_clock(DAY);
+    world.run_as(Role::Admin, "retention extend").await.good();
+    let admin = world.s3(Role::Admin).await;
+    for wrap in &wraps {
+        let until = admin.lock_of(&wrap.key, &wrap.version).await.unwrap().unwrap().retain_until;
+        let needed = admin.clock().now() + jiff::SignedDuration::from_hours(41 * 24);
+        assert!(until > needed, "{} only until {until}", wrap.key);
+    }
+    for (line, held) in [("hold add", true), ("hold remove", false)] {
+        world.run_as(Role::Admin, &format!("{line} {base}")).await.good();
+        for wrap in &wraps {
+            assert_eq!(world.is_held(wrap).await, held, "{line}: {}", wrap.key);
+        }
+    }
 }
 
 /// PAINS F2: the WAL to a moment, and no further.

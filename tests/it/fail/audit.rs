@@ -78,11 +78,17 @@ async fn what_is_done_is_recorded_from_its_beginning_to_its_end() {
     }
     let restored = world.reader("restore dump latest --to-file app.sql --reason OPS-4711").role(&world, Role::Writer);
     restored.end().await.good();
+    // What was locked to try the store on is recorded, as it is then known.
+    for line in ["doctor", "doctor --no-probe"] {
+        let ended = world.stonewal(line).end().await;
+        assert!(matches!(ended.status.code(), Some(0 | 3)), "{line}: {} {}", ended.stdout, ended.stderr);
+    }
 
     let records = world.audit().await;
     let told: Vec<_> = records.iter().map(|record| (record.deed.as_str(), record.phase)).collect();
     let twice = |deed| [(deed, AuditPhase::Begun), (deed, AuditPhase::Ended)];
     let mut want = vec![("init", AuditPhase::Ended)];
+    want.push(("doctor", AuditPhase::Ended));
     want.extend(
         ["keys.writer", "backup.dump", "verify", "retention.apply", "hold.add", "restore.dump"].map(twice).concat(),
     );
@@ -123,8 +129,13 @@ async fn a_restore_goes_on_without_a_record_and_says_so() {
     let denied = world.reader("restore dump latest --to-file app.sql").end().await;
     denied.is_warned("this is not in the audit log: s3:PutObject on prod/audit/");
     assert!(std::fs::metadata(world.path("app.sql")).unwrap().len() > 1 << 20);
+    // Nothing but a recovery file: there is nothing to be mended in the middle of the night.
     let keyless = world.restorer("restore dump latest --to-file again.sql").env("STONEWAL_AUDIT_MODE", "on");
-    keyless.end().await.is_warned("a recovery file cannot");
+    let keyless = keyless.end().await;
+    assert_eq!(keyless.status.code(), Some(0), "{}", keyless.stderr);
+    assert!(
+        keyless.stderr.contains("this is not in the audit log: ") && keyless.stderr.contains("a recovery file cannot")
+    );
     assert_eq!(world.objects("/audit/").await.len(), before);
     // What fails by itself is told alone.
     let failed = world.reader("restore dump latest --to-file app.sql").end().await;
@@ -151,6 +162,10 @@ hint: mend what keeps records from being written (audit.profile, a writer file o
     assert_eq!(keyless.status.code(), Some(1), "{}", keyless.stderr);
     assert!(!world.path("app.sql").exists());
     strict(world.with_profile(world.reader("restore dump latest --to-file app.sql"))).end().await.good();
+    let canaries = world.objects("/canary/").await.len();
+    let probing = strict(world.reader("doctor")).end().await;
+    assert_eq!(probing.status.code(), Some(1), "{}", probing.stderr);
+    assert!(probing.stderr.contains("nothing was done") && world.objects("/canary/").await.len() == canaries);
     // The way out that the hint names.
     world.reader("restore dump latest --to-file by-hand.sql").end().await.is_warned("not in the audit log");
     // Killed: begun, and never ended.

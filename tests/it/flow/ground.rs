@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use stonewal::commands::doctor::{self, Status};
 use stonewal::commands::{Error, Immutability, Which, init};
+use stonewal::store::LockMode;
 use stonewal::store::roles::Role;
 use stonewal::verify::Level;
 
-use super::stage::{BUCKET, PREFIX, Stage, run_backup};
+use super::stage::{BUCKET, DAY, PREFIX, Stage, run_backup};
 use crate::support::stores;
 
 fn statuses(outcome: &doctor::Outcome) -> BTreeMap<&'static str, Status> {
@@ -58,8 +59,15 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
         let worst = if role == Role::Admin { Status::Fail } else { Status::Warn };
         assert_eq!(outcome.status(), worst, "{role}: {:#?}", outcome.checks);
     }
+    // Some stores let the mode of a compliance lock be changed: Ceph RGW did, before its tracker's 52037.
+    let mut strict = stage.doctor_options(Role::Writer, Some(stage.writer_access()));
+    strict.repository.immutability = Immutability::ObjectLock { mode: LockMode::Compliance, retain: DAY };
+    let outcome = doctor::run(strict).await.unwrap();
+    assert_eq!(statuses(&outcome).get("worm: weaken"), Some(&Status::Ok), "{:#?}", outcome.checks);
+    assert!(outcome.canaries > 0);
     let outcome = doctor::run(stage.doctor_options(Role::Reader, Some(Stage::passphrase()))).await.unwrap();
     assert_eq!(statuses(&outcome).get("worm"), Some(&Status::Note), "a reader plants nothing: {:#?}", outcome.checks);
+    assert_eq!(outcome.canaries, 0);
     let mut options = stage.doctor_options(Role::Writer, None);
     options.repository.s3.bucket = "absent".into();
     let outcome = doctor::run(options).await.unwrap();

@@ -53,8 +53,8 @@ async fn child() {
     let told = |name: &str| variable(&format!("STONEWAL_TEST_FLOW_{name}")).unwrap();
     let s3 = crate::support::options(&told("ENDPOINT"), BUCKET, &told("USER"), &told("SECRET"));
     let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain: DAY };
-    let repository =
-        RepositoryOptions { s3, prefix: PREFIX.into(), immutability, replicas: Vec::new(), from_replica: None };
+    let (prefix, lock_max) = (PREFIX.into(), 2 * DAY);
+    let repository = RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None };
     let (progress, cancel) = (Progress::new(), CancellationToken::new());
     let bytes = if what == "backup" {
         let text = SecretString::from(std::fs::read_to_string(told("WRITER")).unwrap());

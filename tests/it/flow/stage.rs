@@ -160,7 +160,8 @@ impl Stage {
         let (access_key, secret_key) = (user.access_key.clone(), user.secret_key.clone());
         s3.credentials = Some(StaticCredentials { access_key, secret_key, session_token });
         let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain: 30 * DAY };
-        RepositoryOptions { s3, prefix: PREFIX.into(), immutability, replicas: Vec::new(), from_replica: None }
+        let (prefix, lock_max) = (PREFIX.into(), 400 * DAY);
+        RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None }
     }
 
     pub(super) fn passphrase() -> Access {

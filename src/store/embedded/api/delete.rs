@@ -1,5 +1,7 @@
 //! `DeleteObject` and `DeleteObjects`.
 
+use std::panic::resume_unwind;
+
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error as KeyError,
     ObjectIdentifier,
@@ -15,6 +17,8 @@ use crate::store::roles::Role;
 
 /// API DeleteObjects: "up to 1,000 keys".
 const KEYS_MAX: usize = 1000;
+/// Deletions of one request under way at once.
+const AT_ONCE: usize = 16;
 
 /// The gate has checked that a requested bypass is permitted.
 pub(super) async fn delete_object(api: &Api, request: S3Request<DeleteObjectInput>) -> S3Result<DeleteObjectOutput> {
@@ -45,8 +49,9 @@ pub(super) async fn delete_objects(api: &Api, request: S3Request<DeleteObjectsIn
     let quiet = wanted.quiet == Some(true);
     let work = move |backend: &Backend| {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-        for object in wanted.objects {
-            match delete_one(backend, &bucket, &object, role, bypass) {
+        let done = at_once(&wanted.objects, |object| delete_one(backend, &bucket, object, role, bypass));
+        for (object, done) in wanted.objects.into_iter().zip(done) {
+            match done {
                 Ok(done) => deleted.push(line(object, &done)),
                 Err(error) => errors.push(key_error(object, &error)),
             }
@@ -58,6 +63,17 @@ pub(super) async fn delete_objects(api: &Api, request: S3Request<DeleteObjectsIn
         deleted: (!quiet).then_some(deleted),
         errors: Some(errors),
         ..DeleteObjectsOutput::default()
+    })
+}
+
+/// Each deletion waits until the disk has it; many of them wait together.
+fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let share = items.len().div_ceil(AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let shares = items.chunks(share).map(|share| scope.spawn(move || share.iter().map(work).collect::<Vec<_>>()));
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
 

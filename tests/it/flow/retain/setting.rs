@@ -18,6 +18,15 @@ pub(in crate::flow) fn days(days: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * days)
 }
 
+/// What has no end in sight is locked to the next whole multiple of this: half of the margin of [`policy`].
+pub(in crate::flow) const STEP: SignedDuration = SignedDuration::from_hours(84);
+
+/// Whether a lock ends when it must, or up to a step later.
+pub(in crate::flow) fn is_due(until: Timestamp, due: Timestamp) -> bool {
+    let late = due.duration_until(until);
+    (-SignedDuration::from_mins(2)..STEP + days(1)).contains(&late)
+}
+
 pub(in crate::flow) fn policy() -> Policy {
     Policy {
         window: days(35),
