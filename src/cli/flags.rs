@@ -70,7 +70,13 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Status(args) => status(&mut flags, args),
         Command::Drill(args) => drill(&mut flags, args),
         Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
-            set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
+            set(
+                &mut flags,
+                &[
+                    (&key::VERIFY_RELEASE, "--release", &args.release),
+                    (&key::VERIFY_RELEASE_URL, "--release-url", &args.release_url),
+                ],
+            );
         }
         _ => {}
     }
@@ -166,6 +172,7 @@ fn dump(flags: &mut Flags, args: &BackupDump) {
             (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir),
         ],
     );
+    flags.set_list(&key::DUMP_DIGESTS, "--digest", args.digests.clone());
     flags.set_list(&key::DUMP_SCHEMAS, "--schema", args.schemas.clone());
     flags.set_list(&key::DUMP_EXCLUDE_TABLES, "--exclude-table", args.exclude_tables.clone());
     flags.set_list(&key::DUMP_EXCLUDE_TABLE_DATA, "--exclude-table-data", args.exclude_table_data.clone());
