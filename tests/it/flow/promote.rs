@@ -20,7 +20,7 @@ const SCHEMA: &str = "
       CONSTRAINT invoice_company FOREIGN KEY (\"companyId\") REFERENCES companies);
     CREATE INDEX invoices_total ON invoices (total);
     CREATE TABLE tax_reports (id serial PRIMARY KEY, body text, paid money DEFAULT 12.5, rate float8 DEFAULT 0.1,
-      at timestamptz DEFAULT '2026-01-02 03:04:05.678+01', lasted interval DEFAULT '1 day 02:00', seal bytea DEFAULT '\x00ff',
+      at timestamptz DEFAULT '2026-01-02 03:04:05.678+01', lasted interval DEFAULT '1 day 02:00', seal bytea DEFAULT '\\x00ff',
       twice int GENERATED ALWAYS AS (id * 2) STORED);
     CREATE TABLE releases (commit_hash text NOT NULL);
     INSERT INTO companies (name) SELECT 'company ' || n FROM generate_series(1, 20) n;
