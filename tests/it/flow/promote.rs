@@ -284,7 +284,7 @@ async fn the_backend_must_run_the_approved_release() {
     expect(&field.env("STONEWAL_VERIFY_RELEASE_FIELD", "commitHash").output().unwrap(), 0, &["ok    backend"]);
     let secret = ["--release-url", "http://u:sentinel@h/version"];
     let refused = world.verify("restored", &secret);
-    expect(&refused, 2, &["verify.release_url", "no user or password"]);
+    expect(&refused, 2, &["--release-url", "no user or password"]);
     assert!(!String::from_utf8_lossy(&refused.stderr).contains("sentinel"));
 }
 
