@@ -51,12 +51,12 @@ impl Restored {
         stage.source.psql("app", &node.log(400, 11, "omit"), &[]);
         let mut options = stage.backup_options();
         options.dump.digests = vec!["*".into()];
-        let backup = stage::run_backup(options).await.unwrap().backup.to_string();
+        let backup = Box::pin(stage::run_backup(options)).await.unwrap().backup.to_string();
         let info = stage.source.target("restored").await;
         let target = DatabaseTarget { info, programs: stage.source.search(), confirm: Confirm::Given, globals: true };
         let target = RestoreTarget::Database(Box::new(target));
         let options = stage.restore_options(Which::Latest, target);
-        restore_dump::run(options, &Progress::new(), &CancellationToken::new()).await.unwrap();
+        Box::pin(restore_dump::run(options, &Progress::new(), &CancellationToken::new())).await.unwrap();
         std::fs::write(stage.dir.path().join("stonewal.toml"), CONFIGURATION).unwrap();
         Some(Self { stage, backup })
     }
