@@ -46,7 +46,7 @@ struct Restored {
 impl Restored {
     async fn new(test: &str) -> Option<Self> {
         let node = Node::new(test)?;
-        let stage = Stage::new(test, |_| {}).await?;
+        let stage = Box::pin(Stage::new(test, |_| {})).await?;
         stage.source.psql("app", SCHEMA, &[]);
         stage.source.psql("app", &node.log(400, 11, "omit"), &[]);
         let mut options = stage.backup_options();
@@ -203,11 +203,11 @@ async fn a_good_restore_passes_and_each_damage_stops_the_promotion() {
     expect(&good, 0, &["400 rows, unbroken; nulls left out", "restored: may be promoted"]);
     expect(&good, 0, &["7 tables with 110925 rows, each row as it was dumped"]);
     // Neither where rows lie nor what a database prefers to print is any difference.
-    let moved = "UPDATE invoices SET total = total WHERE id % 3 = 0; ALTER TABLE tax_reports DROP COLUMN twice; \
-                 ALTER DATABASE moved SET \"DateStyle\" = 'German'; ALTER DATABASE moved SET \"TimeZone\" = 'Asia/Tokyo'; \
-                 ALTER DATABASE moved SET extra_float_digits = -5; ALTER DATABASE moved SET bytea_output = 'escape'; \
-                 ALTER DATABASE moved SET \"IntervalStyle\" = 'iso_8601'";
-    expect(&world.verify(&world.copy("moved", moved), &["--backup", "latest"]), 0, &["ok    digests "]);
+    let printed = "UPDATE invoices SET total = total WHERE id % 3 = 0; ALTER TABLE tax_reports DROP COLUMN twice; \
+                 ALTER DATABASE printed SET \"DateStyle\" = 'German'; ALTER DATABASE printed SET \"TimeZone\" = 'Asia/Tokyo'; \
+                 ALTER DATABASE printed SET extra_float_digits = -5; ALTER DATABASE printed SET bytea_output = 'escape'; \
+                 ALTER DATABASE printed SET \"IntervalStyle\" = 'iso_8601'";
+    expect(&world.verify(&world.copy("printed", printed), &["--backup", "latest"]), 0, &["ok    digests "]);
     // Nothing was changed, so it may be repeated, and without a backup as well.
     expect(
         &world.verify("restored", &[]),
