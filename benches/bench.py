@@ -11,6 +11,7 @@ import audit
 import base
 import jobs
 import measure
+import proof
 import replica
 import retention
 import segments
@@ -26,6 +27,7 @@ PARTS = {
     "recovery": "restore of a base backup against tar",
     "segments": "wal push and wal fetch against cp",
     "replica": "replica copy against aws s3 sync",
+    "proof": "hash chains against Node, levels of verify, phases of a drill, keys rewrap of many keys",
     "retention": "planning, extending and expiring many objects, and a listing of a million versions",
     "audit": "verifying an audit log of very many records",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
@@ -47,7 +49,11 @@ def arguments():
     parser.add_argument("--objects", type=int, default=100_000, help="of the retention part (default 100000)")
     parser.add_argument("--listed", type=int, default=1_000_000, help="versions in its listing (default 1000000)")
     parser.add_argument("--records", type=int, default=100_000, help="audit records of the audit part (default 100000)")
-    parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal and segments (default gzip,zstd)")
+    parser.add_argument("--chain-rows", type=int, default=1_000_000, help="of the hash chain of the proof part (default 1000000; 0 leaves it out)")
+    parser.add_argument("--verify-gib", type=float, default=2, help="repository that is verified (default 2; 0 leaves it out)")
+    parser.add_argument("--drill-gib", type=float, default=5, help="database of the drill (default 5; 0 leaves it out)")
+    parser.add_argument("--data-keys", type=int, default=10_000, help="data keys that are wrapped anew (default 10000; 0 leaves it out)")
+    parser.add_argument("--codecs", default="gzip,zstd", help="of all parts but wal, segments and proof (default gzip,zstd)")
     parser.add_argument("--work", type=Path, help="where the temporary folder goes; needs room for the streams")
     parser.add_argument("--out", type=Path, help="write every sample to this JSON file")
     parser.add_argument("--stonewal", required=True, help=argparse.SUPPRESS)
@@ -131,6 +137,8 @@ def main():
             # The log that is measured is the only one.
             ground.found_repository(STONEWAL_AUDIT_MODE="off")
             results["audit"] = audit.measure_all(ground, given.records, say)
+        if "proof" in given.parts:
+            results |= proof.measure_all(ground, given, say)
         if "wal" in given.parts:
             results["wal"] = wal.measure_all(ground, given.wal_seconds, given.rounds, say)
     if given.out:

@@ -29,7 +29,8 @@ pub use codec::Codec;
 pub use error::{Error, Result};
 pub use header::ChunkHeader;
 pub use ids::{
-    AuditId, BackupId, ClusterName, EvidenceId, KeyId, RepositoryId, Salt, StreamId, StreamName, Tag, WriterPublic,
+    AuditId, BackupId, ClusterName, DigestKey, EvidenceId, KeyId, RepositoryId, RowSum, Salt, StreamId, StreamName,
+    Tag, WriterPublic,
 };
 pub(crate) use ids::{hex, unhex};
 pub use lsn::{Lsn, SegmentName, SegmentSize, Timeline, WalFileName};

@@ -393,7 +393,10 @@ pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1024;
 pub const EVIDENCE_BYTES_MAX: u64 = 256 << 10;
 /// Pieces of evidence told in one go, the newest.
 pub const EVIDENCE_KEPT_MAX: usize = 1000;
-
+/// How long the backend at `verify.release_url` may take to tell its release, in seconds.
+pub const RELEASE_SECONDS_MAX: u64 = 10;
+/// The document in which it does, in bytes.
+pub const RELEASE_BYTES_MAX: usize = 1 << 20;
 /// Rows of one moment of a hash chain that are held to put them in order.
 pub const CHAIN_TIES_MAX: usize = 10_000;
 /// Breaks of one hash chain told in full; all are counted.

@@ -6,6 +6,7 @@
 //! - [`programs`]: which pg_dump, pg_dumpall and psql to run, and whether they are new enough.
 //! - [`child`]: a child process that never passes off a failure as an end of file.
 //! - [`facts`], [`counts`]: what is recorded about the source under the dump's own view of the data.
+//! - [`digest`]: what the rows of a table come to, before a dump and after its restore.
 //! - [`dump`], [`globals`]: the two streams of a logical backup.
 //! - [`target`], [`load`]: the way back, in one transaction that a cut stream can never commit.
 //! - [`tables`]: some tables of a dump out of the whole stream.
@@ -22,6 +23,7 @@ pub mod connect;
 pub mod conninfo;
 pub mod control;
 pub mod counts;
+pub mod digest;
 pub mod dump;
 pub mod error;
 pub mod facts;

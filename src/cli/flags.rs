@@ -1,8 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
 use super::args::{
-    Backup, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyWhat, Wal,
-    WalStream,
+    Backup, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyRestore,
+    VerifyWhat, Wal, WalStream,
 };
 use crate::config::Flags;
 use crate::config::key::{self, Key};
@@ -69,9 +69,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Checklist(args) => set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]),
         Command::Status(args) => status(&mut flags, args),
         Command::Drill(args) => drill(&mut flags, args),
-        Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => {
-            set(&mut flags, &[(&key::VERIFY_RELEASE, "--release", &args.release)]);
-        }
+        Command::Verify(Verify { what: Some(VerifyWhat::Restore(args)), .. }) => verify_restore(&mut flags, args),
         _ => {}
     }
     flags
@@ -83,6 +81,11 @@ fn set(flags: &mut Flags, values: &[Value<'_>]) {
             flags.set(key, flag, value);
         }
     }
+}
+
+fn verify_restore(flags: &mut Flags, args: &VerifyRestore) {
+    let (release, url) = (&args.release, &args.release_url);
+    set(flags, &[(&key::VERIFY_RELEASE, "--release", release), (&key::VERIFY_RELEASE_URL, "--release-url", url)]);
 }
 
 fn lock(flags: &mut Flags, how: &LockFlags) {
@@ -166,6 +169,7 @@ fn dump(flags: &mut Flags, args: &BackupDump) {
             (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir),
         ],
     );
+    flags.set_list(&key::DUMP_DIGESTS, "--digest", args.digests.clone());
     flags.set_list(&key::DUMP_SCHEMAS, "--schema", args.schemas.clone());
     flags.set_list(&key::DUMP_EXCLUDE_TABLES, "--exclude-table", args.exclude_tables.clone());
     flags.set_list(&key::DUMP_EXCLUDE_TABLE_DATA, "--exclude-table-data", args.exclude_table_data.clone());

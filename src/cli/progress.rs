@@ -16,6 +16,7 @@ const TICK: Duration = Duration::from_millis(200);
 const KNOWN: &str =
     "{prefix} {elapsed} [{bar:16}] {binary_bytes} of about {binary_total_bytes}, {binary_bytes_per_sec}{wide_msg}";
 const UNKNOWN: &str = "{prefix} {elapsed} {spinner} {binary_bytes}, {binary_bytes_per_sec}{wide_msg}";
+const ROWS: &str = "{prefix} {elapsed} {spinner} {wide_msg}";
 const WAITING: &str = "{prefix} {elapsed} {spinner}";
 
 /// Runs a job to its end and shows meanwhile how far it is, if someone looks.
@@ -37,6 +38,7 @@ fn draw(bar: &ProgressBar, reading: &Reading, style: &mut &'static str) {
     let template = match (reading.phase, reading.expected_plain_bytes) {
         (Phase::Streaming, Some(_)) => KNOWN,
         (Phase::Streaming, None) => UNKNOWN,
+        (Phase::Checking, _) => ROWS,
         _ => WAITING,
     };
     if *style != template {
@@ -48,7 +50,7 @@ fn draw(bar: &ProgressBar, reading: &Reading, style: &mut &'static str) {
     bar.set_prefix(reading.phase.name());
     bar.set_length(reading.expected_plain_bytes.unwrap_or(0).max(reading.plain_bytes));
     bar.set_position(reading.plain_bytes);
-    bar.set_message(stored(reading));
+    bar.set_message(if reading.phase == Phase::Checking { count(reading.rows, "row") } else { stored(reading) });
     bar.tick();
 }
 
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_template_is_understood() {
-        for template in [KNOWN, UNKNOWN, WAITING] {
+        for template in [KNOWN, UNKNOWN, ROWS, WAITING] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub chunks: u64,
     /// Tables counted, and rows in them.
     pub counted: Option<(u64, u64)>,
+    /// Tables whose rows got a digest.
+    pub digested: Option<u64>,
     /// Retention of all its objects.
     pub lock: Option<LockRecord>,
     /// Key of its manifest.
@@ -220,7 +222,8 @@ impl Job<'_> {
         let committed = commit(store, self.repository, begun.keys, draft, streams).await?;
         self.progress.set_phase(Phase::Done);
         let counted = receipt.counts.map(|counts| (counts.len() as u64, counts.iter().map(|count| count.rows).sum()));
-        Ok(self.outcome(committed, source, counted, &begun.gone))
+        let digested = receipt.digests.map(|digests| digests.tables.len() as u64);
+        Ok(Outcome { digested, ..self.outcome(committed, source, counted, &begun.gone) })
     }
 
     /// Waits for the last acknowledgements. This is the last moment at which an interruption still prevents the backup.
@@ -239,6 +242,7 @@ impl Job<'_> {
             cluster: clear.cluster,
             source,
             counted,
+            digested: None,
             lock: clear.lock,
             manifest: committed.key.to_string(),
             warnings: warnings(self.connected, self.repository, gone),

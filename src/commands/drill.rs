@@ -135,8 +135,9 @@ impl Job<'_> {
         let info = restored.info()?;
         let mut expected = self.options.expected.clone();
         expected.counts.clone_from(&restored.counts);
+        expected.digests.clone_from(&restored.digests);
         let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;
-        let report = crate::verify::restored::check(&session, &expected).await?;
+        let report = crate::verify::restored::check(&session, &expected, self.progress).await?;
         record.checked(report.checks);
         if let Some(query) = &expected.release_query {
             record.release(session.ask_value(query).await.ok().flatten().as_deref());

@@ -1,6 +1,10 @@
 //! What PostgreSQL told, as the manifest records it, and back.
 
-use crate::format::manifest::{DatabaseFact, DumpFacts, ExtensionFact, SettingFact, TableCount};
+use crate::format::manifest::{
+    DatabaseFact, DigestFacts, DumpFacts, ExtensionFact, SettingFact, TableCount, TableDigest,
+};
+use crate::format::{DigestKey, RowSum};
+use crate::postgres::counts::Digests;
 use crate::postgres::dump::{DumpOptions, DumpReceipt};
 use crate::postgres::facts::{DatabaseFacts, DatabaseSetting};
 use crate::postgres::globals::GlobalsMode;
@@ -34,8 +38,19 @@ pub(super) fn record(receipt: &DumpReceipt, globals: GlobalsMode, options: Vec<S
             };
             counts.iter().map(count).collect()
         }),
+        digests: receipt.digests.as_ref().map(digests),
         imported: None,
     }
+}
+
+fn digests(taken: &Digests) -> DigestFacts {
+    let tables = taken.tables.iter().map(|(table, digest)| TableDigest {
+        schema: table.schema.clone(),
+        table: table.table.clone(),
+        rows: digest.rows,
+        digest: RowSum::new(digest.sum),
+    });
+    DigestFacts { key: DigestKey::new(*taken.key.as_bytes()), tables: tables.collect() }
 }
 
 /// The options that change what is in a dump, as pg_dump spells them.

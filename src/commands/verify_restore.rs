@@ -1,22 +1,29 @@
 //! `stonewal verify restore`: may this restored database be promoted?
 
+mod backend;
+
 use serde::Serialize;
 
 use super::{Error, RepositoryOptions, Result, Which, repository, sides};
 use crate::catalog::{Access, Finding};
-use crate::format::manifest::{Kind, TableCount};
+use crate::format::manifest::{DigestFacts, Kind, TableCount};
 use crate::format::{BackupId, ClusterName};
+use crate::observe::Progress;
 use crate::postgres::{ConnInfo, Session};
 use crate::verify::chain::ChainReport;
 use crate::verify::restored::{self, Check, Expected, Guard, Status};
+
+pub use backend::Place as BackendPlace;
 
 /// What to check, and against what.
 #[derive(Debug)]
 pub struct Options {
     /// The restored database.
     pub database: ConnInfo,
-    /// The backup that it was restored from, if its counts are to be compared.
+    /// The backup that it was restored from, if its counts and digests are to be compared.
     pub backup: Option<Source>,
+    /// Where the backend that is attached to the database tells its release.
+    pub backend: Option<BackendPlace>,
     /// What must be there.
     pub expected: Expected,
     /// How production is told.
@@ -64,7 +71,7 @@ impl Outcome {
 
 /// Checks. What is wrong with the database is in the outcome; an error means that we could not look. Changes nothing and may
 /// be repeated, or dropped at any point.
-pub async fn run(options: Options) -> Result<Outcome> {
+pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     let target = options.database.redacted();
     let refuse = |why: restored::Production| Error::Production { target: target.clone(), why: why.to_string() };
     if let Some(why) = options.guard.by_name(&options.database) {
@@ -75,13 +82,16 @@ pub async fn run(options: Options) -> Result<Outcome> {
     if let Some(source) = options.backup {
         let recorded = Box::pin(recorded(source)).await?;
         (backup, findings) = (Some(recorded.backup), recorded.findings);
-        expected.counts = recorded.counts;
+        (expected.counts, expected.digests) = (recorded.counts, recorded.digests);
     }
     let session = Session::connect(&options.database, "stonewal verify restore").await?;
     if let Some(why) = options.guard.by_setting(&session).await? {
         return Err(refuse(why));
     }
-    let report = restored::check(&session, &expected).await?;
+    if let Some(place) = options.backend {
+        expected.backend = Some(backend::ask(place).await);
+    }
+    let report = restored::check(&session, &expected, progress).await?;
     Ok(Outcome {
         database: session.info().redacted(),
         server_version_num: session.version(),
@@ -96,6 +106,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
 struct Recorded {
     backup: BackupId,
     counts: Option<Vec<TableCount>>,
+    digests: Option<DigestFacts>,
     findings: Vec<Finding>,
 }
 
@@ -105,6 +116,6 @@ async fn recorded(source: Source) -> Result<Recorded> {
     let kind = matches!(source.which, Which::Latest).then_some(Kind::Dump);
     let (backup, findings) = repository::find(&opened, &source.cluster, &source.which, kind).await?;
     let sealed = opened.sealed_part(&backup.manifest).await?;
-    let counts = sealed.dump.and_then(|dump| dump.counts);
-    Ok(Recorded { backup: backup.clear().backup.clone(), counts, findings })
+    let (counts, digests) = sealed.dump.map(|dump| (dump.counts, dump.digests)).unwrap_or_default();
+    Ok(Recorded { backup: backup.clear().backup.clone(), counts, digests, findings })
 }

@@ -49,6 +49,7 @@ keys! {
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
     DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
     DUMP_COUNTS = "dump.counts", "STONEWAL_DUMP_COUNTS", Some("exact"), "\"exact\" or \"off\"";
+    DUMP_DIGESTS = "dump.digests", "STONEWAL_DUMP_DIGESTS", None, "a list of patterns as pg_dump --table takes them";
     DUMP_GLOBALS = "dump.globals", "STONEWAL_DUMP_GLOBALS", Some("full"), "\"full\", \"no-passwords\" or \"off\"";
     DUMP_NO_OWNER = "dump.no_owner", "STONEWAL_DUMP_NO_OWNER", Some("false"), "true or false";
     DUMP_NO_PRIVILEGES = "dump.no_privileges", "STONEWAL_DUMP_NO_PRIVILEGES", Some("false"), "true or false";
@@ -82,7 +83,9 @@ keys! {
     VERIFY_AMCHECK = "verify.amcheck", "STONEWAL_VERIFY_AMCHECK", Some("auto"), "\"auto\" or \"off\"";
     VERIFY_ACCEPT = "verify.accept", "STONEWAL_VERIFY_ACCEPT", None, "a list of names as verify restore prints them: sequences, constraints, indexes that are known to be so in the source";
     VERIFY_RELEASE_QUERY = "verify.release_query", "STONEWAL_VERIFY_RELEASE_QUERY", None, "a SELECT of one value";
-    VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query must answer";
+    VERIFY_RELEASE_URL = "verify.release_url", "STONEWAL_VERIFY_RELEASE_URL", None, "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without user, password, query or fragment";
+    VERIFY_RELEASE_FIELD = "verify.release_field", "STONEWAL_VERIFY_RELEASE_FIELD", Some("buildMetadata.commitHash"), "names in a JSON document, with dots between them; a list is entered by a number";
+    VERIFY_RELEASE = "verify.release", "STONEWAL_VERIFY_RELEASE", None, "what the query, and the backend, must answer";
     DRILL_DIR = "drill.dir", "STONEWAL_DRILL_DIR", Some("/var/tmp"), "a directory with room for a restored backup";
     DRILL_RTO = "drill.rto", "STONEWAL_DRILL_RTO", None, "a duration from 1s to 10y: the longest time from the start of a drill to a checked database";
     DRILL_RPO = "drill.rpo", "STONEWAL_DRILL_RPO", None, "a duration from 1s to 10y: the longest time between the newest commit that comes back and the moment wanted";

@@ -117,6 +117,7 @@ fn dump(read: &Reader<'_>) -> Result<DumpSettings> {
         codec,
         level,
         counts: read.choice(&key::DUMP_COUNTS, &[("exact", true), ("off", false)])?,
+        digests: read.list(&key::DUMP_DIGESTS, any)?,
         globals: read.choice(&key::DUMP_GLOBALS, &globals)?,
         no_owner: read.required(&key::DUMP_NO_OWNER, values::boolean)?,
         no_privileges: read.required(&key::DUMP_NO_PRIVILEGES, values::boolean)?,

@@ -188,6 +188,8 @@ pub struct DumpSettings {
     pub level: Option<u32>,
     /// Count the rows of every table under the dump's snapshot.
     pub counts: bool,
+    /// Tables whose rows get a digest.
+    pub digests: Vec<String>,
     /// Roles, memberships and tablespaces.
     pub globals: Globals,
     /// As `pg_dump --no-owner`.

@@ -187,7 +187,7 @@ fn within<T: PartialOrd>(value: T, text: &str, allowed: std::ops::RangeInclusive
 
 mod verify;
 
-pub(super) use verify::{chain_field, host_pattern, required_table, table, table_parts};
+pub(super) use verify::{chain_field, host_pattern, json_field, required_table, table, table_parts, web_address};
 
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,14 @@ hex_id!(
     Salt, 16, "salt"
 );
 hex_id!(
+    /// Random, one for the digests of tables of one backup: who does not know it cannot choose rows that come to the same.
+    DigestKey, 32, "key of digests"
+);
+hex_id!(
+    /// What the rows of a table come to (docs/FORMAT.md, "Digests of tables").
+    RowSum, 32, "digest of a table"
+);
+hex_id!(
     /// Public half of a writer key (Ed25519, RFC 8032).
     WriterPublic, 32, "writer key"
 );

@@ -15,7 +15,9 @@ pub use base::{
     LinkEntry, ParameterFact, StreamIndex, TablespaceFact, check_path, tablespace_stream,
 };
 pub use clear::{ClearPart, CopyOf, KeyRecord, Kind};
-pub use sealed::{DatabaseFact, DumpFacts, ExtensionFact, ImportFact, SealedPart, SettingFact, TableCount};
+pub use sealed::{
+    DatabaseFact, DigestFacts, DumpFacts, ExtensionFact, ImportFact, SealedPart, SettingFact, TableCount, TableDigest,
+};
 
 use super::seal::{open_manifest, seal_manifest};
 use super::signed::{self, Purpose};

@@ -12,6 +12,8 @@ pub enum Phase {
     Preparing,
     /// Moving the data.
     Streaming,
+    /// Reading rows of a restored database.
+    Checking,
     /// Waiting for the last acknowledgements, writing the manifest or committing in the target.
     Finishing,
     /// Nothing is left to do.
@@ -19,13 +21,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::Preparing, Self::Streaming, Self::Finishing, Self::Done];
+    const ALL: [Self; 5] = [Self::Preparing, Self::Streaming, Self::Checking, Self::Finishing, Self::Done];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
             Self::Streaming => "streaming",
+            Self::Checking => "checking",
             Self::Finishing => "finishing",
             Self::Done => "done",
         }
@@ -44,6 +47,7 @@ struct Counters {
     plain_bytes: AtomicU64,
     stored_bytes: AtomicU64,
     chunks: AtomicU64,
+    rows: AtomicU64,
     expected_plain_bytes: AtomicU64,
 }
 
@@ -58,6 +62,8 @@ pub struct Reading {
     pub stored_bytes: u64,
     /// Chunks acknowledged by the store, or fetched from it.
     pub chunks: u64,
+    /// Rows read.
+    pub rows: u64,
     /// Plain bytes there will be, if that is known or estimated.
     pub expected_plain_bytes: Option<u64>,
 }
@@ -89,6 +95,11 @@ impl Progress {
         self.inner.chunks.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts rows that were read.
+    pub fn add_rows(&self, rows: u64) {
+        self.inner.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// The counters now.
     pub fn read(&self) -> Reading {
         let counters = &*self.inner;
@@ -98,6 +109,7 @@ impl Progress {
             plain_bytes: counters.plain_bytes.load(Ordering::Relaxed),
             stored_bytes: counters.stored_bytes.load(Ordering::Relaxed),
             chunks: counters.chunks.load(Ordering::Relaxed),
+            rows: counters.rows.load(Ordering::Relaxed),
             expected_plain_bytes: (expected > 0).then_some(expected),
         }
     }
@@ -118,13 +130,17 @@ mod tests {
                     for _ in 0..1000 {
                         progress.add_plain_bytes(3);
                         progress.add_chunk(2);
+                        progress.add_rows(1);
                     }
                 });
             }
         });
         progress.expect_plain_bytes(12_000);
         let reading = progress.read();
-        assert_eq!((reading.plain_bytes, reading.stored_bytes, reading.chunks), (12_000, 8_000, 4_000));
+        assert_eq!(
+            (reading.plain_bytes, reading.stored_bytes, reading.chunks, reading.rows),
+            (12_000, 8_000, 4_000, 4_000)
+        );
         assert_eq!(reading.expected_plain_bytes, Some(12_000));
     }
 

@@ -1,8 +1,11 @@
-//! Exact row counts of what is dumped, under the dump's own view of the data.
+//! Exact row counts of what is dumped, and digests of chosen tables, under the dump's own view of the data.
 
+use std::collections::HashSet;
+
+use super::digest::{self, DigestKey, TableDigest};
 use super::dump::DumpOptions;
 use super::pattern::{self, Pattern};
-use super::sql::quote_identifier;
+use super::rows::TableName;
 use super::{Error, Result};
 
 /// Rows of one table (or leaf partition, or materialised view) at the moment of the dump.
@@ -14,6 +17,32 @@ pub struct TableCount {
     pub name: String,
     /// Exact number of rows.
     pub rows: u64,
+}
+
+/// What the rows of chosen tables came to at the moment of the dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// The key of all of them.
+    pub key: DigestKey,
+    /// In the order of their names.
+    pub tables: Vec<(TableName, TableDigest)>,
+}
+
+/// What was found out about the rows of a dump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) counts: Option<Vec<TableCount>>,
+    pub(super) digests: Option<Digests>,
+}
+
+/// What is to be found out.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Every relation that the dump holds.
+    relations: Vec<TableName>,
+    counts: bool,
+    /// Those of them that get a digest.
+    chosen: HashSet<TableName>,
 }
 
 /// The relations whose rows the dump holds: plain tables, leaf partitions and materialised views outside the system
@@ -43,7 +72,7 @@ const RELATIONS: &str = "
 
 /// Lists what the options select. The session is inside its transaction; its `search_path` must be the role's own for
 /// patterns without a schema, as it is for pg_dump.
-pub(super) async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Vec<(String, String)>> {
+async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Vec<TableName>> {
     let failed = |e| Error::sql("list the tables", e);
     let schemas = options.schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
     let not_schemas = options.exclude_schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
@@ -54,7 +83,27 @@ pub(super) async fn relations(client: &tokio_postgres::Client, options: &DumpOpt
     let rows = client.query(RELATIONS, &[&chosen, &in_s, &in_t, &schemas, &not_schemas, &out_s, &out_t]).await;
     let rows = rows.map_err(failed)?;
     client.batch_execute("SET search_path = ''").await.map_err(failed)?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    Ok(rows.iter().map(|row| TableName { schema: row.get(0), table: row.get(1) }).collect())
+}
+
+/// What the options ask for; `None` if nothing. A pattern that fits nothing is refused: the tables that it was meant for
+/// would go without a digest, and nobody would notice before they are needed.
+pub(super) async fn wanted(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Option<Wanted>> {
+    if !options.counts && options.digests.is_empty() {
+        return Ok(None);
+    }
+    let held = relations(client, options).await?;
+    let mut chosen = HashSet::new();
+    for pattern in &options.digests {
+        let only = DumpOptions { tables: vec![pattern.clone()], ..DumpOptions::default() };
+        let mut fitting = relations(client, &only).await?;
+        fitting.retain(|table| held.contains(table));
+        if fitting.is_empty() {
+            return Err(Error::NoTable { pattern: pattern.clone() });
+        }
+        chosen.extend(fitting);
+    }
+    Ok(Some(Wanted { relations: held, counts: options.counts, chosen }))
 }
 
 fn tables(lists: &[&Vec<String>]) -> Result<(Vec<Option<String>>, Vec<String>)> {
@@ -63,20 +112,28 @@ fn tables(lists: &[&Vec<String>]) -> Result<(Vec<Option<String>>, Vec<String>)> 
     Ok(patterns.into_iter().map(|p| (p.schema, p.name)).unzip())
 }
 
-/// Counts every relation in turn.
-pub(super) async fn count(
-    client: &tokio_postgres::Client,
-    relations: Vec<(String, String)>,
-) -> Result<Vec<TableCount>> {
-    let mut counts = Vec::with_capacity(relations.len());
-    for (schema, name) in relations {
-        let sql =
-            format!("SELECT pg_catalog.count(*) FROM ONLY {}.{}", quote_identifier(&schema), quote_identifier(&name));
-        let row = client
-            .query_one(&sql, &[])
-            .await
-            .map_err(|e| Error::sql(&format!("count the rows of {schema}.{name}"), e))?;
-        counts.push(TableCount { schema, name, rows: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default() });
+/// Takes every relation in turn. One that gets a digest is read once for both.
+pub(super) async fn tally(client: &tokio_postgres::Client, wanted: Wanted) -> Result<Tally> {
+    let key = if wanted.chosen.is_empty() { None } else { Some(DigestKey::random()?) };
+    let (mut counts, mut digests) = (Vec::new(), Vec::new());
+    for table in wanted.relations {
+        let rows = match &key {
+            Some(key) if wanted.chosen.contains(&table) => {
+                let digest = digest::of_table(client, &table, key, &|_| ()).await?;
+                digests.push((table.clone(), digest));
+                digest.rows
+            }
+            _ if wanted.counts => count(client, &table).await?,
+            _ => continue,
+        };
+        counts.push(TableCount { schema: table.schema, name: table.table, rows });
     }
-    Ok(counts)
+    Ok(Tally { counts: wanted.counts.then_some(counts), digests: key.map(|key| Digests { key, tables: digests }) })
+}
+
+async fn count(client: &tokio_postgres::Client, table: &TableName) -> Result<u64> {
+    let sql = format!("SELECT pg_catalog.count(*) FROM ONLY {}", table.quoted());
+    let row = client.query_one(&sql, &[]).await;
+    let row = row.map_err(|e| Error::sql(&format!("count the rows of {table}"), e))?;
+    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
 }

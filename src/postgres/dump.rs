@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::Child;
 use super::connect::terminate_backends;
-use super::counts::{self, TableCount};
+use super::counts::{self, Digests, TableCount, Tally};
 use super::facts::Facts;
 use super::programs::{Program, Search};
 use super::{ConnInfo, Error, Result, Session, token};
@@ -43,6 +43,8 @@ pub struct DumpOptions {
     pub no_tablespaces: bool,
     /// Count rows exactly.
     pub counts: bool,
+    /// Take digests of the rows of these tables.
+    pub digests: Vec<String>,
     /// Give up when a lock is not had within this many milliseconds.
     pub lock_timeout_millis: Option<u64>,
 }
@@ -82,6 +84,8 @@ pub struct DumpReceipt {
     pub facts: Facts,
     /// Rows per table, if asked for.
     pub counts: Option<Vec<TableCount>>,
+    /// Digests of chosen tables, if asked for.
+    pub digests: Option<Digests>,
     /// Whether the stream begins with `\restrict`, so that older psql cannot load it (PAINS B7).
     pub restrict: bool,
     /// Version of the pg_dump that wrote it.
@@ -96,8 +100,8 @@ pub struct Dump {
     child: Child,
     trailer: Trailer,
     session: Session,
-    counting: JoinSet<Result<Vec<TableCount>>>,
-    counted: Option<Vec<TableCount>>,
+    counting: JoinSet<Result<Tally>>,
+    counted: Tally,
     facts: Facts,
     program: Program,
     cleanup: Cleanup,
@@ -155,13 +159,13 @@ impl Dump {
         let row = session.client().query_one("SELECT pg_catalog.pg_export_snapshot()", &[]).await;
         let snapshot: String = row.map_err(|e| Error::sql("export the dump's view of the data", e))?.get(0);
         let facts = session.facts().await?;
-        let relations = if options.counts { Some(counts::relations(session.client(), &options).await?) } else { None };
+        let wanted = counts::wanted(session.client(), &options).await?;
         let env = session.info().child_env(name);
         let child = Child::spawn(&program.path, &options.arguments(&snapshot, env.extra_conninfo()), &env)?;
         let mut counting = JoinSet::new();
-        if let Some(relations) = relations {
+        if let Some(wanted) = wanted {
             let client = session.client_shared();
-            counting.spawn(async move { counts::count(&client, relations).await });
+            counting.spawn(async move { counts::tally(&client, wanted).await });
         }
         let cleanup = Cleanup { info: session.info().clone(), ..cleanup.clone() };
         let trailer = Trailer::of_a_dump();
@@ -170,7 +174,7 @@ impl Dump {
             trailer,
             session,
             counting,
-            counted: None,
+            counted: Tally::default(),
             facts,
             program,
             cleanup,
@@ -218,7 +222,7 @@ impl Dump {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
                 lost = self.session.closed() => return Err(self.explain(lost).await),
                 Some(joined) = self.counting.join_next() => {
-                    self.counted = Some(flatten(joined)?);
+                    self.counted = flatten(joined)?;
                     continue;
                 }
                 count = self.child.read(buffer) => count?,
@@ -253,10 +257,11 @@ impl Dump {
     /// Waits for the counts and closes the transaction. Only after [`Dump::read`] returned 0.
     pub async fn finish(mut self) -> Result<DumpReceipt> {
         match self.settle().await {
-            Ok(counts) => {
+            Ok(Tally { counts, digests }) => {
                 let restrict = self.trailer.has_restrict();
                 let Self { child, facts, program, .. } = self;
-                Ok(DumpReceipt { source: child.finish()?, facts, counts, restrict, program_version: program.version })
+                let (source, program_version) = (child.finish()?, program.version);
+                Ok(DumpReceipt { source, facts, counts, digests, restrict, program_version })
             }
             Err(error) => {
                 self.clean_up().await;
@@ -265,7 +270,7 @@ impl Dump {
         }
     }
 
-    async fn settle(&mut self) -> Result<Option<Vec<TableCount>>> {
+    async fn settle(&mut self) -> Result<Tally> {
         if !self.child.has_ended() {
             return Err(Error::Incomplete { program: "pg_dump".into(), bytes: self.child.bytes() });
         }
@@ -274,12 +279,12 @@ impl Dump {
                 biased;
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
                 lost = self.session.closed() => return Err(lost),
-                Some(joined) = self.counting.join_next() => self.counted = Some(flatten(joined)?),
+                Some(joined) = self.counting.join_next() => self.counted = flatten(joined)?,
             }
         }
         let end = self.session.client().batch_execute("COMMIT").await;
         end.map_err(|e| Error::sql("close the dump's transaction", e))?;
-        Ok(self.counted.take())
+        Ok(std::mem::take(&mut self.counted))
     }
 
     /// Ends pg_dump and both backends, and waits until they are gone. True if they are; false if the server could not
@@ -313,6 +318,6 @@ impl Cleanup {
     }
 }
 
-fn flatten(joined: Result<Result<Vec<TableCount>>, tokio::task::JoinError>) -> Result<Vec<TableCount>> {
+fn flatten(joined: Result<Result<Tally>, tokio::task::JoinError>) -> Result<Tally> {
     joined.map_err(|e| Error::Unsupported { what: format!("the counting stopped: {e}") })?
 }

@@ -213,6 +213,12 @@ pub enum Error {
         /// Everything that is missing.
         problems: Vec<Problem>,
     },
+    /// A pattern of `dump.digests` stands for nothing.
+    #[error("dump.digests: no table whose rows are dumped fits {pattern:?}")]
+    NoTable {
+        /// The pattern.
+        pattern: String,
+    },
     /// A table cannot be restored on its own, or not like this.
     #[error("{what}")]
     NotPicked {
@@ -262,6 +268,7 @@ impl Error {
                 problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
             }
             Self::NotPicked { way_out, .. } => way_out.clone(),
+            Self::NoTable { .. } => "name a table that is dumped, as SCHEMA.TABLE; of a partitioned table, its partitions".into(),
             Self::NotEmpty { .. } => "restore into a newly created database: createdb NAME".into(),
             Self::Sql { .. } | Self::ChildIo { .. } | Self::Unsupported { .. } | Self::Server { .. } | Self::Cancelled => return None,
         })
@@ -269,7 +276,7 @@ impl Error {
 
     /// Whether what was asked for cannot be done, rather than that it failed.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::NotPicked { .. })
+        matches!(self, Self::NotPicked { .. } | Self::NoTable { .. })
     }
 
     /// A failed statement on an open session.

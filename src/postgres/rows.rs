@@ -46,6 +46,11 @@ impl Column {
     pub fn is_time(&self) -> bool {
         matches!(self.type_name.as_str(), "timestamp" | "timestamptz")
     }
+
+    /// Whether it holds bytes.
+    pub fn is_bytes(&self) -> bool {
+        self.type_name == "bytea"
+    }
 }
 
 /// A column to read, and how.
@@ -53,8 +58,21 @@ impl Column {
 pub struct Select {
     /// Its name.
     pub column: String,
-    /// As [`Cell::Time`], of a timestamp; else as PostgreSQL prints it.
-    pub as_time: bool,
+    /// How its values come out.
+    pub reading: Reading,
+}
+
+/// How values come out of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As PostgreSQL prints them.
+    Text,
+    /// As [`Cell::Time`], of a timestamp.
+    Time,
+    /// The bytes of a `bytea` in lower-case hexadecimal.
+    Hex,
+    /// The bytes of a `bytea` in Base64 with padding.
+    Base64,
 }
 
 /// A value.
@@ -149,25 +167,26 @@ impl Session {
         let action = format!("read {table}");
         let nothing: [&str; 0] = [];
         let stream = self.client().query_raw(&sql, nothing).await.map_err(|e| Error::sql(&action, e))?;
-        let times = select.iter().map(|select| select.as_time).collect();
+        let times = select.iter().map(|select| select.reading == Reading::Time).collect();
         Ok(Rows { stream: Box::pin(stream), times, action })
     }
 
-    /// Rows that have one of these values in a column: the value, and what they have in other columns.
+    /// Rows that have one of these values in a column, as it is read: the value, and what they have in other columns.
     pub async fn rows_with(
         &self,
         table: &TableName,
-        column: &str,
+        column: &Select,
         values: &[String],
         others: &[String],
     ) -> Result<Vec<(String, Vec<String>)>> {
-        let text = |name: &str| format!("coalesce({}::pg_catalog.text, '')", quote_identifier(name));
-        let columns: Vec<String> = std::iter::once(text(column)).chain(others.iter().map(|name| text(name))).collect();
+        let text = |name: &str| format!("coalesce(t.{}::pg_catalog.text, '')", quote_identifier(name));
+        let searched = column.sql();
+        let columns: Vec<String> =
+            std::iter::once(searched.clone()).chain(others.iter().map(|name| text(name))).collect();
         let sql = format!(
-            "SELECT {} FROM {} WHERE {}::pg_catalog.text = ANY ($1::pg_catalog.text[])",
+            "SELECT {} FROM {} t WHERE {searched} = ANY ($1::pg_catalog.text[])",
             columns.join(", "),
             table.quoted(),
-            quote_identifier(column)
         );
         let rows = self.client().query(&sql, &[&values]).await;
         let rows = rows.map_err(|e| Error::sql(&format!("search {table}"), e))?;
@@ -178,6 +197,12 @@ impl Session {
 impl Select {
     fn sql(&self) -> String {
         let column = format!("t.{}", quote_identifier(&self.column));
-        if self.as_time { column } else { format!("{column}::pg_catalog.text") }
+        match self.reading {
+            Reading::Text => format!("{column}::pg_catalog.text"),
+            Reading::Time => column,
+            Reading::Hex => format!("pg_catalog.encode({column}, 'hex')"),
+            // PostgreSQL breaks its lines.
+            Reading::Base64 => format!("pg_catalog.translate(pg_catalog.encode({column}, 'base64'), E'\\n', '')"),
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod amcheck;
 mod chains;
 mod counts;
+mod digests;
 mod production;
 mod release;
 mod shape;
@@ -11,10 +12,11 @@ mod shape;
 use serde::Serialize;
 
 pub use production::{Guard, Production};
+pub use release::Backend;
 
 use super::chain::{ChainReport, Definition};
-use crate::format::manifest::TableCount;
-use crate::observe::chain as error_chain;
+use crate::format::manifest::{DigestFacts, TableCount};
+use crate::observe::{Phase, Progress, chain as error_chain};
 use crate::postgres::rows::TableName;
 use crate::postgres::{self, Session};
 
@@ -31,6 +33,8 @@ pub struct Expected {
     pub tables: Vec<(TableName, Option<u64>)>,
     /// Row counts that the backup recorded; `None` = it recorded none, or no backup is named.
     pub counts: Option<Vec<TableCount>>,
+    /// Digests of tables that the backup recorded; `None` = it recorded none, or no backup is named.
+    pub digests: Option<DigestFacts>,
     /// Hash chains.
     pub chains: Vec<Definition>,
     /// Whether the hashed text of the first row that does not agree with its hash is told.
@@ -41,7 +45,9 @@ pub struct Expected {
     pub accept: Vec<String>,
     /// Answers which release the database belongs to.
     pub release_query: Option<String>,
-    /// What it must answer.
+    /// What the backend on the restored database answered, if one is to be asked.
+    pub backend: Option<Backend>,
+    /// What query and backend must answer.
     pub release: Option<String>,
 }
 
@@ -121,19 +127,25 @@ impl Report {
 
 /// Checks. What is wrong is in the report; an error means that the server could not be asked any more. Safe to drop at any
 /// point.
-pub async fn check(session: &Session, expected: &Expected) -> Result<Report, postgres::Error> {
+pub async fn check(session: &Session, expected: &Expected, progress: &Progress) -> Result<Report, postgres::Error> {
+    progress.set_phase(Phase::Checking);
     let mut report = Report::default();
     session.begin_inspection().await?;
     let checks = &mut report.checks;
     checks.push(asked(session, "tables", counts::tables(session, expected)).await?);
     checks.push(asked(session, "rows", counts::rows(session, expected)).await?);
+    checks.push(asked(session, "digests", digests::check(session, expected, progress)).await?);
     checks.push(asked(session, "sequences", shape::sequences(session, expected)).await?);
     checks.push(asked(session, "constraints", shape::constraints(session, expected)).await?);
     checks.push(asked(session, "indexes", shape::indexes(session, expected)).await?);
     checks.push(asked(session, "collations", shape::collations(session)).await?);
-    chains::check(session, expected, &mut report).await?;
+    chains::check(session, expected, progress, &mut report).await?;
     let released = asked(session, "release", release::check(session, expected)).await?;
     report.checks.push(released);
+    if let Some(backend) = &expected.backend {
+        let answers = asked(session, "backend", release::backend(session, expected, backend)).await?;
+        report.checks.push(answers);
+    }
     session.end_inspection().await?;
     report.checks.push(amcheck::check(session, expected.amcheck).await?);
     Ok(report)

@@ -52,6 +52,9 @@ pub(in crate::cli) struct BackupDump {
     /// Rows of every table, counted in the same snapshot: exact or off
     #[arg(long, value_name = "HOW")]
     pub(in crate::cli) counts: Option<String>,
+    /// Record what the rows of the tables that match come to, which reads them once more (may be repeated)
+    #[arg(long = "digest", value_name = "PATTERN")]
+    pub(in crate::cli) digests: Vec<String>,
     /// Compression: gzip, zstd (faster), lz4 or none
     #[arg(long)]
     pub(in crate::cli) codec: Option<String>,

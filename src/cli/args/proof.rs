@@ -10,9 +10,9 @@ pub(in crate::cli) enum VerifyWhat {
 
 /// Check a restored database before it is promoted
 ///
-/// Are the required tables there, with the rows that the backup recorded; are sequences ahead of their columns, constraints
+/// Are the required tables there, with the rows that the backup recorded and what they came to; are sequences ahead of their columns, constraints
 /// validated, indexes valid and sound, collations those that indexes were built with; do hash chains hold; is it the release
-/// that is approved. One line per check. It reads only, under one snapshot, and may be repeated. Production is refused.
+/// that is approved, and does the backend answer with it. One line per check. It reads only, under one snapshot, and may be repeated. Production is refused.
 ///
 /// Exit code 5: do not promote. 3: nothing against it, but look at the warnings.
 #[derive(Debug, Args)]
@@ -20,6 +20,7 @@ pub(in crate::cli) enum VerifyWhat {
 Examples:
   stonewal verify restore --database postgres://admin@other.example/app_restored --backup latest
   stonewal verify restore --release \"$(git rev-parse HEAD)\" --json | jq .promote
+  stonewal verify restore --release \"$COMMIT\" --release-url https://app.example/api/system/version
 
 What must be there stands in the configuration file, README.md explains it:
   [verify]
@@ -38,12 +39,15 @@ pub(in crate::cli) struct VerifyRestore {
     /// The restored database, without a password
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) database: Option<String>,
-    /// The dump that it was restored from, to compare its row counts: an id as `stonewal list` shows it, or latest
+    /// The dump that it was restored from, to compare its row counts and digests: an id as `stonewal list` shows it, or latest
     #[arg(long, value_name = "BACKUP")]
     pub(in crate::cli) backup: Option<String>,
-    /// What verify.release_query must answer
+    /// What verify.release_query, and the backend at verify.release_url, must answer
     #[arg(long, value_name = "RELEASE")]
     pub(in crate::cli) release: Option<String>,
+    /// Where the backend that is attached to the database tells its release
+    #[arg(long, value_name = "URL")]
+    pub(in crate::cli) release_url: Option<String>,
     /// Show the text that was hashed for the first row whose content does not agree with its hash
     #[arg(long)]
     pub(in crate::cli) explain: bool,

@@ -22,6 +22,7 @@ impl Report for backup_dump::Outcome {
         if let Some((tables, rows)) = self.counted {
             lines.push(("counted", format!("{} in {}", count(rows, "row"), count(tables, "table"))));
         }
+        lines.extend(self.digested.map(|tables| ("digests", format!("of {}", count(tables, "table")))));
         lines.push(("locked", lock(self.lock.as_ref())));
         lines.push(("manifest", self.manifest.clone()));
         facts(out, &lines);

@@ -123,6 +123,10 @@ fn print_dump(out: &mut String, dump: &DumpFacts) {
     };
     lines.push(("roles", roles.into()));
     facts(out, &lines);
+    if let Some(digests) = &dump.digests {
+        let names: Vec<_> = digests.tables.iter().map(|t| format!("{}.{}", t.schema, t.table)).collect();
+        let _ = writeln!(out, "\ndigests of {}", names.join(", "));
+    }
     if let Some(counts) = &dump.counts {
         let total = counts.iter().map(|table| table.rows).sum();
         let _ = writeln!(out, "\n{} in {}", count(total, "row"), count(counts.len() as u64, "table"));

@@ -89,6 +89,7 @@ pub(in crate::cli) fn dump_options(dump: &DumpSettings) -> DumpOptions {
         no_owner: dump.no_owner,
         no_privileges: dump.no_privileges,
         counts: dump.counts,
+        digests: dump.digests.clone(),
         ..DumpOptions::default()
     }
 }

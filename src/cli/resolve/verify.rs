@@ -7,6 +7,7 @@ use super::database::{connection, environment, names_source};
 use crate::commands;
 use crate::commands::parts::chain::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
 use crate::commands::parts::{ConnInfo, Expected, Guard, TableName};
+use crate::commands::verify_restore::BackendPlace;
 use crate::config::{
     self, ChainAlgorithm, ChainEncoding, ChainForm, ChainNulls, ChainSettings, ChainText, Settings, TableRef,
 };
@@ -31,12 +32,12 @@ pub(in crate::cli) fn guard(settings: &Settings, allowed: bool) -> Result<Guard>
     })
 }
 
-/// The checks, but for the counts of a backup.
+/// The checks, but for what a backup recorded and a backend answers.
 pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Expected> {
     let verify = &settings.verify;
-    if verify.release.is_some() && verify.release_query.is_none() {
-        let way_out = "set verify.release_query to a SELECT that tells which release the database belongs to";
-        return Err(Failure::usage("a release is given, and nothing to ask the database for it", way_out));
+    if verify.release.is_some() && verify.release_query.is_none() && verify.release_url.is_none() {
+        let way_out = "set verify.release_query to a SELECT that tells which release the database belongs to, or verify.release_url";
+        return Err(Failure::usage("a release is given, and nothing to ask for it", way_out));
     }
     let tables = verify.tables.iter().map(|required| {
         let minimum = verify.min_rows.map(|usual| required.min_rows.unwrap_or(usual));
@@ -45,6 +46,8 @@ pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Exp
     Ok(Expected {
         tables: tables.collect(),
         counts: None,
+        digests: None,
+        backend: None,
         chains: verify.chains.iter().map(definition).collect(),
         explain,
         amcheck: verify.amcheck,
@@ -52,6 +55,12 @@ pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Exp
         release_query: verify.release_query.clone(),
         release: verify.release.clone(),
     })
+}
+
+/// Where the backend tells its release.
+pub(in crate::cli) fn backend(settings: &Settings) -> Option<BackendPlace> {
+    let verify = &settings.verify;
+    verify.release_url.clone().map(|url| BackendPlace { url, field: verify.release_field.clone() })
 }
 
 fn table(table: &TableRef) -> TableName {

@@ -5,8 +5,10 @@ use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::VerifyRestore;
 use crate::cli::failure::Result;
+use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::verify_restore::{self, Source};
+use crate::observe::Progress;
 
 impl Run<'_> {
     pub(super) async fn verify_restore(&self, args: &VerifyRestore) -> Result<Exit> {
@@ -26,9 +28,12 @@ impl Run<'_> {
         let notes = Notes::of("verify.restore").with("database", database.redacted());
         // Without a backup nothing of a repository is read, and there need not even be one to record it in.
         let notes = backup.as_ref().map(|source| notes.cluster(&source.cluster).chosen(&source.which));
-        let options = verify_restore::Options { database, backup, expected, guard };
+        let backend = resolve::backend(settings);
+        let options = verify_restore::Options { database, backup, backend, expected, guard };
+        let progress = Progress::new();
         let job = async |notes: Option<&Notes>| {
-            let outcome = self.until_interrupted(Box::pin(verify_restore::run(options))).await?;
+            let checking = Box::pin(verify_restore::run(options, &progress));
+            let outcome = self.until_interrupted(watch(self.screen, &progress, checking)).await?;
             if let (Some(notes), Some(backup)) = (notes, &outcome.backup) {
                 notes.object("backup", backup);
             }

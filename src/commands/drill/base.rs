@@ -52,7 +52,7 @@ impl Job<'_> {
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 
         record.enter("ready");
-        let restored = Restored { server, database, counts: None };
+        let restored = Restored { server, database, counts: None, digests: None };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
         record.recovered(planned, &recovered);
         Ok(restored)

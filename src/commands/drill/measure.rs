@@ -2,7 +2,7 @@
 
 use super::settings::SESSION_OPTIONS;
 use crate::commands::Result;
-use crate::format::manifest::TableCount;
+use crate::format::manifest::{DigestFacts, TableCount};
 use crate::postgres::ConnInfo;
 use crate::postgres::server::Server;
 
@@ -12,6 +12,8 @@ pub(super) struct Restored {
     pub(super) database: String,
     /// Rows that the backup recorded.
     pub(super) counts: Option<Vec<TableCount>>,
+    /// Digests of tables that it recorded.
+    pub(super) digests: Option<DigestFacts>,
 }
 
 impl Restored {

@@ -130,6 +130,7 @@ fn record(facts: &Facts, database: Option<String>, import: ImportFact) -> DumpFa
         role_passwords: None,
         options: Vec::new(),
         counts: None,
+        digests: None,
         imported: Some(import),
     }
 }

@@ -50,6 +50,8 @@ pub(super) fn verify(read: &Reader<'_>, environment: &Environment) -> Result<Ver
         amcheck: read.choice(&key::VERIFY_AMCHECK, &[("auto", true), ("off", false)])?,
         accept: read.list(&key::VERIFY_ACCEPT, any)?,
         release_query: read.optional(&key::VERIFY_RELEASE_QUERY, any)?,
+        release_url: read.optional(&key::VERIFY_RELEASE_URL, values::web_address)?,
+        release_field: read.required(&key::VERIFY_RELEASE_FIELD, values::json_field)?,
         release: read.optional(&key::VERIFY_RELEASE, any)?,
         chains: chains.iter().map(|name| chain(read, name)).collect::<Result<_>>()?,
     })

@@ -18,6 +18,10 @@ pub struct VerifySettings {
     pub accept: Vec<String>,
     /// Answers which release the database belongs to.
     pub release_query: Option<String>,
+    /// Where the backend that is attached to it tells its release.
+    pub release_url: Option<String>,
+    /// Where in that document, in the names on the way.
+    pub release_field: Vec<String>,
     /// The release that it must belong to.
     pub release: Option<String>,
     /// Hash chains, by name.

@@ -76,6 +76,29 @@ pub(in crate::config) fn host_pattern(text: &str) -> Parsed<String> {
     }
 }
 
+/// The address of a document. What it holds is printed, so it holds no secret: no user, no password, no query.
+pub(in crate::config) fn web_address(text: &str) -> Parsed<String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = rest.ok_or("an address starts with http:// or https://")?;
+    if rest.contains('@') {
+        return Err("an address holds no user or password".into());
+    }
+    let visible = rest.bytes().all(|c| c.is_ascii_graphic()) && !rest.contains(['?', '#', '\\']);
+    if rest.is_empty() || rest.starts_with(['/', ':']) || !visible {
+        return Err("that is not the address of a document".into());
+    }
+    Ok(text.into())
+}
+
+/// `NAME.NAME`: the way into a JSON document.
+pub(in crate::config) fn json_field(text: &str) -> Parsed<Vec<String>> {
+    let names: Vec<String> = text.split('.').map(str::to_owned).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(format!("{text:?} is not the name of a field"));
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +135,25 @@ mod tests {
         assert_eq!(chain_field("at = created : time"), Ok(field("at", "created", Some(ChainForm::Time))));
         assert_eq!(chain_field("id:text"), Ok(field("id", "id", Some(ChainForm::Text))));
         assert!(chain_field("a:date").is_err() && chain_field("=b").is_err());
+    }
+
+    #[test]
+    fn i13_an_address_holds_no_secret() {
+        for good in ["http://app.example/api/system/version", "https://app.example:8443/v", "http://[::1]:3000/v"] {
+            assert_eq!(web_address(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "app.example/v",
+            "ftp://app.example",
+            "https://u:sentinel@h/v",
+            "https://h/v?token=sentinel",
+            "https:///v",
+            "http://h/a b",
+        ] {
+            assert!(!web_address(bad).unwrap_err().contains("sentinel"), "{bad}");
+        }
+        assert_eq!(json_field("a.b").unwrap(), ["a", "b"]);
+        assert!(json_field("a..b").is_err() && json_field("").is_err());
     }
 
     #[test]

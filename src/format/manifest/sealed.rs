@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{BaseFacts, ClearPart, Kind};
-use crate::format::{Error, Result};
+use crate::format::{DigestKey, Error, Result, RowSum};
 
 /// Sealed part of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +57,36 @@ pub struct DumpFacts {
     pub options: Vec<String>,
     /// Rows per table in the same snapshot; `None` when counting was off.
     pub counts: Option<Vec<TableCount>>,
+    /// What the rows of chosen tables come to in the same snapshot; absent where none was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<DigestFacts>,
     /// Where the dump comes from, if it was not taken but imported; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportFact>,
+}
+
+/// What the rows of chosen tables come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DigestFacts {
+    /// The key of all of them.
+    pub key: DigestKey,
+    /// One for each table.
+    pub tables: Vec<TableDigest>,
+}
+
+/// What the rows of one table come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableDigest {
+    /// Schema, unquoted.
+    pub schema: String,
+    /// Table, unquoted.
+    pub table: String,
+    /// Exact number of rows.
+    pub rows: u64,
+    /// The digest.
+    pub digest: RowSum,
 }
 
 /// The file that a dump was imported from. What the facts beside it do not know is empty, `unknown` or 0.

@@ -1,11 +1,12 @@
 //! The rows of a real table.
 
-use super::definition::{Definition, Form};
+use super::definition::{Definition, Encoding, Form};
 use super::examine::{Examined, Examiner, Row};
 use super::links::Links;
 use super::report::{BreakKind, ChainReport};
 use super::ties::{Ties, arrange};
-use crate::postgres::rows::{Cell, Column, Select};
+use crate::observe::Progress;
+use crate::postgres::rows::{Cell, Column, Reading, Select};
 use crate::postgres::{self, Session};
 
 /// A chain that cannot be followed.
@@ -37,14 +38,21 @@ struct Plan {
 
 /// Follows a chain from its first row to its last, inside whatever transaction is open: one snapshot, if it is repeatable.
 /// `explain`: whether the hashed text of the first row that does not agree with its hash is told, which shows its content.
-pub async fn check(session: &Session, definition: &Definition, explain: bool) -> Result<ChainReport, Error> {
+/// Rows are counted in `progress`.
+pub async fn check(
+    session: &Session,
+    definition: &Definition,
+    explain: bool,
+    progress: &Progress,
+) -> Result<ChainReport, Error> {
     let plan = plan(session, definition).await?;
     let order: Vec<usize> = plan.moment.iter().copied().chain(plan.names.iter().map(|(_, at)| *at)).collect();
     let mut rows = session.rows(&definition.table, &plan.select, &order).await?;
     let mut examiner = Examiner::new(definition, plan.forms.clone());
     let (mut ties, mut links) = (Ties::default(), Links::new(definition, explain));
     while let Some(cells) = rows.next().await? {
-        if let Some(moment) = ties.push(examiner.examine(plan.row(&cells))) {
+        progress.add_rows(1);
+        if let Some(moment) = ties.push(examiner.examine(plan.row(cells))) {
             follow(&mut links, moment, &mut examiner);
         }
     }
@@ -69,12 +77,18 @@ async fn plan(session: &Session, definition: &Definition) -> Result<Plan, Error>
         found.ok_or_else(|| misfit(format!("{table} has no column {name:?}")))
     };
     let mut select: Vec<Select> = Vec::new();
-    let mut take = |column: &Column, as_time: bool| {
-        let wanted = Select { column: column.name.clone(), as_time };
+    let mut take = |column: &Column, reading: Reading| {
+        let wanted = Select { column: column.name.clone(), reading };
         select.iter().position(|known| *known == wanted).unwrap_or_else(|| {
             select.push(wanted);
             select.len() - 1
         })
+    };
+    // Bytes of a digest are compared, and hashed in the row behind, as the definition writes digests.
+    let as_digest = |column: &Column| match (column.is_bytes(), definition.encoding) {
+        (false, _) => Reading::Text,
+        (true, Encoding::Hex) => Reading::Hex,
+        (true, Encoding::Base64) => Reading::Base64,
     };
     let (mut forms, mut fields) = (Vec::new(), Vec::new());
     for field in &definition.fields {
@@ -83,41 +97,45 @@ async fn plan(session: &Session, definition: &Definition) -> Result<Plan, Error>
         if form == Form::Time && !column.is_time() {
             return Err(misfit(format!("{table}.{} is of type {}, not a timestamp", column.name, column.type_name)));
         }
-        fields.push(take(column, form == Form::Time));
+        fields.push(match form {
+            Form::Time => take(column, Reading::Time),
+            _ if column.name == definition.previous => take(column, as_digest(column)),
+            _ => take(column, Reading::Text),
+        });
         forms.push(form);
     }
     let mut moment = Vec::new();
     for name in &definition.order {
-        moment.push(take(find(name)?, false));
+        moment.push(take(find(name)?, Reading::Text));
     }
-    let previous = take(find(&definition.previous)?, false);
-    let hash = take(find(&definition.hash)?, false);
+    let [previous, hash] = [find(&definition.previous)?, find(&definition.hash)?].map(|c| take(c, as_digest(c)));
     let mut key = session.primary_key(table).await?;
     if key.is_empty() {
         key.push(definition.hash.clone());
     }
     let mut names = Vec::new();
     for name in key {
-        let at = take(find(&name)?, false);
+        let at = take(find(&name)?, Reading::Text);
         names.push((name, at));
     }
     Ok(Plan { select, forms, fields, moment, previous, hash, names })
 }
 
 impl Plan {
-    fn row(&self, cells: &[Cell]) -> Row {
+    fn row(&self, mut cells: Vec<Cell>) -> Row {
         let text = |at: usize| match &cells[at] {
             Cell::Text(text) => Some(text.clone()),
             Cell::Null | Cell::Time(_) => None,
         };
         let names = self.names.iter().map(|(name, at)| format!("{name}={}", text(*at).unwrap_or_default()));
-        Row {
-            name: names.collect::<Vec<_>>().join(", "),
-            moment: self.moment.iter().map(|at| cells[*at].clone()).collect(),
-            cells: self.fields.iter().map(|at| cells[*at].clone()).collect(),
-            previous: text(self.previous),
-            hash: text(self.hash),
-        }
+        let name = names.collect::<Vec<_>>().join(", ");
+        let (previous, hash) = (text(self.previous), text(self.hash));
+        let moment = self.moment.iter().map(|at| cells[*at].clone()).collect();
+        let fields = self.fields.iter().enumerate().map(|(number, at)| {
+            let again = self.fields[number + 1..].contains(at);
+            if again { cells[*at].clone() } else { std::mem::take(&mut cells[*at]) }
+        });
+        Row { name, moment, previous, hash, cells: fields.collect() }
     }
 }
 
@@ -135,7 +153,7 @@ async fn classify(
         return Ok(());
     }
     let columns: Vec<String> = plan.names.iter().map(|(name, _)| name.clone()).collect();
-    let found = session.rows_with(&definition.table, &definition.hash, &wanted, &columns).await?;
+    let found = session.rows_with(&definition.table, &plan.select[plan.hash], &wanted, &columns).await?;
     for broken in report.breaks.iter_mut().filter(|b| missing(b.kind)) {
         let there = found.iter().find(|(hash, _)| Some(hash) == broken.previous.as_ref());
         let Some((_, names)) = there else { continue };

@@ -1,13 +1,13 @@
 //! The hashed text of a row, and its digest.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 
 use super::definition::{Algorithm, Definition, Encoding, Shape};
 use super::json;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Written values of one row, in the order of the fields; `None` = null.
 pub(super) type Values = Vec<Option<String>>;
@@ -81,7 +81,7 @@ impl Composer {
         match self.encoding {
             Encoding::Base64 => STANDARD.encode(digest),
             Encoding::Hex => digest.as_ref().iter().fold(String::with_capacity(128), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
+                hex.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
                 hex
             }),
         }

@@ -1,19 +1,25 @@
 //! Hash chains: one check each.
 
 use super::{Check, Expected, Report, Status, count};
+use crate::observe::Progress;
 use crate::postgres::{self, Session};
 use crate::verify::chain::{self, Break, BreakKind, ChainReport};
 
 /// How much of a hash is told.
 const HASH_SHOWN: usize = 16;
 
-pub(super) async fn check(session: &Session, expected: &Expected, report: &mut Report) -> Result<(), postgres::Error> {
+pub(super) async fn check(
+    session: &Session,
+    expected: &Expected,
+    progress: &Progress,
+    report: &mut Report,
+) -> Result<(), postgres::Error> {
     if expected.chains.is_empty() {
         report.checks.push(Check::new("chains", Status::Note, "no hash chain is configured"));
     }
     for definition in &expected.chains {
         let name = format!("chain {}", definition.name);
-        match session.question(chain::check(session, definition, expected.explain)).await {
+        match session.question(chain::check(session, definition, expected.explain, progress)).await {
             Ok(followed) => {
                 report.checks.push(judge(name, &followed));
                 report.chains.push(followed);

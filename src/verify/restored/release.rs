@@ -1,7 +1,16 @@
-//! Does the database belong to the release that is to run on it?
+//! Does the database belong to the release that is to run on it, and is it that release which runs there?
 
 use super::{Check, Expected, Status};
 use crate::postgres::{Result, Session};
+
+/// What the backend that is attached to the database was asked.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// Where.
+    pub url: String,
+    /// The release that it named, or why there is none.
+    pub answer: Result<String, String>,
+}
 
 pub(super) async fn check(session: &Session, expected: &Expected) -> Result<Check> {
     const NAME: &str = "release";
@@ -27,4 +36,57 @@ pub(super) async fn check(session: &Session, expected: &Expected) -> Result<Chec
         }
         (None, None) => Check::new(NAME, Status::Note, "the database does not tell"),
     })
+}
+
+/// The backend against what is approved and against what the database names. No answer is a failure: it was to be asked.
+pub(super) async fn backend(session: &Session, expected: &Expected, backend: &Backend) -> Result<Check> {
+    let found = match &backend.answer {
+        Ok(found) => found,
+        Err(why) => {
+            let check = Check::new(BACKEND, Status::Fail, format!("{} does not tell its release: {why}", backend.url));
+            return Ok(check.advise("start the release that is approved on the restored database, or correct verify.release_url and verify.release_field"));
+        }
+    };
+    let database = match &expected.release_query {
+        Some(query) => session.ask_value(query).await?,
+        None => None,
+    };
+    Ok(compared(found, expected.release.as_deref(), database.as_deref()))
+}
+
+const BACKEND: &str = "backend";
+
+fn compared(found: &str, approved: Option<&str>, database: Option<&str>) -> Check {
+    let advice = "attach the release that the database belongs to";
+    let wrong = |what: String| Check::new(BACKEND, Status::Fail, what).advise(advice);
+    match (approved, database) {
+        (Some(approved), _) if approved != found => wrong(format!("it runs {found:?}, not {approved:?}")),
+        (_, Some(database)) if database != found => {
+            wrong(format!("it runs {found:?}, the database is of {database:?}"))
+        }
+        (None, None) => Check::new(BACKEND, Status::Note, format!("it runs {found:?}; nothing to compare with"))
+            .advise("give --release the release that is approved"),
+        _ => Check::new(BACKEND, Status::Ok, format!("it runs {found}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_must_be_what_is_approved_and_what_the_database_is_of() {
+        for (approved, database, status) in [
+            (Some("a1"), None, Status::Ok),
+            (None, Some("a1"), Status::Ok),
+            (Some("a1"), Some("a1"), Status::Ok),
+            (None, None, Status::Note),
+            (Some("b2"), None, Status::Fail),
+            (Some("b2"), Some("a1"), Status::Fail),
+            (Some("a1"), Some("b2"), Status::Fail),
+            (None, Some("b2"), Status::Fail),
+        ] {
+            assert_eq!(compared("a1", approved, database).status, status, "{approved:?} {database:?}");
+        }
+    }
 }

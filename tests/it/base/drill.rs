@@ -84,7 +84,8 @@ impl World {
 
     async fn dump(&self) -> String {
         let mut command = self.command(Role::Writer, "backup dump --json");
-        let done = finished(command.env("DATABASE_URL", self.url()).spawn().unwrap()).await.good();
+        command.env("DATABASE_URL", self.url()).env("STONEWAL_DUMP_DIGESTS", "*");
+        let done = finished(command.spawn().unwrap()).await.good();
         done.json()["backup"].as_str().unwrap().to_owned()
     }
 

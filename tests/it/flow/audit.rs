@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stonewal::config::{self, Environment, Flags};
+use stonewal::observe::Progress;
 use stonewal::postgres::Session;
 use stonewal::postgres::rows::TableName;
 use stonewal::verify::chain::{self, Algorithm, BreakKind, ChainReport, Definition, Encoding, Field, Nulls, Shape};
@@ -74,7 +75,7 @@ fn definition(dir: &Path, file: &str) -> Definition {
 async fn follow(fixture: &Fixture, database: &str, definition: &Definition) -> ChainReport {
     let session = Session::connect(&fixture.server.conninfo(database).unwrap(), "audit").await.unwrap();
     session.begin_inspection().await.unwrap();
-    let report = chain::check(&session, definition, true).await.unwrap();
+    let report = chain::check(&session, definition, true, &Progress::new()).await.unwrap();
     session.end_inspection().await.unwrap();
     report
 }
@@ -169,8 +170,54 @@ async fn a_row_among_many_is_named() {
     // A definition that does not fit the table is no broken chain.
     let session = Session::connect(&fixture.server.conninfo("gap").unwrap(), "audit").await.unwrap();
     let wrong = definition(dir.path(), &format!("{PRESET}hash = \"digest\"\n"));
-    let error = chain::check(&session, &wrong, false).await.unwrap_err();
+    let error = chain::check(&session, &wrong, false, &Progress::new()).await.unwrap_err();
     assert_eq!(error.to_string(), "public.audit_logs has no column \"digest\"");
+}
+
+/// Hashes in columns of bytes are read as the definition writes digests, in the texts that hold them too.
+#[tokio::test]
+async fn hashes_in_bytes_are_followed_like_any_others() {
+    const NAME: &str = "hash chains in bytea";
+    let (Some(node), Some(fixture)) = (Node::new(NAME), Fixture::empty(NAME).await) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    fixture.psql("template1", "CREATE DATABASE hex", &[]);
+    fixture.psql("hex", &node.log(1000, 5, "omit"), &[]);
+    let bytes = |column: &str| format!("ALTER \"{column}\" TYPE bytea USING decode(\"{column}\", 'hex')");
+    let change = format!("ALTER TABLE audit_logs {}, {}", bytes("hash"), bytes("previousHash"));
+    fixture.psql("hex", &change, &[]);
+    let report = follow(&fixture, "hex", &definition(dir.path(), PRESET)).await;
+    assert!(report.is_whole() && report.rows == 1000, "{:#?}", report.breaks);
+    assert_eq!(report.head.unwrap().hash.unwrap().len(), 64);
+
+    // Base64 of SHA-512 is longer than a line of PostgreSQL's.
+    let log = "CREATE TABLE log (id int PRIMARY KEY, deed text, before bytea, hash bytea); DO $$ DECLARE last bytea; BEGIN \
+        FOR n IN 1..100 LOOP INSERT INTO log VALUES (n, 'deed ' || n, last, sha512(convert_to(\
+          translate(coalesce(encode(last, 'base64'), ''), E'\\n', '') || '|deed ' || n, 'UTF8'))) RETURNING hash INTO last; \
+        END LOOP; END $$";
+    fixture.psql("template1", "CREATE DATABASE base64", &[]);
+    fixture.psql("base64", log, &[]);
+    let field = |column: &str| Field { name: column.into(), column: column.into(), form: None };
+    let definition = Definition {
+        name: "log".into(),
+        table: TableName { schema: "public".into(), table: "log".into() },
+        fields: vec![field("before"), field("deed")],
+        order: vec!["id".into()],
+        previous: "before".into(),
+        hash: "hash".into(),
+        genesis: None,
+        algorithm: Algorithm::Sha512,
+        encoding: Encoding::Base64,
+        shape: Shape::Joined { separator: "|".into(), null: String::new() },
+        nulls: Nulls::Keep,
+    };
+    let report = follow(&fixture, "base64", &definition).await;
+    assert!(report.is_whole() && report.rows == 100, "{:#?}", report.breaks);
+    // A row that is elsewhere is found by the bytes of its hash.
+    fixture.psql("base64", "UPDATE log SET id = 1000 WHERE id = 50", &[]);
+    let report = follow(&fixture, "base64", &definition).await;
+    assert_eq!(report.counts.get(&BreakKind::Order), Some(&2), "{:#?}", report.breaks);
+    let moved = report.breaks.iter().find(|found| found.row == "id=51").unwrap();
+    assert!(moved.detail.ends_with("id=1000"), "{}", moved.detail);
 }
 
 /// How fast, and in how much memory: `STONEWAL_TEST_CHAIN_ROWS=1000000` for a long one.

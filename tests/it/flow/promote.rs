@@ -12,13 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::audit::Node;
 use super::stage::{self, Stage};
+use crate::support::scripted::{Reply, Scripted};
 
 const SCHEMA: &str = "
     CREATE TABLE companies (id serial PRIMARY KEY, name text NOT NULL);
     CREATE TABLE invoices (id serial PRIMARY KEY, \"companyId\" int NOT NULL, total numeric,
       CONSTRAINT invoice_company FOREIGN KEY (\"companyId\") REFERENCES companies);
     CREATE INDEX invoices_total ON invoices (total);
-    CREATE TABLE tax_reports (id serial PRIMARY KEY, body text);
+    CREATE TABLE tax_reports (id serial PRIMARY KEY, body text, paid money DEFAULT 12.5, rate float8 DEFAULT 0.1,
+      at timestamptz DEFAULT '2026-01-02 03:04:05.678+01', lasted interval DEFAULT '1 day 02:00', seal bytea DEFAULT '\\x00ff',
+      twice int GENERATED ALWAYS AS (id * 2) STORED);
     CREATE TABLE releases (commit_hash text NOT NULL);
     INSERT INTO companies (name) SELECT 'company ' || n FROM generate_series(1, 20) n;
     INSERT INTO invoices (\"companyId\", total) SELECT n % 20 + 1, n FROM generate_series(1, 500) n;
@@ -43,15 +46,17 @@ struct Restored {
 impl Restored {
     async fn new(test: &str) -> Option<Self> {
         let node = Node::new(test)?;
-        let stage = Stage::new(test, |_| {}).await?;
+        let stage = Box::pin(Stage::new(test, |_| {})).await?;
         stage.source.psql("app", SCHEMA, &[]);
         stage.source.psql("app", &node.log(400, 11, "omit"), &[]);
-        let backup = stage.backup().await.backup.to_string();
+        let mut options = stage.backup_options();
+        options.dump.digests = vec!["*".into()];
+        let backup = Box::pin(stage::run_backup(options)).await.unwrap().backup.to_string();
         let info = stage.source.target("restored").await;
         let target = DatabaseTarget { info, programs: stage.source.search(), confirm: Confirm::Given, globals: true };
         let target = RestoreTarget::Database(Box::new(target));
         let options = stage.restore_options(Which::Latest, target);
-        restore_dump::run(options, &Progress::new(), &CancellationToken::new()).await.unwrap();
+        Box::pin(restore_dump::run(options, &Progress::new(), &CancellationToken::new())).await.unwrap();
         std::fs::write(stage.dir.path().join("stonewal.toml"), CONFIGURATION).unwrap();
         Some(Self { stage, backup })
     }
@@ -110,7 +115,28 @@ fn expect(output: &Output, code: i32, words: &[&str]) {
 fn damages(id: &str) -> Vec<(&'static str, String, Vec<String>)> {
     let audit = |set: &str| format!("UPDATE audit_logs SET {set} WHERE id = '@ROW@'");
     let cases: Vec<(&'static str, String, &[&str])> = vec![
-        ("altered", audit("action = 'nothing'"), &["FAIL  chain audit", "content altered", "id=@ROW@"]),
+        (
+            "altered",
+            audit("action = 'nothing'"),
+            &[
+                "FAIL  chain audit",
+                "content altered",
+                "id=@ROW@",
+                "ok    rows",
+                "FAIL  digests",
+                "public.audit_logs has as many rows as the backup, 400, and not the same ones",
+            ],
+        ),
+        (
+            "edited",
+            "UPDATE tax_reports SET body = 'third' WHERE id = 2".into(),
+            &["ok    rows", "1 table not as dumped", "public.tax_reports has as many rows as the backup, 2, and not"],
+        ),
+        (
+            "swapped",
+            "UPDATE invoices a SET total = b.total FROM invoices b WHERE (a.id, b.id) IN ((1, 2), (2, 1))".into(),
+            &["ok    rows", "FAIL  digests", "public.invoices has as many rows as the backup, 500, and not"],
+        ),
         ("rehashed", audit("hash = repeat('0', 64)"), &["FAIL  chain audit", "hash altered", "id=@ROW@"]),
         (
             "moved",
@@ -160,17 +186,33 @@ fn damages(id: &str) -> Vec<(&'static str, String, Vec<String>)> {
 async fn a_good_restore_passes_and_each_damage_stops_the_promotion() {
     let Some(world) = Restored::new("a restored database is checked").await else { return };
     let good = world.verify("restored", &["--backup", &world.backup, "--release", "abc123"]);
-    for check in
-        ["tables", "rows", "sequences", "constraints", "indexes", "collations", "chain audit", "release", "amcheck"]
-    {
+    for check in [
+        "tables",
+        "rows",
+        "digests",
+        "sequences",
+        "constraints",
+        "indexes",
+        "collations",
+        "chain audit",
+        "release",
+        "amcheck",
+    ] {
         expect(&good, 0, &[&format!("ok    {check} ")]);
     }
     expect(&good, 0, &["400 rows, unbroken; nulls left out", "restored: may be promoted"]);
+    expect(&good, 0, &["7 tables with 110925 rows, each row as it was dumped"]);
+    // Neither where rows lie nor what a database prefers to print is any difference.
+    let printed = "UPDATE invoices SET total = total WHERE id % 3 = 0; ALTER TABLE tax_reports DROP COLUMN twice; \
+                 ALTER DATABASE printed SET \"DateStyle\" = 'German'; ALTER DATABASE printed SET \"TimeZone\" = 'Asia/Tokyo'; \
+                 ALTER DATABASE printed SET extra_float_digits = -5; ALTER DATABASE printed SET bytea_output = 'escape'; \
+                 ALTER DATABASE printed SET \"IntervalStyle\" = 'iso_8601'";
+    expect(&world.verify(&world.copy("printed", printed), &["--backup", "latest"]), 0, &["ok    digests "]);
     // Nothing was changed, so it may be repeated, and without a backup as well.
     expect(
         &world.verify("restored", &[]),
         0,
-        &["no counts of a backup", "4 tables held against a minimum", "note  release"],
+        &["no counts of a backup", "4 tables held against a minimum", "note  digests", "note  release"],
     );
     let moments = "(SELECT \"timestamp\", count(*) AS n FROM audit_logs GROUP BY 1) m";
     let id = format!(
@@ -193,6 +235,57 @@ async fn a_good_restore_passes_and_each_damage_stops_the_promotion() {
         (Some(5), &false.into(), &row.as_str().into())
     );
     assert!(found["stored"] != found["computed"] && found["text"].as_str().unwrap().contains("\"action\":\"nothing\""));
+}
+
+/// What the backend on the restored database says of itself, in every way that a backend can fail to.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_must_run_the_approved_release() {
+    let Some(world) = Restored::new("the release of a backend").await else { return };
+    let version =
+        |hash: &str| Reply::new(200).with_body(format!("{{\"buildMetadata\": {{\"commitHash\": \"{hash}\"}}}}"));
+    let elsewhere = Scripted::start(move |_, _| version("abc123")).await;
+    let away = format!("{}/version", elsewhere.endpoint());
+    let server = Scripted::start(move |_, request| match request.target.as_str() {
+        "/api/system/version" => version("abc123"),
+        "/other" => version("def456"),
+        "/moved" => Reply::new(302).with("location", &away),
+        "/down" => Reply::new(503).with_body("{\"buildMetadata\": {\"commitHash\": \"abc123\"}}"),
+        "/page" => Reply::new(200).with_body("<html>abc123</html>"),
+        "/without" => Reply::new(200).with_body("{\"commitHash\": \"abc123\"}"),
+        "/long" => Reply::new(200).with_body(vec![b' '; (1 << 20) + 1]),
+        "/cut" => version("abc123").cut_after(10),
+        _ => Reply::reset(),
+    })
+    .await;
+    let ask = |path: &str, arguments: &[&str]| {
+        let url = format!("{}{path}", server.endpoint());
+        world.verify("restored", &[&["--release-url", &url], arguments].concat())
+    };
+    let approved = ["--release", "abc123"];
+    expect(&ask("/api/system/version", &approved), 0, &["ok    backend", "it runs abc123", "may be promoted"]);
+    expect(&ask("/other", &approved), 5, &["FAIL  backend", "it runs \"def456\", not \"abc123\"", "do NOT promote"]);
+    // Without a release that is approved, the database's own word counts.
+    expect(&ask("/api/system/version", &[]), 0, &["ok    backend"]);
+    expect(&ask("/other", &[]), 5, &["it runs \"def456\", the database is of \"abc123\""]);
+    for (path, words) in [
+        ("/moved", "it answers 302 and sends elsewhere"),
+        ("/down", "it answers 503"),
+        ("/page", "its document is not JSON"),
+        ("/without", "its document has no text at buildMetadata.commitHash"),
+        ("/long", "its document is longer than 1048576 bytes"),
+        ("/cut", "does not tell its release"),
+        ("/reset", "does not tell its release"),
+    ] {
+        expect(&ask(path, &approved), 5, &["FAIL  backend", words, "do NOT promote"]);
+    }
+    assert!(elsewhere.seen().is_empty(), "nobody else is asked");
+    let mut field = world.command("restored", &approved);
+    field.env("STONEWAL_VERIFY_RELEASE_URL", format!("{}/without", server.endpoint()));
+    expect(&field.env("STONEWAL_VERIFY_RELEASE_FIELD", "commitHash").output().unwrap(), 0, &["ok    backend"]);
+    let secret = ["--release-url", "http://u:sentinel@h/version"];
+    let refused = world.verify("restored", &secret);
+    expect(&refused, 2, &["--release-url", "no user or password"]);
+    assert!(!String::from_utf8_lossy(&refused.stderr).contains("sentinel"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

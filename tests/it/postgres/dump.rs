@@ -56,6 +56,26 @@ async fn i01_a_dump_that_was_not_read_to_its_end_gives_no_receipt() {
     assert_sessions_end(&fixture, OURS).await;
 }
 
+/// Tables that were meant to get a digest must not go without one unnoticed.
+#[tokio::test]
+async fn digests_of_no_table_are_refused_before_anything_is_dumped() {
+    let Some(fixture) = Fixture::awkward("digests of no table", 1).await else { return };
+    let cancel = CancellationToken::new();
+    let options = DumpOptions { digests: vec!["*".into(), "public.no_such_*".into()], ..Default::default() };
+    let error = Dump::start(&fixture.source(), options, &fixture.search(), &cancel).await.unwrap_err();
+    assert!(error.to_string().contains("no_such_"), "{error}");
+    assert!(error.is_refusal() && error.hint().is_some());
+    assert_sessions_end(&fixture, OURS).await;
+    // A dump of everything awkward, with a digest of each table and no counts.
+    let (_, receipt) = dumped(&fixture, DumpOptions { digests: vec!["*.*".into()], ..Default::default() }).await;
+    let (_, counted) = dumped(&fixture, DumpOptions { counts: true, ..Default::default() }).await;
+    let digests = receipt.digests.unwrap();
+    let rows: Vec<_> = digests.tables.iter().map(|(table, digest)| (table.to_string(), digest.rows)).collect();
+    let counts = counted.counts.unwrap();
+    assert_eq!(rows, counts.iter().map(|c| (format!("{}.{}", c.schema, c.name), c.rows)).collect::<Vec<_>>());
+    assert_eq!((receipt.counts, counted.digests), (None, None));
+}
+
 #[tokio::test]
 async fn c05_a_dump_that_waits_for_a_lock_leaves_no_backend_when_cancelled() {
     let Some(fixture) = Fixture::awkward("c05_lock", 1).await else { return };
