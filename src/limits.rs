@@ -151,6 +151,8 @@ pub const ROSTER_NAME_BYTES_MAX: usize = 100;
 pub const ROSTER_BYTES_MAX: u64 = 256 << 10;
 /// Objects named like rosters that are read: a repository has one for each change of its keys, and copies of the last.
 pub const ROSTERS_READ_MAX: usize = 512;
+/// Copies of a bundle, roster or certificate that are read for one that is locked long enough, once their content is known.
+pub const COPIES_READ_MAX: usize = 512;
 /// Passphrases that count at a time: all are tried, newest first, before anything else.
 pub const ROSTER_BUNDLES_MAX: usize = 8;
 /// Former identities of one bundle.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
@@ -14,7 +15,8 @@ use crate::format::Tag;
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
 use crate::keys::{Bundle, Certificate, Keyring, tag};
-use crate::store::{Append, Lock, ObjectKey, Put, Read};
+use crate::limits::COPIES_READ_MAX;
+use crate::store::{Append, Entry, Lock, ObjectKey, Put, Read};
 
 /// Makes a repository below `names`, which must be empty of one: first the identity bundle, then the record. Returns the
 /// bundle's object.
@@ -84,42 +86,74 @@ pub async fn outlive<S: Read + Append>(
     let mut lost = |prefix: String, what: &str| gone.push(Finding::new(FindingKind::Missing, prefix, None, what));
     for print in repository.with_keyring(Keyring::bundles) {
         let prefix = names.identity_copies(print);
-        let genuine = |bytes: &[u8]| Bundle::fingerprint(bytes) == print;
-        if !renew(store, &prefix, genuine, || Ok(names.identity(print, tag()?)), (lock, most)).await? {
+        let sought = Sought {
+            may_be: |_: &Entry| true,
+            genuine: |bytes: &[u8]| Bundle::fingerprint(bytes) == print,
+            known: None,
+        };
+        if !renew(store, &prefix, sought, || Ok(names.identity(print, tag()?)), (lock, most)).await? {
             lost(prefix, "the identity bundle is gone: the passphrase opens nothing without a copy of it");
         }
     }
     if let Some(found) = repository.found_roster() {
         let prefix = names.roster(found.roster.generation, None);
         let fresh = || Ok(names.roster(found.roster.generation, Some(tag()?)));
-        if !renew(store, &prefix, |bytes| bytes == found.bytes, fresh, (lock, most)).await? {
+        // The prefix is also that of other numbers, and of whatever was planted.
+        let (generation, length) = (Some(found.roster.generation), found.bytes.len() as u64);
+        let sought = Sought {
+            may_be: |entry: &Entry| entry.bytes == length && names.roster_of(entry.key.as_str()) == generation,
+            genuine: |bytes: &[u8]| bytes == found.bytes,
+            known: Some(found.bytes.clone()),
+        };
+        if !renew(store, &prefix, sought, fresh, (lock, most)).await? {
             lost(prefix, "the roster is gone: hosts wrap data keys to whom their writer files name");
         }
     }
     let (writer, is_root) =
         repository.with_keyring(|ring| ring.writer().map(|key| (key.public().id(), key.public() == ring.root())))?;
     let prefix = names.writer_copies(&writer);
-    let genuine = |bytes: &[u8]| repository.with_keyring(|ring| ring.vouches(bytes, &writer));
-    if !renew(store, &prefix, genuine, || Ok(names.writer(&writer, tag()?)), (lock, most)).await? && !is_root {
+    let sought = Sought {
+        may_be: |_: &Entry| true,
+        genuine: |bytes: &[u8]| repository.with_keyring(|ring| ring.vouches(bytes, &writer)),
+        known: None,
+    };
+    if !renew(store, &prefix, sought, || Ok(names.writer(&writer, tag()?)), (lock, most)).await? && !is_root {
         lost(prefix, "the certificate of this host is gone: others do not trust what it writes");
     }
     Ok(gone)
 }
 
+/// An object and its copies.
+struct Sought<M, G> {
+    /// Whether a listed one is worth reading.
+    may_be: M,
+    /// Whether one that was read is genuine.
+    genuine: G,
+    /// What they hold, where that is known without reading one.
+    known: Option<Bytes>,
+}
+
 /// Copies a genuine object below `prefix` to a `fresh` name, unless one is locked until `lock` ends. False if there is none.
+/// Among any number of planted ones no more than some hundred are read once the content is known: then a further copy costs less.
 async fn renew<S: Read + Append>(
     store: &S,
     prefix: &str,
-    genuine: impl Fn(&[u8]) -> bool,
+    sought: Sought<impl Fn(&Entry) -> bool, impl Fn(&[u8]) -> bool>,
     fresh: impl Fn() -> Result<String>,
     (lock, most): (Lock, Duration),
 ) -> Result<bool> {
-    let mut found = None;
+    let (mut found, mut reads) = (None, 0);
     let mut oldest = Oldest::new(store, prefix.to_owned());
-    while let Some((entries, _)) = oldest.next().await? {
+    'search: while let Some((entries, _)) = oldest.next().await? {
         // The newest copy is the one that is locked longest, and spares us the others.
-        for entry in entries.iter().rev() {
-            let Some(body) = read_small(store, entry).await?.filter(|body| genuine(body)) else { continue };
+        for entry in entries.iter().rev().filter(|entry| (sought.may_be)(entry)) {
+            let known = found.as_ref().or(sought.known.as_ref());
+            if reads >= COPIES_READ_MAX && known.is_some() {
+                found = known.cloned();
+                break 'search;
+            }
+            reads += 1;
+            let Some(body) = read_small(store, entry).await?.filter(|body| (sought.genuine)(body)) else { continue };
             let held = store.head(&entry.key, &entry.version).await?.lock;
             if held.is_some_and(|held| held.outlasts(lock)) {
                 return Ok(true);

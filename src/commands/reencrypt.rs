@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+mod present;
+
 use super::begun::warnings;
 use super::repository::{interruptible, prepare_to_write};
 use super::{Connected, Error, RepositoryOptions, Result};
@@ -18,7 +20,6 @@ use crate::keys::{self, Keyring};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::stage::SourceReceipt;
 use crate::pipeline::{Encoding, StreamReader, StreamWriter, Target};
-use crate::verify;
 
 /// What to copy.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub struct Copied {
     pub from: BackupId,
     /// Its copy.
     pub to: BackupId,
-    /// Whether the copy was there already.
+    /// Whether the copy was there already, wrapped to the recipients that count now.
     pub already: bool,
     /// Plain bytes of all streams.
     pub plain_bytes: u64,
@@ -85,18 +86,20 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         downloads: options.downloads,
         progress,
     };
-    let mut originals = Vec::new();
+    let mut plain_bytes = 0;
     for id in &options.backups {
-        // Whether all exist is known before the first is copied.
-        originals.push(interruptible(cancel, async { Ok(repository.backup(&options.cluster, id).await?) }).await?.0);
+        // Whether all exist is known before the first is copied; manifests may be long, and none is kept (invariant I12).
+        plain_bytes += interruptible(cancel, job.original(id)).await?.clear().plain_bytes();
     }
-    progress.expect_plain_bytes(originals.iter().map(|original| original.clear().plain_bytes()).sum());
-    let mut backups = Vec::new();
-    for original in &originals {
-        backups.push(interruptible(cancel, Box::pin(job.copy(original))).await?);
+    progress.expect_plain_bytes(plain_bytes);
+    let (mut backups, mut beside) = (Vec::new(), Vec::new());
+    for id in &options.backups {
+        let original = interruptible(cancel, job.original(id)).await?;
+        backups.push(interruptible(cancel, Box::pin(job.copy(&original, &mut beside))).await?);
     }
     progress.set_phase(Phase::Done);
-    let warnings = warnings(&connected, &repository, &[]);
+    let mut warnings = warnings(&connected, &repository, &[]);
+    warnings.extend(beside);
     Ok(Outcome { location: connected.location, cluster: options.cluster, backups, warnings })
 }
 
@@ -111,9 +114,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn copy(&self, original: &Backup) -> Result<Copied> {
-        if let Some(copy) = self.existing(original).await? {
-            return Ok(copied(original, &copy, true));
+    async fn original(&self, id: &BackupId) -> Result<Backup> {
+        Ok(self.repository.backup(self.cluster, id).await?.0)
+    }
+
+    async fn copy(&self, original: &Backup, beside: &mut Vec<String>) -> Result<Copied> {
+        if let Some(present) = self.present(original).await?.pop() {
+            return Ok(present.copied);
         }
         let sealed = self.repository.sealed_part(&original.manifest).await?;
         let lock = self.connected.lock()?;
@@ -157,23 +164,9 @@ impl Job<'_> {
         commit(&*self.connected.store, self.repository, fresh, draft, streams).await?;
         let (copy, _) = self.repository.backup(self.cluster, &backup).await?;
         self.repository.sealed_part(&copy.manifest).await?;
-        Ok(copied(original, &copy, false))
-    }
-
-    /// A whole copy that an earlier run made.
-    async fn existing(&self, original: &Backup) -> Result<Option<Backup>> {
-        let clear = original.clear();
-        for id in self.repository.candidates(self.cluster).await? {
-            if !id.began_at(clear.started_at) || id == clear.backup {
-                continue;
-            }
-            let (Some(copy), _) = self.repository.look(self.cluster, &id).await? else { continue };
-            let named = copy.copy_of(&self.repository.trusted_root()).is_some_and(|of| of.backup == clear.backup);
-            if named && !verify::presence(self.repository, &copy).await?.has_damage() {
-                return Ok(Some(copy));
-            }
-        }
-        Ok(None)
+        let copied = copied(original, &copy, false);
+        beside.extend(present::rivals(&copied, &self.present(original).await?));
+        Ok(copied)
     }
 
     async fn stream(
@@ -215,11 +208,11 @@ impl Job<'_> {
     }
 }
 
-/// What a copy of `original` says it is a copy of: of a copy, the first original.
+/// What a copy of `original` says it is a copy of: of a copy, the first original, so that what is known of that (its age, a
+/// mark in `retention.keep`) is still known when the copies between are gone.
 fn origin(repository: &Repository, original: &Backup) -> CopyOf {
-    let (backup, arrived_at) = (original.clear().backup.clone(), original.entry.last_modified);
-    let arrived_at = original.copy_of(&repository.trusted_root()).map_or(arrived_at, |of| of.arrived_at);
-    CopyOf { backup, arrived_at }
+    let own = || CopyOf { backup: original.clear().backup.clone(), arrived_at: original.entry.last_modified };
+    original.copy_of(&repository.trusted_root()).cloned().unwrap_or_else(own)
 }
 
 fn copied(original: &Backup, copy: &Backup, already: bool) -> Copied {

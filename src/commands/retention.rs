@@ -2,6 +2,7 @@
 
 pub(super) mod acting;
 pub mod apply;
+mod copies;
 pub mod extend;
 mod gather;
 pub mod hold;

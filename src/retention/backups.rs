@@ -73,6 +73,11 @@ impl<'a> Grounds<'a> {
         if policy.keep.contains(&fact.id) {
             self.keep_open(&fact.id, Reason::Marked);
         }
+        if let Some(original) = fact.copy_of.as_ref().filter(|original| policy.keep.contains(original))
+            && fact.is_current()
+        {
+            self.keep_open(&fact.id, Reason::MarkedOriginal(original.clone()));
+        }
         if fact.held {
             self.keep_open(&fact.id, Reason::Hold);
         }

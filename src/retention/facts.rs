@@ -42,6 +42,8 @@ pub struct BackupFact {
     pub base: Option<BaseRange>,
     /// Its data keys.
     pub keys: Vec<KeyId>,
+    /// Of a copy under other data keys: the first original.
+    pub copy_of: Option<BackupId>,
     /// The whole copy under other data keys that took its place.
     pub replaced_by: Option<BackupId>,
     /// Whether a legal hold lies on its manifest.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::needs::{END, Needs};
 use super::policy::{Policy, after, before};
-use super::{BackupFact, Facts, Ground, Reason, Verified};
+use super::{BackupFact, Facts, Ground, Reason};
 use crate::catalog::plan::{Leg, PlanBase};
 use crate::format::manifest::BaseRange;
 use crate::format::wal::WalRange;
@@ -28,9 +28,14 @@ impl<'a> Stand<'a> {
         fact.base.as_ref().map(|range| Self { fact, range })
     }
 
+    /// Whether it may stand for its moment. One that a copy took the place of is here for the sake of its hold alone.
+    fn takes_part(&self) -> bool {
+        self.fact.replaced_by.is_none()
+    }
+
     /// Only what is whole can take over from an earlier one.
     fn counts(&self) -> bool {
-        self.fact.verified == Verified::Yes
+        self.fact.is_current()
     }
 
     /// From when on it can be recovered to: by the clocks of server and store, whichever is later. Targets are given by
@@ -53,6 +58,14 @@ struct Line<'a> {
     needed_until: Option<Timestamp>,
 }
 
+impl<'a> Line<'a> {
+    /// The base behind one: not a copy of it, which stands in the same place, nor one that a copy took the place of.
+    fn following(&self, number: usize) -> Option<&Stand<'a>> {
+        let stop = self.bases[number].range.stop;
+        self.bases[number + 1..].iter().find(|later| later.takes_part() && later.range.stop > stop)
+    }
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Lines<'a> {
@@ -63,7 +76,7 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// `bases` are those that may take part: none from the future.
+    /// `bases` are those that may take part, none from the future, and those that a hold promises WAL.
     pub(super) fn of(facts: &'a Facts, bases: &[&'a BackupFact], policy: &'a Policy, now: Timestamp) -> Self {
         let wal = facts.wal_state();
         let stands: Vec<Stand<'a>> = bases.iter().filter_map(|fact| Stand::of(fact)).collect();
@@ -106,6 +119,9 @@ impl<'a> Lines<'a> {
     /// Until when the window needs a base on a line: until one that ended later can do everything for it.
     fn base_needed(&self, line: &Line<'a>, number: usize) -> Option<Ground> {
         let (window, stand) = (self.policy.window, &line.bases[number]);
+        if !stand.takes_part() {
+            return None;
+        }
         let end_of_line = line.needed_until.or(line.lives.then(|| self.policy.open_until(self.now)))?;
         let later = line.bases[number + 1..].iter().filter(|later| later.counts());
         let next = later.min_by_key(|later| later.ended_at());
@@ -141,7 +157,7 @@ impl<'a> Lines<'a> {
                 }
                 if stand.fact.held {
                     let ground = Ground { until: open, why: Reason::HeldWal(id) };
-                    carried.extend(self.follow(line, stand, line.bases.get(number + 1), ground, &mut needs));
+                    carried.extend(self.follow(line, stand, line.following(number), ground, &mut needs));
                 }
             }
             self.carry(line, carried, &mut needs);

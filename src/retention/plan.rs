@@ -166,11 +166,14 @@ pub struct Plan {
 /// A policy that keeps for longer than anything may be locked, or that would leave no whole backup of a kind.
 pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
     policy.check()?;
-    let bases: Vec<&BackupFact> =
-        facts.backups.iter().filter(|fact| !is_future(fact, now) && fact.replaced_by.is_none()).collect();
+    let bases: Vec<&BackupFact> = facts
+        .backups
+        .iter()
+        .filter(|fact| !is_future(fact, now) && (fact.replaced_by.is_none() || fact.held))
+        .collect();
     let lines = Lines::of(facts, &bases, policy, now);
     let mut backups = decide(facts, policy, now, &lines)?;
-    let newest = newest_base(&backups, now).cloned();
+    let newest = newest_base(facts, &backups, now).cloned();
     let newest = newest.as_ref();
     for decision in backups.iter_mut().filter(|decision| newest == Some(&decision.backup)) {
         decision.own_end_only = false;
@@ -205,12 +208,15 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The newest whole base among those that are kept.
-fn newest_base(backups: &[BackupDecision], now: Timestamp) -> Option<&BackupId> {
+/// The newest whole base among those that are kept. Of an original and its copy, which are equally old, it is the copy: the
+/// original does not take part in what needs WAL.
+fn newest_base<'d>(facts: &Facts, backups: &'d [BackupDecision], now: Timestamp) -> Option<&'d BackupId> {
+    let replaced = |id: &BackupId| facts.backups.iter().any(|fact| fact.id == *id && fact.replaced_by.is_some());
     let kept = |d: &&BackupDecision| {
         let future =
             matches!(d.verdict.why(), Reason::Future(_)) || d.arrived_at > after(now, super::backups::CLOCK_TOLERANCE);
-        d.kind == Kind::Base && d.verified == Verified::Yes && d.verdict.until().is_some() && !future
+        let whole = d.kind == Kind::Base && d.verified == Verified::Yes;
+        whole && d.verdict.until().is_some() && !future && !replaced(&d.backup)
     };
     backups.iter().rev().find(kept).map(|decision| &decision.backup)
 }

@@ -61,6 +61,8 @@ pub enum Reason {
     },
     /// Keep: named in `retention.keep`.
     Marked,
+    /// Keep: a copy of what is named in `retention.keep`.
+    MarkedOriginal(BackupId),
     /// Keep: a legal hold lies on it.
     Hold,
     /// Keep: it arrived later than now.
@@ -126,7 +128,7 @@ impl Reason {
             Self::First { period: Period::Week, .. } => "weekly",
             Self::First { period: Period::Month, .. } => "monthly",
             Self::First { period: Period::Year, .. } => "yearly",
-            Self::Marked => "keep",
+            Self::Marked | Self::MarkedOriginal(_) => "keep",
             Self::Future(_) => "future",
             Self::Unfinished(_) => "unfinished",
             Self::Needed => "needed",
@@ -165,6 +167,7 @@ impl fmt::Display for Reason {
             Self::Redundancy { count, kind } => write!(f, "minimum redundancy of {count} {kind}s"),
             Self::First { period, name } => write!(f, "{period}, first of {name}"),
             Self::Marked => f.write_str("marked keep"),
+            Self::MarkedOriginal(original) => write!(f, "copy of {original}, which is marked keep"),
             Self::Hold => f.write_str("legal hold"),
             Self::Future(at) => write!(f, "arrived at {}, which is in the future: it counts for nothing", second(*at)),
             Self::Unfinished(age) => write!(f, "may be under way: something arrived within {}", span(*age)),

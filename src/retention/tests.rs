@@ -1,3 +1,4 @@
+mod copies;
 mod items;
 mod property;
 mod rules;

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -54,6 +55,7 @@ struct Bucket {
     state: Mutex<State>,
     clock: StoreClock,
     page: usize,
+    reads: AtomicU64,
 }
 
 /// The bucket; clones are the same one.
@@ -121,6 +123,11 @@ impl Memory {
         });
     }
 
+    /// How many objects were read so far.
+    pub fn reads(&self) -> u64 {
+        self.bucket.reads.load(Ordering::Relaxed)
+    }
+
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.bucket.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -147,6 +154,7 @@ impl Memory {
 #[async_trait]
 impl Read for Memory {
     async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> Result<Bytes> {
+        self.bucket.reads.fetch_add(1, Ordering::Relaxed);
         let body = self.version(key, version, |found| Ok(found.body.clone()))?;
         let missing = || Error::NotFound { key: key.clone(), version: Some(version.clone()) };
         let body = body.ok_or_else(missing)?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, secret};
-use crate::catalog::{Error, FindingKind, Repository, open_bundle, publish_roster, put_bundle};
+use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, lock, names, open, plain, secret};
+use crate::catalog::{Error, FindingKind, Repository, open_bundle, outlive, publish_roster, put_bundle};
+use crate::format::Tag;
 use crate::format::roster::{Retired, Roster, RosterBundle, RosterRecipient};
 use crate::format::signed::{self, Purpose};
 use crate::keys::{Bundle, Identity, WriterKey};
-use crate::limits::{ROSTER_BYTES_MAX, ROSTERS_READ_MAX};
+use crate::limits::{COPIES_READ_MAX, ROSTER_BYTES_MAX, ROSTERS_READ_MAX};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ObjectKey, Put, Read as _};
 
@@ -171,4 +172,29 @@ async fn a_roster_that_would_be_too_long_is_refused() {
     assert!(matches!(error, Error::Format(crate::format::Error::Absurd { .. })), "{error}");
     roster.retired.truncate(1000);
     publish_roster(&*store, &names(), &bundle.writer, &roster, None).await.unwrap();
+}
+
+/// Whoever may write can put any number of objects below the number of the roster, of its very length: a host renews its lock
+/// all the same, and reads a bounded number of them.
+#[tokio::test]
+async fn i11_i12_a_roster_is_renewed_among_any_number_of_planted_ones() {
+    let (store, bundle, roster, _) = world().await;
+    publish_roster(&*store, &names(), &bundle.writer, &roster, None).await.unwrap();
+    let genuine = sealed(&roster, &bundle.writer);
+    let repository = open(store.clone(), host()).await.unwrap();
+    let copies = |store: &Memory| {
+        let rosters = store.keys().into_iter().filter(|key| key.as_str().starts_with(&names().rosters()));
+        let of = rosters.filter_map(|key| store.first(&key)).filter(|(body, _)| *body == genuine);
+        of.filter(|(_, lock)| lock.is_some()).count()
+    };
+    for number in 0..2 * COPIES_READ_MAX as u64 {
+        let junk = vec![b'x'; genuine.len()];
+        // Of its number, and of others that begin with it.
+        put(&store, names().roster(1, Some(Tag::new(number.to_be_bytes()))), junk.clone()).await;
+        put(&store, names().roster(1000 + number, None), junk).await;
+    }
+    let before = store.reads();
+    assert_eq!(outlive(&*store, &repository, lock()).await.unwrap(), []);
+    assert_eq!(copies(&store), 1, "one locked copy was added");
+    assert!(store.reads() - before <= COPIES_READ_MAX as u64 + 16, "{} reads", store.reads() - before);
 }

@@ -36,7 +36,7 @@ pub struct Outcome {
     pub closed: Vec<Closed>,
     /// How many did not.
     pub closed_count: u64,
-    /// Whether a key among them is lost or was tampered with.
+    /// Whether a key among them is lost or was tampered with, or WAL is, so that nobody can tell its key.
     pub damaged: bool,
     /// What cannot be read, or does not belong there.
     pub findings: Vec<Finding>,
@@ -75,6 +75,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     });
     let mut findings = repository.findings().to_vec();
     findings.extend(found.await?);
+    damaged |= findings.iter().any(|finding| finding.kind.is_damage());
     let opened = keys - closed_count;
     let location = connected.location;
     Ok(Outcome { location, reads_as, counts, keys, opened, closed, closed_count, damaged, findings })

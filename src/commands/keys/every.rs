@@ -97,7 +97,8 @@ pub(super) async fn each(
         backups(repository, &cluster, &mut findings, &mut take).await?;
         wal(repository, &cluster, &mut findings, &mut take).await?;
     }
-    findings.retain(|finding| finding.kind == FindingKind::Opaque);
+    let told = [FindingKind::Opaque, FindingKind::ForgedWal, FindingKind::Altered];
+    findings.retain(|finding| told.contains(&finding.kind));
     Ok(findings)
 }
 
@@ -135,7 +136,7 @@ async fn wal(
     findings: &mut Vec<Finding>,
     take: &mut impl AsyncFnMut(Vec<Use>) -> Result<()>,
 ) -> Result<()> {
-    let (mut seen, mut told) = (HashSet::new(), 0);
+    let (mut seen, mut told, mut hurt) = (HashSet::new(), 0, false);
     for timeline in repository.wal_timelines(cluster, findings).await? {
         let mut firsts = Firsts::of(&**repository.store(), &repository.names().wal_timeline(cluster, timeline));
         while let Some(entries) = firsts.next().await? {
@@ -157,8 +158,18 @@ async fn wal(
                 let head = match head {
                     Ok(head) => head,
                     Err(error) => {
-                        if let Some(finding) = withheld(&entry, &error).filter(|_| told < FINDINGS_MAX) {
+                        let finding = match withheld(&entry, &error) {
+                            Some(finding) => Some(finding),
+                            None if error.is_nothing_of_ours() => None,
+                            None => Some(damaged(repository, cluster, &entry, &error).await?),
+                        };
+                        // However much noise there is, damage is told.
+                        let new = |finding: &Finding| {
+                            told < FINDINGS_MAX || (finding.kind.is_damage() && !std::mem::replace(&mut hurt, true))
+                        };
+                        if let Some(finding) = finding.filter(new) {
                             told += 1;
+                            hurt |= finding.kind.is_damage();
                             findings.push(finding);
                         }
                         continue;
@@ -175,6 +186,36 @@ async fn wal(
         }
     }
     Ok(())
+}
+
+/// What begins like WAL of ours and is not genuine: planted, if the genuine one lies beside it; else it may be all that is left
+/// of WAL, whose key nobody can tell any more.
+async fn damaged(
+    repository: &Repository,
+    cluster: &ClusterName,
+    entry: &Entry,
+    error: &catalog::Error,
+) -> Result<Finding> {
+    let why = crate::observe::chain(error);
+    let name = repository.names().wal_of(cluster, entry.key.as_str()).map(WalName::without_tag);
+    let beside = match &name {
+        Some(name @ (WalName::Piece { .. } | WalName::File { .. })) => {
+            match repository.wal_head_of(cluster, name).await {
+                Ok(found) => found.is_some(),
+                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => {
+                    return Err(catalog::Error::from(error).into());
+                }
+                Err(_) => false,
+            }
+        }
+        _ => false,
+    };
+    let (kind, what) = if beside {
+        (FindingKind::ForgedWal, "it is not genuine; the genuine one lies beside it")
+    } else {
+        (FindingKind::Altered, "it begins like WAL of ours and is not genuine, so the key of that WAL is not known")
+    };
+    Ok(Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), format!("{what}: {why}")))
 }
 
 /// What cannot be read now may be ours, and then its key was not looked at. What is not genuine has no key of ours.

@@ -10,9 +10,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::copies::{Copied, replace};
 use crate::catalog::{Backup, Finding, FindingKind, Repository, Stretch, TimelineCoverage, each_entry, merge_ranges};
 use crate::commands::{Connected, Immutability, Result};
-use crate::format::manifest::CopyOf;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{BackupId, ClusterName, Lsn, SegmentSize};
@@ -45,7 +45,7 @@ pub struct Superseded {
 
 /// What a folder of backups holds.
 enum Folder {
-    Backup(BackupFact, Option<CopyOf>),
+    Backup(Box<BackupFact>, Option<Copied>),
     Unfinished(UnfinishedFact),
     Unread(UnreadFact),
     Gone,
@@ -75,17 +75,15 @@ pub async fn gather(connected: &Connected, repository: &Repository, cluster: &Cl
         gathered.findings.extend(beside);
         match folder {
             Folder::Backup(fact, copy_of) => {
-                copies.extend(copy_of.map(|of| (fact.id.clone(), of)));
-                gathered.facts.backups.push(fact);
+                copies.extend(copy_of);
+                gathered.facts.backups.push(*fact);
             }
             Folder::Unfinished(fact) => gathered.facts.unfinished.push(fact),
             Folder::Unread(fact) => gathered.facts.unread.push(fact),
             Folder::Gone => {}
         }
     }
-    for (copy, of) in &copies {
-        replace(&mut gathered.facts.backups, copy, of);
-    }
+    replace(&mut gathered.facts.backups, &copies);
     wal(repository, cluster, &mut gathered).await?;
     Ok(gathered)
 }
@@ -104,8 +102,10 @@ async fn look(
         Immutability::ObjectLock { .. } => connected.store.hold_of(&backup.entry.key, &backup.entry.version).await?,
         Immutability::None => false,
     };
-    let copy_of = backup.copy_of(&repository.trusted_root()).cloned();
-    Ok((Folder::Backup(fact(&backup, &presence, held), copy_of), beside))
+    let of = backup.copy_of(&repository.trusted_root()).cloned();
+    let (copy, arrived_at) = (backup.clear().backup.clone(), backup.entry.last_modified);
+    let copied = of.map(|of| Copied { copy, arrived_at, of });
+    Ok((Folder::Backup(Box::new(fact(&backup, &presence, held)), copied), beside))
 }
 
 fn fact(backup: &Backup, presence: &Findings, held: bool) -> BackupFact {
@@ -125,19 +125,10 @@ fn fact(backup: &Backup, presence: &Findings, held: bool) -> BackupFact {
         verified,
         base: clear.base.clone(),
         keys: vec![clear.payload_key.id, clear.metadata_key.id],
+        copy_of: None,
         replaced_by: None,
         held,
         bytes: clear.stored_bytes() + backup.entry.bytes,
-    }
-}
-
-/// A whole copy counts as old as its original, and takes its place.
-fn replace(backups: &mut [BackupFact], copy: &BackupId, of: &CopyOf) {
-    let Some(fact) = backups.iter_mut().find(|fact| fact.id == *copy) else { return };
-    fact.arrived_at = fact.arrived_at.min(of.arrived_at);
-    let (kind, whole) = (fact.kind, fact.verified == Verified::Yes);
-    for original in backups.iter_mut().filter(|fact| fact.id == of.backup && fact.kind == kind && whole) {
-        original.replaced_by = Some(copy.clone());
     }
 }
 

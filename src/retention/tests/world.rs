@@ -66,6 +66,7 @@ pub(super) fn dump_at(arrived_at: Timestamp, number: u32) -> BackupFact {
         verified: Verified::Yes,
         base: None,
         keys: vec![KeyId::new(key)],
+        copy_of: None,
         replaced_by: None,
         held: false,
         bytes: 1000,

@@ -17,6 +17,7 @@ use super::lifecycle::puts;
 use super::stage::{PASSPHRASE, Stage, id, run_backup};
 
 const NEXT: &str = "eighteen basalt columns";
+const THIRD: &str = "nineteen slate roofs";
 
 /// As an administrator with a writer's rights at the store: no delete, no bypass, no change of locks.
 fn holder(stage: &Stage, passphrase: &str) -> Holder {
@@ -255,15 +256,7 @@ async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
     let other = stage.backup().await;
     let bytes = stage.bytes(id(&old.backup)).await;
     rotated(&stage, PASSPHRASE, NEXT, true).await.unwrap();
-    let options = |access, backups: &[&BackupId]| reencrypt::Options {
-        repository: stage.repository(Role::Writer),
-        access,
-        cluster: super::stage::cluster(),
-        backups: backups.iter().map(|id| (*id).clone()).collect(),
-        chunk_bytes: stonewal::limits::CHUNK_BYTES_MIN,
-        uploads: 2,
-        downloads: 2,
-    };
+    let options = |access, backups: &[&BackupId]| copying(&stage, access, backups);
     let next = || Access::Passphrase(NEXT.into());
     let never = CancellationToken::new();
     let progress = Progress::new();
@@ -309,4 +302,39 @@ async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
     assert_eq!(fact(&old.backup).replaced_by.as_ref(), Some(&copy));
     assert_eq!((fact(&other.backup).replaced_by.as_ref(), fact(&copy).replaced_by.as_ref()), (None, None));
     assert_eq!(fact(&copy).arrived_at, fact(&old.backup).arrived_at, "it is as old as its original");
+    copied_again_after_a_rotation(&stage, &old.backup, &copy).await;
+}
+
+fn copying(stage: &Stage, access: Access, backups: &[&BackupId]) -> reencrypt::Options {
+    reencrypt::Options {
+        repository: stage.repository(Role::Writer),
+        access,
+        cluster: super::stage::cluster(),
+        backups: backups.iter().map(|id| (*id).clone()).collect(),
+        chunk_bytes: stonewal::limits::CHUNK_BYTES_MIN,
+        uploads: 2,
+        downloads: 2,
+    }
+}
+
+/// What was copied before a rotation opens for who was revoked by it, so it is no copy that would do now.
+async fn copied_again_after_a_rotation(stage: &Stage, old: &BackupId, copy: &BackupId) {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rotated(stage, NEXT, THIRD, true).await.unwrap();
+    let third = || Access::Passphrase(THIRD.into());
+    let (progress, never) = (Progress::new(), CancellationToken::new());
+    let done = reencrypt::run(copying(stage, third(), &[old]), &progress, &never).await.unwrap();
+    let later = done.backups[0].to.clone();
+    assert!(!done.backups[0].already && later != *copy && done.warnings.is_empty(), "{done:?}");
+    let refused = read(stage, id(&later), Access::Passphrase(NEXT.into())).await.unwrap_err();
+    assert!(matches!(refused, Error::Catalog(catalog::Error::Keys(keys::Error::NotARecipient { .. }))), "{refused}");
+    let done = reencrypt::run(copying(stage, third(), &[old, copy]), &progress, &never).await.unwrap();
+    assert!(done.backups.iter().all(|one| one.already && one.to == later), "{done:?}");
+    let connected = stage.connected(Role::Reader).await;
+    let repository = connected.open(third()).await.unwrap();
+    let facts =
+        stonewal::commands::retention::gather(&connected, &repository, &super::stage::cluster()).await.unwrap().facts;
+    let fact = |id: &BackupId| facts.backups.iter().find(|fact| fact.id == *id).unwrap();
+    assert_eq!([old, copy].map(|id| fact(id).replaced_by.as_ref()), [Some(&later); 2]);
+    assert_eq!((fact(&later).replaced_by.as_ref(), fact(&later).copy_of.as_ref()), (None, Some(old)));
 }

@@ -1,6 +1,8 @@
 //! A database host follows the roster with every push: nobody copies files to it (PAINS B5, B16).
 
+use bytes::Bytes;
 use stonewal::store::roles::Role;
+use stonewal::store::{Append as _, ObjectKey, Put, Read as _};
 
 use super::world::{PASSPHRASE, World, switch, wal_file};
 
@@ -33,6 +35,21 @@ async fn b05_what_is_pushed_after_a_recipient_was_added_opens_for_it() {
         world.run(&line, Role::Reader, Some("second"), &[("STONEWAL_WAL_FETCH_AHEAD", "0")]).await.good();
         assert!(world.fetched("by-second") == std::fs::read(wal_file(&server, name)).unwrap(), "{name}");
     }
+    // A damaged header is noise beside the genuine one; alone it hides which key the WAL was sealed under.
+    let part = format!("/wal/00000001/{:016X}-", u64::from_str_radix(&before[16..], 16).unwrap() << 20);
+    let (genuine, admin) = (world.objects(&part).await.remove(0), world.s3(Role::Admin).await);
+    let body = admin.get(&genuine.key, &genuine.version, 0..genuine.bytes).await.unwrap();
+    let mut bent = body.to_vec();
+    bent[700] ^= 1;
+    let put = |name: String| Put { key: ObjectKey::new(name), body: Bytes::from(bent.clone()), lock: None };
+    admin.put(put(format!("{}-0101010101010101", genuine.key))).await.unwrap();
+    let noise = check().await;
+    assert!(noise.code() == Some(3) && noise.stdout.contains("the genuine one lies beside it"), "{noise:?}");
+    world.destroy(&part).await;
+    admin.put(put(genuine.key.to_string())).await.unwrap();
+    let hurt = check().await;
+    assert!(hurt.code() == Some(4) && hurt.stdout.contains("the key of that WAL is not known"), "{hurt:?}");
+    world.destroy(&part).await;
     // And no longer, once it was revoked.
     let listed = keys("keys list --json").await.good().json();
     let second = listed["recipients"].as_array().unwrap().iter().find(|one| one["name"] == "second").unwrap().clone();
