@@ -2,7 +2,7 @@
 //! lives. The server goes first, then the directory.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
-use super::workplace::{OWNER, PREFIX, resolve};
+use super::workplace::{Note, OWNER, OWNER_NEW, PREFIX, resolve};
 use crate::commands::{Error, Result};
 
 /// Programs that a drill starts in its directory, as the kernel shortens their names.
@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 200;
 /// Looks in a row that must find none: one may have been on its way when the drill was killed.
 const QUIET_LOOKS: u32 = 4;
+/// More than an owner file holds.
+const NOTE_BYTES_MAX: u64 = 4096;
 /// An empty directory of this age is not one that a drill is just making.
 const EMPTY_AGE_MIN: Duration = Duration::from_mins(1);
 
@@ -83,10 +85,20 @@ pub(super) fn remove(dir: &Path, empty_age: Duration) -> io::Result<Option<bool>
         Err(error) => return Err(error),
     };
     match owner.try_lock() {
+        Ok(()) if !is_of(&owner, dir) => Ok(None),
         Ok(()) => sweep(dir).map(|()| Some(true)),
         Err(TryLockError::WouldBlock) => Ok(Some(false)),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether the owner file was made for this directory: somebody who copies a drill's by hand wants to keep the copy.
+fn is_of(owner: &File, dir: &Path) -> bool {
+    let mut text = Vec::new();
+    let read = owner.take(NOTE_BYTES_MAX).read_to_end(&mut text);
+    let note = read.ok().and_then(|_| serde_json::from_slice::<Note>(&text).ok());
+    let name = dir.file_name().and_then(|name| name.to_str()?.strip_prefix(PREFIX));
+    note.is_some_and(|note| name == Some(note.drill.as_str()))
 }
 
 /// A drill was killed before it could say that the directory is its own. What is kept on purpose is not empty.
@@ -94,6 +106,11 @@ fn remove_empty(dir: &Path, least_age: Duration) -> io::Result<Option<bool>> {
     let age = fs::metadata(dir)?.modified()?.elapsed().unwrap_or_default();
     if age < least_age {
         return Ok(None);
+    }
+    let only_new = fs::read_dir(dir)?.all(|entry| entry.is_ok_and(|entry| entry.file_name() == OWNER_NEW));
+    if only_new {
+        // An error means that it was not even begun.
+        let _ = fs::remove_file(dir.join(OWNER_NEW));
     }
     Ok(fs::remove_dir(dir).is_ok().then_some(true))
 }
@@ -144,8 +161,9 @@ mod tests {
     fn made(base: &Path, name: &str, files: &[&str]) -> PathBuf {
         let dir = base.join(name);
         fs::create_dir(&dir).unwrap();
+        let drill = name.strip_prefix(PREFIX).unwrap_or(name);
         for file in files {
-            fs::write(dir.join(file), "x").unwrap();
+            fs::write(dir.join(file), format!("{{\"drill\":\"{drill}\",\"pid\":1}}")).unwrap();
         }
         dir
     }
@@ -161,16 +179,21 @@ mod tests {
         let fresh = made(&base, "stonewal-drill-fresh", &[]);
         let foreign = made(&base, "postgres", &[OWNER, "data"]);
         let elsewhere = made(&base, "elsewhere", &[OWNER, "data"]);
+        let copied = made(&base, "stonewal-drill-copied", &["data"]);
+        fs::copy(living.join(OWNER), copied.join(OWNER)).unwrap();
         std::os::unix::fs::symlink(&elsewhere, base.join("stonewal-drill-link")).unwrap();
         let held = File::open(living.join(OWNER)).unwrap();
         held.lock().unwrap();
         let left = clean(&base).unwrap();
         assert_eq!((left.removed, left.running, left.failed.len()), (vec![dead.clone()], vec![living.clone()], 0));
         assert!(!dead.exists());
-        for stays in [&living, &kept, &foreign, &elsewhere] {
+        for stays in [&living, &kept, &copied, &foreign, &elsewhere] {
             assert!(stays.join("data").exists(), "{}", stays.display());
         }
         assert!(fresh.exists());
+        fs::write(fresh.join(OWNER_NEW), "").unwrap();
+        assert_eq!(remove(&fresh, EMPTY_AGE_MIN).unwrap(), None, "it may be one that is being made");
+        assert_eq!(remove(&fresh, Duration::ZERO).unwrap(), Some(true));
         drop(held);
         assert_eq!(clean(&base).unwrap().removed, [living]);
     }

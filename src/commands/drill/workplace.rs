@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::leftover;
 use crate::commands::restore_base::check_outside_clusters;
@@ -22,16 +22,18 @@ use crate::format::EvidenceId;
 pub(super) const PREFIX: &str = "stonewal-drill-";
 /// In each of them: locked for as long as the drill runs.
 pub(super) const OWNER: &str = "stonewal.drill";
+/// Its name until it is locked: whoever finds an owner file without a lock may rely on its drill being gone.
+pub(super) const OWNER_NEW: &str = "stonewal.drill.new";
 
 /// Longest path of a Unix socket (Linux, unix(7)).
 const SOCKET_BYTES_MAX: usize = 107;
 /// Longest name of the socket below the directory.
 const SOCKET_NAME: &str = "/server/.s.PGSQL.65535";
 
-/// For people who find the directory.
-#[derive(Serialize)]
-struct Note<'a> {
-    drill: &'a EvidenceId,
+/// For people who find the directory, and for `drill --clean`: a copy of it under another name is not the drill's.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) drill: String,
     pid: u32,
 }
 
@@ -106,11 +108,11 @@ impl Workplace {
     /// Nothing is removed, by us or by the guard.
     fn let_be(&mut self) -> io::Result<()> {
         self.done = true;
-        if let Some(pipe) = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut()) {
-            pipe.write_all(super::guard::KEEP)?;
-        }
+        let pipe = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut());
+        let told = pipe.map_or(Ok(()), |pipe| pipe.write_all(super::guard::KEEP));
         self.dismiss();
-        Ok(())
+        // A guard that was killed removes nothing either.
+        told.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
     }
 
     fn remove(&mut self) -> io::Result<()> {
@@ -154,9 +156,11 @@ fn passable(dir: &Path) -> io::Result<()> {
 }
 
 fn lock(dir: &Path, id: &EvidenceId) -> io::Result<File> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(OWNER))?;
+    let new = dir.join(OWNER_NEW);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.lock()?;
-    file.write_all(&serde_json::to_vec(&Note { drill: id, pid: std::process::id() })?)?;
+    file.write_all(&serde_json::to_vec(&Note { drill: id.to_string(), pid: std::process::id() })?)?;
+    fs::rename(new, dir.join(OWNER))?;
     Ok(file)
 }
 
@@ -165,4 +169,39 @@ fn guard(program: &Path, dir: &Path) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.args(["drill", "guard"]).arg(dir).env_clear().current_dir("/").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The owner file is locked and whole as soon as it has its name.
+    #[test]
+    fn b17_what_a_drill_holds_is_known_as_its_own() {
+        let base = tempfile::tempdir().unwrap();
+        let id: EvidenceId = "20261124T031500Z-5b0c6f2e".parse().unwrap();
+        let dir = base.path().join(format!("{PREFIX}{id}"));
+        fs::create_dir(&dir).unwrap();
+        let held = lock(&dir, &id).unwrap();
+        assert!(!dir.join(OWNER_NEW).exists());
+        assert_eq!(leftover::remove(&dir, std::time::Duration::ZERO).unwrap(), Some(false));
+        drop(held);
+        assert_eq!(leftover::remove(&dir, std::time::Duration::ZERO).unwrap(), Some(true));
+        assert!(!dir.exists());
+    }
+
+    /// Whoever killed the guard still gets what was to be kept.
+    #[test]
+    fn b17_a_dead_guard_does_not_lose_what_is_kept() {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir(base.path().join("data")).unwrap();
+        fs::write(base.path().join(OWNER), "").unwrap();
+        let mut guard = Command::new("/bin/true").stdin(Stdio::piped()).spawn().unwrap();
+        let pipe = guard.stdin.take();
+        guard.wait().unwrap();
+        guard.stdin = pipe;
+        let place = Workplace { dir: base.path().to_owned(), owner: None, guard: Some(guard), done: false };
+        assert_eq!(place.keep().unwrap(), base.path().join("data"));
+        assert!(base.path().join("data").exists());
+    }
 }
