@@ -129,8 +129,12 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
             4,
             &["pg_wal of a server", "wal push --from"],
         ),
-        (spoilt("t1", &tars, "truncate -s 9000000 base.tar"), 4, &["cut off"]),
-        (spoilt("t2", &tars, "gzip base.tar && truncate -s 900000 base.tar.gz"), 4, &["base.tar.gz"]),
+        (spoilt("t1", &tars, "truncate -s 9000000 base.tar"), 4, &["use another copy of the backup"]),
+        (
+            spoilt("t2", &tars, "gzip base.tar && truncate -s 900000 base.tar.gz"),
+            4,
+            &["use another copy of the backup"],
+        ),
         (spoilt("t3", &tars, "rm pg_wal.tar"), 4, &["no WAL is with it", "--wal DIR"]),
         (
             spoilt("t4", &tars, "{ printf Salted__; cat base.tar; } > base.tar.enc; rm base.tar"),
@@ -145,7 +149,7 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
     }
     let stored = |world: &World| {
         let log = std::fs::read_to_string(world.path("requests.jsonl")).unwrap();
-        log.lines().filter(|line| line.contains("PUT") && line.contains("/main/")).count()
+        log.lines().filter(|line| line.contains("PutObject") && line.contains("/main/")).count()
     };
     assert_eq!(stored(&world), 0, "nothing of a cluster is in the bucket");
 
