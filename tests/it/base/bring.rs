@@ -81,8 +81,8 @@ async fn tars_of_old_restore_to_a_moment_in_their_wal() {
     assert_eq!(value(&server, "SELECT count(*) FROM far").await, "1100");
     assert!(!names(&to).is_empty() && !data.join("tablespace_map").exists());
 
-    let again = world.import(&format!("{} --wal {} --json", base.join("base.tar.gz").display(), wal.display()));
-    let again = again.await.good().json();
+    let line = format!("{} --wal {} --json", base.join("base.tar.gz").display(), wal.display());
+    let again = world.import(&line).await.good().json();
     assert_eq!((&again["wal_stored"], &again["wal_already"]), (&0.into(), &done["wal_stored"]));
 }
 
@@ -154,7 +154,7 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
     assert_eq!(stored(&world), 0, "nothing of a cluster is in the bucket");
 
     // The WAL that is missing in one place is found in another.
-    let bare = spoilt("bare", &tars, "rm pg_wal.tar && lz4 -q --rm base.tar");
+    let bare = spoilt("bare", &tars, "rm pg_wal.tar && lz4 -q --rm base.tar base.tar.lz4");
     world.import(&format!("{bare} --wal {}", at(&wal))).await.good().says(&["is base backup"]);
     world.import(&at(&plain)).await.good();
     assert!(stored(&world) > 0);
