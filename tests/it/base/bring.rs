@@ -25,6 +25,19 @@ impl World {
         self.run_as(Role::Writer, &format!("import base {what}")).await
     }
 
+    /// A copy of something with which something has been done; gives where it is.
+    fn spoilt(&self, name: &str, of: &Path, script: &str) -> String {
+        let to = self.path(name);
+        shell(&format!("cp -a {} {} && cd {} && {script}", at(of), at(&to), at(&to)));
+        at(&to)
+    }
+
+    /// Objects written for the cluster.
+    fn stored(&self) -> usize {
+        let log = std::fs::read_to_string(self.path("requests.jsonl")).unwrap();
+        log.lines().filter(|line| line.contains("PutObject") && line.contains("/main/")).count()
+    }
+
     /// Lets the server archive as of old, and gives the directory.
     async fn old_archive(&self) -> PathBuf {
         let wal = self.source.make_dir("old").unwrap();
@@ -32,6 +45,10 @@ impl World {
         self.sql("SELECT pg_reload_conf()").await;
         wal
     }
+}
+
+fn at(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn shell(script: &str) {
@@ -97,12 +114,7 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
     let plain = world.old_base("plain", "-Fp -X stream --manifest-checksums=SHA256");
     let tars = world.old_base("tars", "-Ft -X stream");
     world.archived().await;
-    let at = |path: &Path| path.display().to_string();
-    let spoilt = |name: &str, of: &Path, script: &str| {
-        let to = world.path(name);
-        shell(&format!("cp -a {} {} && cd {} && {script}", at(of), at(&to), at(&to)));
-        at(&to)
-    };
+    let spoilt = |name: &str, of: &Path, script: &str| world.spoilt(name, of, script);
     let control = "printf X | dd of=PG_VERSION conv=notrunc status=none";
     let flip = "f=$(ls base/1/*| head -1); printf X | dd of=$f bs=1 seek=100 conv=notrunc status=none";
     // The system identifier in the first page.
@@ -147,28 +159,28 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
     for (what, code, words) in refused {
         world.import(&what).await.ends(code).says(words);
     }
-    let stored = |world: &World| {
-        let log = std::fs::read_to_string(world.path("requests.jsonl")).unwrap();
-        log.lines().filter(|line| line.contains("PutObject") && line.contains("/main/")).count()
-    };
-    assert_eq!(stored(&world), 0, "nothing of a cluster is in the bucket");
+    assert_eq!(world.stored(), 0, "nothing of a cluster is in the bucket");
+    goes_together(&world, &plain, &tars, &wal).await;
+}
 
+/// What is whole by itself or with WAL from elsewhere.
+async fn goes_together(world: &World, plain: &Path, tars: &Path, wal: &Path) {
     // The WAL that is missing in one place is found in another.
-    let bare = spoilt("bare", &tars, "rm pg_wal.tar && lz4 -q --rm base.tar base.tar.lz4");
-    world.import(&format!("{bare} --wal {}", at(&wal))).await.good().says(&["is base backup"]);
-    world.import(&at(&plain)).await.good();
-    assert!(stored(&world) > 0);
+    let bare = world.spoilt("bare", tars, "rm pg_wal.tar && lz4 -q --rm base.tar base.tar.lz4");
+    world.import(&format!("{bare} --wal {}", at(wal))).await.good().says(&["is base backup"]);
+    world.import(&at(plain)).await.good();
+    assert!(world.stored() > 0);
     let data = world.path("r");
     world.restore(&format!("--dir {} --target-immediate", data.display())).await.good();
     world.verify_files(&data);
     let server = world.recover(&data, "second").await;
     assert_eq!(value(&server, "SELECT count(*) FROM kept").await, "5000");
     // Other WAL of the same name is never stored over what is there.
-    let last = segments(&wal).swap_remove(0);
-    let other = spoilt("other", &wal, &format!("printf X | dd of={last} bs=1 seek=9000 conv=notrunc status=none"));
+    let last = segments(wal).swap_remove(0);
+    let other = world.spoilt("other", wal, &format!("printf X | dd of={last} bs=1 seek=9000 conv=notrunc status=none"));
     let bases =
         || async { world.run_as(Role::Reader, "list --json").await.good().json()["backups"].as_array().unwrap().len() };
     let before = bases().await;
-    world.import(&format!("{} --wal {other}", at(&plain))).await.ends(4).says(&[&last]);
+    world.import(&format!("{} --wal {other}", at(plain))).await.ends(4).says(&[&last]);
     assert_eq!(bases().await, before);
 }
