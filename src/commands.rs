@@ -13,6 +13,7 @@ pub mod evidence;
 mod facts;
 mod frozen;
 pub mod import;
+pub mod import_base;
 pub mod init;
 pub mod keys;
 pub mod lifecycle;

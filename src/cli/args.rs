@@ -24,7 +24,7 @@ mod wal;
 pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
-pub(super) use import::Import;
+pub(super) use import::{Import, ImportBase, ImportWhat};
 pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
 pub(super) use look::{List, Show, Status, Verify};
 pub(super) use proof::{VerifyRestore, VerifyWhat};

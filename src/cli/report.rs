@@ -10,6 +10,7 @@ mod bases;
 mod doctor;
 mod drill;
 mod import;
+mod import_base;
 mod jobs;
 mod keys;
 mod list;

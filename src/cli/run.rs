@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::args::{
-    Backup, Cli, Command, Drill, DrillWhat, Hold, Report, ReportWhat, Restore, Retention, Store, Verify, VerifyWhat,
-    Wal,
+    Backup, Cli, Command, Drill, DrillWhat, Hold, Import, ImportWhat, Report, ReportWhat, Restore, Retention, Store,
+    Verify, VerifyWhat, Wal,
 };
 use super::failure::{Failure, Result};
 use super::flags::flags;
@@ -164,6 +164,7 @@ impl Run<'_> {
             Command::Wal(Wal::Fetch(args)) => self.wal_fetch(args).await,
             Command::Wal(Wal::Verify(args)) => self.wal_verify(&args).await,
             Command::Restore(Restore::Base(args)) => self.restore_base(*args).await,
+            Command::Import(Import { what: Some(ImportWhat::Base(args)), .. }) => self.import_base(args).await,
             Command::Import(args) => self.import(&args).await,
             Command::List(args) => self.list(&args).await,
             Command::Show(args) => self.show(&args).await,

@@ -292,6 +292,7 @@ impl Job<'_> {
                 .collect(),
             tablespaces: tablespaces.collect::<Result<_>>()?,
             index,
+            imported: None,
         })
     }
 

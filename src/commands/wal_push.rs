@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::wal::begin_run;
 use super::{Connected, Error, RepositoryOptions, Result};
-use crate::catalog::{Access, ClusterIdentity, Kept, Repository, cluster_record, keep_wal};
+use crate::catalog::{Access, ClusterIdentity, Kept, Repository, WalCatalog, cluster_record, keep_wal};
 use crate::format::wal::ClusterRecord;
 use crate::format::{ClusterName, WalFileName};
 use crate::limits::WAL_PUSHES;
@@ -129,28 +129,40 @@ async fn push_directory(options: Options, directory: &Path) -> Result<Outcome> {
     let ready = push.begin(first).await?;
     let stored = push.repository.wal(&push.cluster).await?;
     let mut outcome = Outcome { directory: true, ..Outcome::default() };
-    let (named, mut missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(&stored));
-    // A name is no proof: the content is compared, and what differs is told.
-    let comparing = stream::iter(named).map(|file| async { (push.has(&file).await, file) });
-    let compared: Vec<_> = comparing.buffered(WAL_PUSHES).collect().await;
-    for (there, file) in compared {
-        match there {
-            Ok(false) => missing.push(file),
-            there => outcome.add(file.name, there.map(|_| false)),
+    push.settle(&ready, &stored, found, &mut outcome).await;
+    Ok(outcome)
+}
+
+/// Hands out finished files a few at a time. What was handed out before has been dealt with when more is asked for.
+pub(super) trait Supply: Send {
+    /// The next files; `None` after the last.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Vec<PathBuf>>>> + Send;
+}
+
+/// Pushes files of old that are all finished, whatever their names. The first must be one that says whose it is, or the
+/// cluster be known.
+pub(super) async fn push_supply(push: &Push, supply: &mut impl Supply) -> Result<Outcome> {
+    let mut outcome = Outcome { directory: true, ..Outcome::default() };
+    let mut begun = None;
+    while let Some(paths) = supply.next().await? {
+        let files = paths.iter().map(|path| WalFile::open(path)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = files.first() else { continue };
+        if begun.is_none() {
+            begun = Some((push.begin(first).await?, push.repository.wal(&push.cluster).await?));
         }
-    }
-    for (name, pushed) in ready.push_all(missing).await {
-        outcome.add(name, pushed);
+        if let Some((ready, stored)) = &begun {
+            push.settle(ready, stored, files, &mut outcome).await;
+        }
     }
     Ok(outcome)
 }
 
 /// A repository that answers, before it is known that the cluster is the right one.
-struct Push {
-    connected: Connected,
-    repository: Arc<Repository>,
-    cluster: ClusterName,
-    encoding: Encoding,
+pub(super) struct Push {
+    pub(super) connected: Arc<Connected>,
+    pub(super) repository: Arc<Repository>,
+    pub(super) cluster: ClusterName,
+    pub(super) encoding: Encoding,
 }
 
 /// May write: the cluster is the one it should be.
@@ -168,7 +180,8 @@ impl Push {
         let connected = Connected::to(&options.repository).await?;
         let (store, names) = (connected.store.clone(), connected.names.clone());
         let repository = Repository::open_lightly(store, names, options.access, &connected.location).await?;
-        Ok(Self { connected, repository: Arc::new(repository), cluster: options.cluster, encoding: options.encoding })
+        let (connected, repository) = (Arc::new(connected), Arc::new(repository));
+        Ok(Self { connected, repository, cluster: options.cluster, encoding: options.encoding })
     }
 
     /// Whether all of the file is seen to be stored by one small request for each piece of it.
@@ -179,6 +192,23 @@ impl Push {
             }
         }
         Ok(true)
+    }
+
+    /// Compares what is stored by name, and pushes the rest.
+    async fn settle(&self, ready: &Ready, stored: &WalCatalog, found: Vec<WalFile>, outcome: &mut Outcome) {
+        let (named, mut missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(stored));
+        // A name is no proof: the content is compared, and what differs is told.
+        let comparing = stream::iter(named).map(|file| async { (self.has(&file).await, file) });
+        let compared: Vec<_> = comparing.buffered(WAL_PUSHES).collect().await;
+        for (there, file) in compared {
+            match there {
+                Ok(false) => missing.push(file),
+                there => outcome.add(file.name, there.map(|_| false)),
+            }
+        }
+        for (name, pushed) in ready.push_all(missing).await {
+            outcome.add(name, pushed);
+        }
     }
 
     async fn begin(&self, file: &WalFile) -> Result<Ready> {

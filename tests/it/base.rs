@@ -1,6 +1,7 @@
 //! Base backups and recovery, as an operator runs them: the program, real servers, the embedded store.
 
 mod archive;
+mod bring;
 mod broken;
 mod copies;
 mod delta;

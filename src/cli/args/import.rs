@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// Bring over an encrypted dump that `pg_dump | gzip | openssl enc -aes-256-cbc` wrote
 ///
@@ -16,6 +16,7 @@ use clap::Args;
 /// Nothing authenticates such files. What can be checked (padding, gzip's CRC and length, pg_dump's closing line, size and SHA-256
 /// of --meta) is checked before anything is committed.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_long_help = "\
 Examples:
   stonewal import app-full-20251103T031500Z.sql.gz.enc --cluster main-old
@@ -29,9 +30,11 @@ Variables:
   CONFIRM_RESTORE=true         the same as --confirm
   STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*, PG*")]
 pub(in crate::cli) struct Import {
+    #[command(subcommand)]
+    pub(in crate::cli) what: Option<ImportWhat>,
     /// The encrypted dump
-    #[arg(value_name = "FILE")]
-    pub(in crate::cli) file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    pub(in crate::cli) file: Option<PathBuf>,
     /// The .meta.json that was written beside it: size and SHA-256 are checked
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) meta: Option<PathBuf>,
@@ -50,4 +53,45 @@ pub(in crate::cli) struct Import {
     /// Directory that holds psql
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(in crate::cli) bin_dir: Option<String>,
+}
+
+/// What to import besides dumps.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ImportWhat {
+    Base(ImportBase),
+}
+
+/// Bring over a base backup that pg_basebackup wrote, with its WAL
+///
+/// PATH is the directory that pg_basebackup wrote: with base.tar, pg_wal.tar and one tar for each tablespace (-Ft, also
+/// compressed by gzip, zstd or lz4), or a data directory (-Fp); or base.tar itself, with the rest beside it. It becomes a base
+/// backup like any other: `restore base`, `drill`, `verify` and retention treat it as such. Its age is that of the import; when it
+/// was taken is shown by `stonewal show`.
+///
+/// --wal DIR is what pg_receivewal or archive_command filled, also compressed. All of it is stored as WAL of the cluster, as
+/// `wal push` does it, so that the backup restores to any moment in it. What is stored already is compared and left.
+///
+/// Everything is read once before anything is stored: every file is compared with backup_manifest, and the WAL that was written
+/// during the backup must be there. Refused are data directories of servers, incremental backups, backups without
+/// backup_manifest, versions before 13, and WAL of another cluster.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stonewal import base /backups/base-20251103 --cluster main-old
+  stonewal import base /backups/base.tar.gz --wal /backups/wal --cluster main-old
+  stonewal import base /backups/copied --taken-at 2025-11-03T03:20:00Z
+
+Variables:
+  BACKUP_PASSPHRASE            of the repository; or keys.writer_file
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+pub(in crate::cli) struct ImportBase {
+    /// What pg_basebackup wrote
+    #[arg(value_name = "PATH")]
+    pub(in crate::cli) from: PathBuf,
+    /// Directory with WAL to store as well
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) wal: Option<PathBuf>,
+    /// When the backup had ended, if the time of the file backup_manifest was lost by copying
+    #[arg(long, value_name = "TIME")]
+    pub(in crate::cli) taken_at: Option<String>,
 }

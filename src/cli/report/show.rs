@@ -71,6 +71,11 @@ fn print_base(out: &mut String, base: &BaseFacts) {
     let files: usize = base.index.iter().map(|stream| stream.index.files.len()).sum();
     let _ = writeln!(out, "\n{}", count(files as u64, "file"));
     let mut lines = vec![("label", base.label.clone())];
+    if let Some(import) = &base.imported {
+        lines.push(("imported", import.file.clone()));
+        lines.push(("taken", time(import.taken_at)));
+        lines.push(("sha256", format!("{} (backup_manifest)", import.sha256)));
+    }
     if base.standby {
         lines.push(("source", "a standby".into()));
     }

@@ -122,6 +122,7 @@ mod tests {
             databases: Vec::new(),
             tablespaces: Vec::new(),
             index: Vec::new(),
+            imported: None,
         };
         let old = isolated(&facts(130_011), &limits(), Path::new("/c"));
         let value = |all: &[Setting], wanted: &str| {

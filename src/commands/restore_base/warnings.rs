@@ -118,6 +118,7 @@ mod tests {
             databases: vec![database],
             tablespaces: Vec::new(),
             index: Vec::new(),
+            imported: None,
         }
     }
 

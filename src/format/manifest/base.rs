@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ImportFact;
 use crate::format::{Error, Lsn, Result, SegmentSize, StreamName, Timeline};
 
 /// Name of the stream with the data directory.
@@ -64,6 +65,9 @@ pub struct BaseFacts {
     pub tablespaces: Vec<TablespaceFact>,
     /// Where each file lies, for the stream `base` and every tablespace.
     pub index: Vec<IndexedStream>,
+    /// Where the base comes from, if it was not taken but imported; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportFact>,
 }
 
 /// One parameter of the server.

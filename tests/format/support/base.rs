@@ -68,6 +68,7 @@ pub(crate) fn sample() -> Sample {
             stream: name("tablespace-16400"),
         }],
         index: vec![stream("tablespace-16400", &space), stream("base", &base)],
+        imported: None,
     };
     let manifest = b"{ \"PostgreSQL-Backup-Manifest-Version\": 1, \"Files\": [] }\n".to_vec();
     (vec![("tablespace-16400", space), ("base", base), ("backup_manifest", manifest)], range, facts)
