@@ -147,8 +147,8 @@ async fn push(target: &wal_push::Push, directory: PathBuf, survey: &Survey) -> R
 /// Where it stands, and when that was.
 fn range(survey: &Survey, taken_at: Option<Timestamp>, now: Timestamp) -> Result<BaseRange> {
     let (place, manifest) = (&survey.place, &survey.manifest);
-    let label = manifest.files.get("backup_label").and_then(|file| file.modified());
-    let last = manifest.files.values().filter_map(|file| file.modified()).max();
+    let label = manifest.files.get("backup_label").and_then(papers::Listed::modified);
+    let last = manifest.files.values().filter_map(papers::Listed::modified).max();
     let (Some(begun_at), Some(last)) = (label, last) else {
         return Err(fault::Fault::damaged(&place.manifest, "it does not say when backup_label was written").into());
     };
@@ -274,7 +274,7 @@ impl Job<'_> {
             Ok(TablespaceFact { oid: *oid, location: location.clone(), stream: tablespace_stream(*oid)? })
         });
         Ok(BaseFacts {
-            label: survey.label.label.clone(),
+            label: survey.label.name.clone(),
             server_version_num: survey.major * 10_000,
             standby: survey.label.standby,
             settings: Vec::new(),

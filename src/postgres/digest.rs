@@ -174,7 +174,9 @@ mod tests {
     fn digest(key: &DigestKey, columns: &[&str], pieces: &[&str]) -> Option<TableDigest> {
         let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
         let mut summer = Summer::new(key, &columns);
-        pieces.iter().for_each(|piece| summer.push(piece.as_bytes()));
+        for piece in pieces {
+            summer.push(piece.as_bytes());
+        }
         summer.finish()
     }
 

@@ -194,7 +194,7 @@ async fn i11_i12_a_roster_is_renewed_among_any_number_of_planted_ones() {
         put(&store, names().roster(1000 + number, None), junk).await;
     }
     let before = store.reads();
-    assert_eq!(outlive(&*store, &repository, lock()).await.unwrap(), []);
+    assert_eq!(outlive(&*store, &repository, lock(), std::time::Duration::from_hours(24 * 400)).await.unwrap(), []);
     assert_eq!(copies(&store), 1, "one locked copy was added");
     assert!(store.reads() - before <= COPIES_READ_MAX as u64 + 16, "{} reads", store.reads() - before);
 }

@@ -18,7 +18,7 @@ pub(super) const MAJOR_MIN: u32 = 13;
 pub(super) struct Label {
     pub(super) start: Lsn,
     pub(super) timeline: Timeline,
-    pub(super) label: String,
+    pub(super) name: String,
     pub(super) standby: bool,
 }
 
@@ -37,7 +37,7 @@ impl Label {
         Ok(Self {
             start: start.ok_or_else(|| wrong("START WAL LOCATION"))?,
             timeline: timeline.ok_or_else(|| wrong("START TIMELINE"))?,
-            label: line("LABEL").unwrap_or_default().to_owned(),
+            name: line("LABEL").unwrap_or_default().to_owned(),
             standby: line("BACKUP FROM").is_some_and(|from| from.trim() == "standby"),
         })
     }

@@ -34,14 +34,15 @@ impl Place {
         let metadata = std::fs::metadata(given).map_err(io_fault(given))?;
         let name = given.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if metadata.is_file() && plain_name(&name) != "base.tar" {
-            if name.ends_with(".enc") {
+            if given.extension().is_some_and(|end| end.eq_ignore_ascii_case("enc")) {
                 super::unpack::open(given)?;
             }
             return Err(refused("it is neither a directory nor base.tar".into()));
         }
-        let directory = match metadata.is_file() {
-            true => given.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-            false => given,
+        let directory = if metadata.is_file() {
+            given.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        } else {
+            given
         };
         let form = if metadata.is_dir() && directory.join("PG_VERSION").exists() {
             plain(directory)?

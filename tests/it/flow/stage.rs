@@ -72,14 +72,14 @@ impl Stage {
     /// [`Stage::empty`] with a repository and a writer file.
     pub(super) async fn new(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
         let (source, database) = Self::small(test).await?;
-        Some(Self::around(source, database, change, true).await)
+        Some(Box::pin(Self::around(source, database, change, true)).await)
     }
 
     /// The awkward database of the fixture, with a repository.
     pub(super) async fn awkward(test: &str, scale: u32) -> Option<Self> {
         let source = Fixture::awkward(test, scale).await?;
         let database = source.source();
-        Some(Self::around(source, database, |_| (), true).await)
+        Some(Box::pin(Self::around(source, database, |_| (), true)).await)
     }
 
     async fn around(
@@ -96,13 +96,13 @@ impl Stage {
         let seeded = with_repository && options.clock_offset.is_zero();
         if seeded {
             let env = [("STONEWAL_LOCK_RETAIN", "30d"), ("STONEWAL_AUDIT_MODE", "off")];
-            let seed = Seed::of(PASSPHRASE, &format!("s3://{BUCKET}/{PREFIX}"), &env).await;
+            let seed = Box::pin(Seed::of(PASSPHRASE, &format!("s3://{BUCKET}/{PREFIX}"), &env)).await;
             seed.plant(&options.root, &dir.path().join("recovery.txt"), &dir.path().join("db1.writer"));
         }
         let server = Some(Server::start(options.clone()).await.unwrap());
         let stage = Self { source, database, dir, options, server };
         if with_repository && !seeded {
-            stage.found().await;
+            Box::pin(stage.found()).await;
         }
         stage
     }
