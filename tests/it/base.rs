@@ -9,6 +9,7 @@ mod drill;
 mod expiry;
 mod frozen;
 mod pitr;
+mod playbooks;
 mod refusals;
 mod rehearsals;
 mod replicas;

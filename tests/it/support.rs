@@ -85,3 +85,18 @@ pub(crate) async fn shorten(
     let put = raw_client(&store.endpoint(), &admin).put_object_retention().bucket(bucket).key(key);
     put.retention(retention).bypass_governance_retention(true).send().await.unwrap();
 }
+
+/// An attacker's plain delete, which lays a marker over whatever is locked.
+pub(crate) async fn hide(store: &stonewal::store::embedded::Server, bucket: &str, key: &str) {
+    let credentials = store.credentials(stonewal::store::roles::Role::Attacker).unwrap();
+    let secret = secrecy::ExposeSecret::expose_secret(&credentials.secret_key).to_owned();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version_latest()
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(store.endpoint())
+        .region(aws_sdk_s3::config::Region::from_static("us-east-1"))
+        .force_path_style(true)
+        .credentials_provider(aws_sdk_s3::config::Credentials::new(&credentials.access_key, secret, None, None, "test"))
+        .build();
+    aws_sdk_s3::Client::from_conf(config).delete_object().bucket(bucket).key(key).send().await.unwrap();
+}

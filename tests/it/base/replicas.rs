@@ -90,7 +90,7 @@ impl Pair {
     }
 
     /// What the provider's replication does, under version ids of the far side; `planted` lies before each.
-    async fn replicate(&self, planted: &[u8], wanted: impl Fn(&str) -> bool) {
+    pub(super) async fn replicate(&self, planted: &[u8], wanted: impl Fn(&str) -> bool) {
         let (from, to) = (self.bucket().await, self.far_bucket(Role::Admin).await);
         let mut firsts: BTreeMap<String, Entry> = BTreeMap::new();
         each_entry(&from, "prod/", |entry| drop(firsts.insert(entry.key.to_string(), entry))).await.unwrap();

@@ -12,18 +12,7 @@ async fn plant(world: &World, key: &str, body: &[u8]) {
 }
 
 async fn hide(world: &World, key: &str) {
-    // A plain delete lays a marker, whatever is locked.
-    let credentials = world.store.credentials(Role::Attacker).unwrap();
-    let secret = secrecy::ExposeSecret::expose_secret(&credentials.secret_key).to_owned();
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version_latest()
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(world.store.endpoint())
-        .region(aws_sdk_s3::config::Region::from_static("us-east-1"))
-        .force_path_style(true)
-        .credentials_provider(aws_sdk_s3::config::Credentials::new(&credentials.access_key, secret, None, None, "test"))
-        .build();
-    aws_sdk_s3::Client::from_conf(config).delete_object().bucket("backups").key(key).send().await.unwrap();
+    crate::support::hide(&world.store, "backups", key).await;
 }
 
 #[tokio::test]
