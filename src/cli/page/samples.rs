@@ -168,6 +168,15 @@ fn points() -> Vec<Point> {
     ]
 }
 
+fn locks() -> Locks {
+    Locks {
+        soonest: Some(LockEnd { key: WAL.into(), until: ago(-20 * 24) }),
+        asked: 9,
+        unlocked: None,
+        short: Some(ShortLock { key: WAL.into(), until: ago(-20 * 24), needed_until: ago(-30 * 24) }),
+    }
+}
+
 /// A cluster that failed over eight days ago and lost some WAL eighteen days ago.
 pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
     let mut backups = Vec::new();
@@ -234,12 +243,7 @@ pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
         unfinished: 1,
         policy_window_seconds: 35 * 86_400,
         min_lock_seconds: 7 * 86_400,
-        locks: Locks {
-            soonest: Some(LockEnd { key: WAL.into(), until: ago(-20 * 24) }),
-            asked: 9,
-            unlocked: None,
-            short: Some(ShortLock { key: WAL.into(), until: ago(-20 * 24), needed_until: ago(-30 * 24) }),
-        },
+        locks: locks(),
         no_plan: None,
     }
 }
