@@ -8,7 +8,7 @@ use super::world::{PASSPHRASE, World};
 async fn every_command_prints_one_document() {
     let Some(world) = World::new("json").await else { return };
     world.target("target").await;
-    let backup = "backup cluster source plain_bytes stored_bytes chunks counted lock manifest warnings";
+    let backup = "backup cluster source plain_bytes stored_bytes chunks counted digested lock manifest warnings";
     let restored = "backup target plain_bytes roles_created roles_left_alone warnings findings";
     let opened = "location repository created_bucket created_repository bundle recipients root_writer recovery_file lifecycle warnings";
     for (line, fields) in [
@@ -16,7 +16,7 @@ async fn every_command_prints_one_document() {
         ("list", "location backups findings"),
         ("show", "manifest version arrived_at writer clear sealed findings"),
         ("verify --level checksum", "level backups beside"),
-        ("doctor", "checks capabilities findings"),
+        ("doctor", "checks canaries capabilities findings"),
     ] {
         let ended = world.stonewal(&format!("{line} --json")).end().await;
         assert!(matches!(ended.status.code(), Some(0 | 3)), "{line}: {}", ended.stderr);
@@ -57,7 +57,7 @@ async fn every_failure_prints_one_document_too() {
         let document = ended.json();
         assert_eq!(ended.status.code(), Some(1), "{line}: {}", ended.stderr);
         if line.starts_with("doctor") {
-            assert_fields(line, &document, "checks capabilities findings");
+            assert_fields(line, &document, "checks canaries capabilities findings");
             continue;
         }
         assert_fields(line, &document, "error hint exit_code");
