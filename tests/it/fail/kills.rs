@@ -9,8 +9,10 @@ use stonewal::store::roles::Role;
 use super::process::no_descendants;
 use super::programs;
 use super::world::World;
+use crate::support::variable;
 
-const KILLS_OF_PG_DUMP: usize = 50;
+/// `STONEWAL_TEST_ROUNDS=50` for the large run.
+const KILLS_OF_PG_DUMP: usize = 20;
 const KILLS_OF_STONEWAL: u32 = 20;
 
 /// The same numbers in every run.
@@ -29,7 +31,8 @@ async fn i01_pg_dump_killed_at_any_byte_makes_no_backup() {
     let Some(world) = World::new("i01_killed").await else { return };
     let whole = world.restorer("restore dump --to-stdout").end().await.good().stdout.len() as u64;
     let mut random = Random(11);
-    let mut offsets: Vec<u64> = (0..KILLS_OF_PG_DUMP - 2).map(|_| random.below(whole)).collect();
+    let kills = variable("STONEWAL_TEST_ROUNDS").map_or(KILLS_OF_PG_DUMP, |text| text.parse().unwrap());
+    let mut offsets: Vec<u64> = (2..kills).map(|_| random.below(whole)).collect();
     // Also before the first byte, and after the last.
     offsets.extend([0, whole + 1000]);
     for bytes in offsets {
