@@ -20,10 +20,14 @@ const LEFT_OUT: [&str; 4] = ["backup_manifest", "tablespace_map", "recovery.sign
 pub(super) fn base(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
     let place = &survey.place;
     let mut checker = Checker::new(&place.given, &survey.manifest.files);
+    let mut segments = 0;
     each_of_base(place, &mut |entry, content| {
         if let Some(name) = entry.path.strip_prefix("pg_wal/") {
             return match wal::segment(name, entry) {
-                Some(name) if survey.needs.contains(&(name, At::Base)) => segment(survey, entry, name, content, out),
+                Some(name) if survey.needs.contains(&(name, At::Base)) => {
+                    segments += 1;
+                    segment(survey, entry, name, content, out)
+                }
                 _ if entry.kind == Kind::Directory => put(&place.given, entry, out),
                 _ => Ok(()),
             };
@@ -42,6 +46,8 @@ pub(super) fn base(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
             }
         }
     })?;
+    // It may have been changed since it was surveyed.
+    checker.finish_where(|path| !survey.spaces.keys().any(|oid| path.starts_with(&format!("pg_tblspc/{oid}/"))))?;
     for (oid, location) in &survey.spaces {
         let entry = Entry {
             path: format!("pg_tblspc/{oid}"),
@@ -52,7 +58,11 @@ pub(super) fn base(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
         };
         put(&place.given, &entry, out)?;
     }
-    wal(survey, out)?;
+    segments += wal(survey, out)?;
+    if segments != survey.needs.len() {
+        let why = format!("{segments} of the {} WAL segments that it needs are there", survey.needs.len());
+        return Err(Fault::damaged(&place.given, why));
+    }
     end(&place.given, out)
 }
 
@@ -68,6 +78,7 @@ pub(super) fn space(survey: &Survey, oid: u32, location: &str, out: &mut dyn Wri
         checker.copy(&format!("pg_tblspc/{oid}/{}", entry.path), entry, content, out)?;
         pad(place, entry.bytes, out)
     })?;
+    checker.finish_where(|path| path.starts_with(&format!("pg_tblspc/{oid}/")))?;
     end(place, out)
 }
 
@@ -75,9 +86,9 @@ fn is_link_of_a_space(survey: &Survey, path: &str) -> bool {
     path.strip_prefix("pg_tblspc/").is_some_and(|oid| oid.parse().is_ok_and(|oid| survey.spaces.contains_key(&oid)))
 }
 
-/// The segments that do not lie in the data directory's own tar.
-fn wal(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
-    let mut tars: Vec<&Path> = Vec::new();
+/// The segments that do not lie in the data directory's own tar; how many.
+fn wal(survey: &Survey, out: &mut dyn Write) -> Result<usize, Fault> {
+    let (mut tars, mut segments) = (Vec::<&Path>::new(), 0);
     for (name, at) in &survey.needs {
         match at {
             At::Base => {}
@@ -87,17 +98,21 @@ fn wal(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
                 let bytes = survey.identity.segment_bytes.bytes();
                 let entry = Entry { path: String::new(), kind: Kind::File, bytes, mode: 0o600, mtime: 0 };
                 segment(survey, &entry, *name, &mut *unpack::open(path)?, out)?;
+                segments += 1;
             }
         }
     }
     for tar in tars {
         let at = At::Tar(tar.to_owned());
         entries::of_tar(tar, &mut |entry, content| match wal::segment(&entry.path, entry) {
-            Some(name) if survey.needs.contains(&(name, at.clone())) => segment(survey, entry, name, content, out),
+            Some(name) if survey.needs.contains(&(name, at.clone())) => {
+                segments += 1;
+                segment(survey, entry, name, content, out)
+            }
             _ => Ok(()),
         })?;
     }
-    Ok(())
+    Ok(segments)
 }
 
 fn segment(

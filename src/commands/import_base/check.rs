@@ -61,8 +61,13 @@ impl<'m> Checker<'m> {
 
     /// Everything must have been there.
     pub(super) fn finish(self) -> Result<(), Fault> {
+        self.finish_where(|_| true)
+    }
+
+    /// Everything that belongs there must have been.
+    pub(super) fn finish_where(self, belongs: impl Fn(&str) -> bool) -> Result<(), Fault> {
         let mut missing: Vec<&str> =
-            self.listed.keys().map(String::as_str).filter(|name| !self.seen.contains(name)).collect();
+            self.listed.keys().map(String::as_str).filter(|name| belongs(name) && !self.seen.contains(name)).collect();
         missing.retain(|name| !UNLISTED.contains(name));
         missing.sort_unstable();
         match missing.first() {

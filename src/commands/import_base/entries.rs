@@ -36,7 +36,7 @@ pub(super) fn of_tar(path: &Path, visit: &mut Visit<'_>) -> Result<(), Fault> {
     let failed = io_fault(path);
     let damaged = |why: String| Fault::damaged(path, why);
     let mut archive = Archive::new(unpack::open(path)?);
-    for read in archive.entries().map_err(&failed)? {
+    for read in archive.entries().map_err(&failed)?.raw(true) {
         let mut read = read.map_err(|error| damaged(format!("it is no whole tar: {error}")))?;
         let bytes = read.path_bytes().into_owned();
         let name = std::str::from_utf8(&bytes).map_err(|_| damaged("a file name in it is not UTF-8".into()))?;

@@ -119,7 +119,14 @@ pub(super) fn list(directory: &Path) -> Result<Vec<Item>, Fault> {
         let path = entry.map_err(io_fault(directory))?.path();
         let text = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let plain = plain_name(&text);
-        let Ok(name) = plain.parse::<WalFileName>() else { continue };
+        let Ok(name) = plain.parse::<WalFileName>() else {
+            if text.len() > 24 && text.as_bytes()[..24].iter().all(u8::is_ascii_hexdigit) {
+                let why = "it is WAL in a form that is not read".into();
+                let way_out = "unpack or decrypt it, or move it elsewhere if it is not wanted; read are segments, .gz, .zst, .lz4 and .partial";
+                return Err(Fault::Refused { path, why, way_out });
+            }
+            continue;
+        };
         let is_small = matches!(name, WalFileName::History(_) | WalFileName::BackupHistory(..));
         // Where a file is there twice, the one that is not compressed counts.
         if plain == text || !items.contains_key(&(is_small, plain.to_owned())) {

@@ -32,7 +32,7 @@ impl World {
     async fn play(&self, heading: &str, like: &Command, variables: &[(&str, &str)]) -> Finished {
         let program = Path::new(env!("CARGO_BIN_EXE_stonewal")).parent().unwrap();
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-eu", "-c", &script(heading)]).env_clear().current_dir(self.path(""));
+        shell.args(["-c", &script(heading)]).env_clear().current_dir(self.path(""));
         for (name, value) in like.as_std().get_envs() {
             if let Some(value) = value {
                 shell.env(name, value);

@@ -21,7 +21,7 @@ const OLD: &str = "SENTINEL old passphrase";
 /// The pipeline of the script, with its own options of openssl at the end.
 fn encrypt(plain: &[u8], to: &Path, options: &[&str]) {
     let script =
-        format!("set -euo pipefail; gzip -9 | openssl enc -aes-256-cbc -salt {} -pass env:OLD", options.join(" "));
+        format!("set -euo pipefail; gzip -1 | openssl enc -aes-256-cbc -salt {} -pass env:OLD", options.join(" "));
     let mut child = Command::new("bash")
         .args(["-c", &script])
         .env("OLD", OLD)
@@ -280,7 +280,7 @@ async fn commands_to_psql_in_an_artifact_do_not_run() {
 /// The dump without `\restrict`.
 fn unlocked(plain: &[u8]) -> Vec<u8> {
     let is_lock = |line: &&[u8]| line.starts_with(b"\\restrict ") || line.starts_with(b"\\unrestrict ");
-    plain.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_lock(line)).flatten().copied().collect()
+    plain.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_lock(line)).collect::<Vec<_>>().concat()
 }
 
 /// It would leave the transaction for database after database.

@@ -89,6 +89,8 @@ async fn b17_a_drill_of_any_version_completes_the_checklist() {
         std::fs::write(world.path("stonewal.toml"), text.replacen("\n[verify]\n", told, 1)).unwrap();
         world.archive().await;
         world.good_backup().await;
+        // An idle server has no segment to switch to.
+        world.sql("CREATE TABLE later (n int)").await;
         world.archived().await;
         let release = ["--release", "company 7"];
         let open = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
