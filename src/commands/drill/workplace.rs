@@ -160,6 +160,8 @@ fn lock(dir: &Path, id: &EvidenceId) -> io::Result<File> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     file.lock()?;
     file.write_all(&serde_json::to_vec(&Note { drill: id.to_string(), pid: std::process::id() })?)?;
+    // Empty after a power loss, it would be nobody's, and what was restored would stay for ever.
+    file.sync_all()?;
     fs::rename(new, dir.join(OWNER))?;
     Ok(file)
 }
