@@ -4,7 +4,6 @@
 //! encrypted is known to be gzip, so the way that gives its first bytes is the one; one wrong passphrase in thirty million
 //! passes by accident. What is wrong behind that is damage, not the passphrase.
 
-use std::fmt::Write as _;
 use std::io::{self, Read};
 
 use aes::cipher::{Block, BlockDecrypt as _, KeyInit as _};
@@ -13,6 +12,8 @@ use ring::digest::{Context, SHA256, digest};
 use ring::pbkdf2;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
+
+use crate::format::hex;
 
 const MAGIC: &[u8; 8] = b"Salted__";
 const BLOCK_BYTES: usize = 16;
@@ -135,11 +136,7 @@ impl<R: Read> Decrypt<R> {
 
     /// SHA-256 of the file, once it has been read to its end.
     pub(super) fn digest(self) -> String {
-        let mut text = String::new();
-        for byte in self.hash.finish().as_ref() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(self.hash.finish().as_ref())
     }
 
     /// Decrypts what has been read; the last block is held back until it is known whether it is the last.

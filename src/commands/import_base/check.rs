@@ -8,7 +8,8 @@ use ring::digest::{Context, SHA256, SHA384, SHA512};
 
 use super::entries::Entry;
 use super::fault::{Fault, io_fault};
-use super::papers::{Listed, hex};
+use super::papers::Listed;
+use crate::format::hex;
 
 const PIECE_BYTES: usize = 256 << 10;
 

@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::fault::Fault;
-use crate::format::{Lsn, Timeline};
+use crate::format::{Lsn, Timeline, hex};
 
 /// PostgreSQL before this has no backup manifest.
 pub(super) const MAJOR_MIN: u32 = 13;
@@ -128,14 +128,6 @@ fn check_sum(text: &[u8]) -> Option<()> {
     let at = memchr::memmem::rfind(text, LINE)?;
     let sum = text.get(at + LINE.len()..at + LINE.len() + 64)?;
     (hex(digest(&SHA256, &text[..at]).as_ref()).as_bytes() == sum).then_some(())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Tablespaces by OID: lines `OID path`, with backslashes before what would end a line.
