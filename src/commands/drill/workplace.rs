@@ -62,6 +62,7 @@ pub(super) fn resolve(dir: &Path) -> Result<PathBuf> {
 impl Workplace {
     pub(super) fn make(base: &Path, id: &EvidenceId, program: &Path) -> Result<Self> {
         let dir = base.join(format!("{PREFIX}{id}"));
+        check_outside_clusters(&dir)?;
         if dir.as_os_str().len() + SOCKET_NAME.len() > SOCKET_BYTES_MAX {
             return Err(Error::Target {
                 path: base.to_owned(),
@@ -69,7 +70,6 @@ impl Workplace {
                 way_out: "name a directory with a shorter path (drill.dir)".into(),
             });
         }
-        check_outside_clusters(&dir)?;
         let failed = |error: io::Error| Error::File { path: dir.clone(), why: error.to_string() };
         // The guard first: from here on, whatever is there when we are gone is removed.
         let mut place =
