@@ -2,12 +2,12 @@
 //! object has another. Its length and SHA-256 are signed, so they decide.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use ring::digest;
 use tokio::task::spawn_blocking;
 
+use super::types::hex;
 use super::{Entry, Error, ListQuery, ObjectKey, PageToken, Read, Result, VersionId, pages};
 use crate::limits::REPLICA_CANDIDATES;
 
@@ -57,13 +57,6 @@ async fn read<S: Read + ?Sized>(store: &S, key: &ObjectKey, version: &VersionId,
     }
     let what = format!("its SHA-256 is {}, recorded is {}", hex(found.as_ref()), hex(&pin.sha256));
     Err(Error::Corrupt { target: key.to_string(), what })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The few oldest versions of `key` that are `wanted`, oldest first, then the few newest. Names that begin with `key` follow it in a

@@ -283,6 +283,15 @@ impl StoreClock {
     }
 }
 
+/// A digest or another number in hexadecimal, as the S3 API writes them.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -146,18 +146,10 @@ pub(super) fn decode(value: &str, bytes: usize) -> Option<Vec<u8>> {
     STANDARD.decode(value).ok().filter(|digest| digest.len() == bytes)
 }
 
-/// A digest in hexadecimal, as ETags are written.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::types::hex;
 
     #[test]
     fn published_check_values() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Checksum;
 use super::locks::DefaultRetention;
 use crate::store::Lock;
+use crate::store::types::hex;
 
 /// State of versioning (S3 User Guide, "How S3 Versioning works"): once enabled it can be suspended, never unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ const ID_BYTES: usize = 16;
 pub(super) fn random_id() -> std::io::Result<String> {
     let mut bytes = [0; ID_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("the system has no random bytes"))?;
-    Ok(super::digest::hex(&bytes))
+    Ok(hex(&bytes))
 }
 
 /// Whether `id` has the shape of a version id given out by this server; S3 answers 400 to others, 404 to unknown ones.

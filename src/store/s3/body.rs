@@ -7,7 +7,6 @@
 //! The signature covers the SHA-256 of the body (S3 API, "Signature Calculations for the Authorization Header"). Whoever has it
 //! already hands it over, and the signer reads no body.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 use crate::limits::STORE_UPLOAD_FRAME_BYTES;
+use crate::store::types::hex;
 
 /// The body of one try of an upload and the count of bytes that the connection has taken of it.
 #[derive(Clone, Debug)]
@@ -99,13 +99,6 @@ impl Intercept for Upload {
         *context.request_mut().body_mut() = SdkBody::from_body_1_x(framed);
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 struct Framed {

@@ -14,7 +14,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 
 use super::super::backend::{Backend, Condition, Draft, disk_error};
-use super::super::digest::{Algorithm, Checksum, Hasher, decode, hex};
+use super::super::digest::{Algorithm, Checksum, Hasher, decode};
 use super::super::disk::{Unfinished, sync_dir};
 use super::super::integrity::{Announced, bad_digest};
 use super::super::model::{Body, Headers, NULL_VERSION, Version, random_id};
@@ -23,6 +23,7 @@ use super::super::uploads::{self, PartRecord, Upload, UploadRecord, with};
 use super::Api;
 use super::convert::{condition, count, etag, hold, lock_headers, signed, time};
 use super::put::{no_lock_configuration, plain_encoding, refuse_unknown};
+use crate::store::types::hex;
 
 /// API UploadPart: "between 1 and 10,000".
 const PARTS_MAX: i32 = 10_000;

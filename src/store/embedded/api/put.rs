@@ -5,12 +5,13 @@ use s3s::dto::{ChecksumType, ObjectLockLegalHoldStatus, PutObjectInput, PutObjec
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::super::backend::{Draft, disk_error};
-use super::super::digest::{Algorithm, hex};
+use super::super::digest::Algorithm;
 use super::super::integrity::Announced;
 use super::super::model::{Body, Headers, NULL_VERSION, random_id};
 use super::super::receive::receive;
 use super::Api;
 use super::convert::{condition, etag, hold, lock_headers};
+use crate::store::types::hex;
 
 /// Headers whose meaning this server does not have; ignoring them would pretend.
 const REFUSED_HEADERS: [&str; 5] = [
