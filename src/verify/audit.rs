@@ -38,10 +38,14 @@ pub struct AuditReport {
     pub roots: Vec<AuditId>,
     /// Records that none names yet; should they be removed, nothing would tell.
     pub ends: u64,
+    /// Whether there may be more of them: too many to remember all.
+    pub ends_at_least: bool,
     /// What began and has no end: it died, is still under way, or its end could not be recorded. The first ones.
     pub unfinished: Vec<Unfinished>,
     /// How many of them there are.
     pub unfinished_count: u64,
+    /// Whether there may be more of them: too many to remember all.
+    pub unfinished_at_least: bool,
     /// Records whose lock has ended.
     pub unlocked: u64,
     /// Records whose lock ends soon.

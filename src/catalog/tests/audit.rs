@@ -1,5 +1,6 @@
 //! Audit records among attackers: bounded work, no trust in names, forks that are joined.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::world::{bucket, host, names, open};
 use crate::catalog::{AuditEntry, AuditTrail, FindingKind, Repository};
-use crate::format::audit::{AuditLink, AuditPhase};
+use crate::format::audit::{AuditLink, AuditOutcome, AuditPhase};
 use crate::format::{AuditId, Digest, Tag};
 use crate::keys::tag;
 use crate::limits::AUDIT_CANDIDATES_MAX;
@@ -160,13 +161,23 @@ async fn verified(repository: &Repository) -> AuditReport {
 
 /// A record that was written so many seconds ago, with a lock that ends in so many.
 async fn write_at(store: &Memory, repository: &Repository, ago: i64, lock: Option<i64>) -> AuditId {
+    let heads = AuditTrail::default().heads(repository).await.unwrap();
+    write_entry_at(store, repository, ago, (entry("verify"), heads), lock).await
+}
+
+async fn write_entry_at(
+    store: &Memory,
+    repository: &Repository,
+    ago: i64,
+    (entry, heads): (AuditEntry, Vec<AuditLink>),
+    lock: Option<i64>,
+) -> AuditId {
     let then = Memory::default();
     then.clock().observe(then.clock().now() - SignedDuration::from_secs(ago));
     let mut trail = AuditTrail::default();
-    let heads = trail.heads(repository).await.unwrap();
     let retain_until = |seconds| store.clock().now() + SignedDuration::from_secs(seconds);
     let lock = lock.map(|seconds| Lock { mode: LockMode::Governance, retain_until: retain_until(seconds) });
-    let id = trail.append(&then, repository, entry("verify"), heads, lock).await.unwrap();
+    let id = trail.append(&then, repository, entry, heads, lock).await.unwrap();
     let key = ObjectKey::new(names().audit_record(&id));
     let (body, _) = then.first(&key).unwrap();
     store.put(Put { key, body, lock }).await.unwrap();
@@ -215,6 +226,34 @@ async fn a_removed_or_replaced_record_is_named() {
     assert_eq!(verified(&repository).await.break_count, 1, "no chain can tell that its last record is gone");
 }
 
+fn link_to(store: &Memory, id: &AuditId) -> AuditLink {
+    let body = store.first(&ObjectKey::new(names().audit_record(id))).unwrap().0;
+    AuditLink { record: id.clone(), sha256: Digest::of(&body), locked_until: None }
+}
+
+/// What was forgotten and is named or ended later is not counted, and the numbers are said to be lower bounds.
+#[tokio::test]
+async fn i12_ends_and_unfinished_deeds_are_never_counted_too_high() {
+    let (store, repository) = world().await;
+    let mut ids = Vec::new();
+    for ago in [60, 50, 40, 30, 20] {
+        ids.push(write_entry_at(&store, &repository, ago, (entry("verify"), Vec::new()), None).await);
+    }
+    let mut named: Vec<_> = ids[..3].iter().map(|id| link_to(&store, id)).collect();
+    for (ago, begun) in [(10, &ids[0]), (5, &ids[1])] {
+        let outcome = Some(AuditOutcome::new(0, None, &BTreeMap::new()));
+        let ended = AuditEntry { phase: AuditPhase::Ended, begun: Some(begun.clone()), outcome, ..entry("verify") };
+        let end = write_entry_at(&store, &repository, ago, (ended, named), None).await;
+        named = vec![link_to(&store, &end)];
+    }
+    for (known, open) in [(50, 50), (3, 2), (2, 1)] {
+        let bounds = AuditBounds { known, open };
+        let report = verify_audit_within(&repository, std::time::Duration::from_mins(1), bounds).await.unwrap();
+        assert_eq!((report.ends, report.unfinished_count, report.break_count), (3, 3, 0), "{known} {open}: {report:?}");
+        assert_eq!((report.ends_at_least, report.unfinished_at_least), (known < 50, open < 50));
+    }
+}
+
 /// However little is remembered of a log, everything is found: what was forgotten is read again.
 #[tokio::test]
 async fn i12_a_log_is_verified_in_little_memory() {
@@ -225,8 +264,7 @@ async fn i12_a_log_is_verified_in_little_memory() {
     }
     // A host that had not seen anything since the second one.
     let mut trail = AuditTrail::default();
-    let body = store.first(&ObjectKey::new(names().audit_record(&ids[1]))).unwrap().0;
-    let link = AuditLink { record: ids[1].clone(), sha256: Digest::of(&body), locked_until: None };
+    let link = link_to(&store, &ids[1]);
     let late = trail.append(&*store, &repository, entry("verify"), vec![link], None).await.unwrap();
     let little = async || {
         let bounds = AuditBounds { known: 3, open: 2 };

@@ -159,10 +159,15 @@ impl Report for verify::Outcome {
         for one in report.breaks.iter().take(SHOWN) {
             let _ = writeln!(out, "  BROKEN  {}", broken(one));
         }
-        let mut lines =
-            vec![("breaks", report.break_count.to_string()), ("named by none yet", report.ends.to_string())];
+        let least = |number: u64, is_least| if is_least { format!("at least {number}") } else { number.to_string() };
+        let mut lines = vec![
+            ("breaks", report.break_count.to_string()),
+            ("named by none yet", least(report.ends, report.ends_at_least)),
+        ];
+        if report.unfinished_count > 0 {
+            lines.push(("begun and not ended", least(report.unfinished_count, report.unfinished_at_least)));
+        }
         let numbers = [
-            ("begun and not ended", report.unfinished_count),
             ("gone since their locks ended", report.expired),
             ("no longer locked", report.unlocked),
             ("locked for a short time only", report.unlocking),

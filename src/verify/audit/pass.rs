@@ -52,6 +52,10 @@ pub(super) struct Pass {
     forgotten: Option<AuditId>,
     unnamed: BTreeSet<AuditId>,
     open: BTreeMap<AuditId, Unfinished>,
+    /// The last beginning that is no longer told apart.
+    open_forgotten: Option<AuditId>,
+    /// The last record that none had named when it was forgotten.
+    unnamed_forgotten: Option<AuditId>,
     /// Beginnings whose ends were met first: within one second any order of names is possible.
     closed: BTreeSet<AuditId>,
     pending: Vec<Pending>,
@@ -74,6 +78,8 @@ impl Pass {
             forgotten: None,
             unnamed: BTreeSet::new(),
             open: BTreeMap::new(),
+            open_forgotten: None,
+            unnamed_forgotten: None,
             closed: BTreeSet::new(),
             pending: Vec::new(),
             older: Vec::new(),
@@ -113,17 +119,22 @@ impl Pass {
                 let (who, host) = (found.record.who.clone(), found.record.host.clone());
                 self.open.insert(record.clone(), Unfinished { record, at, deed, who, host });
                 if self.open.len() > self.bounds.open {
-                    self.open.pop_first();
+                    self.open_forgotten =
+                        self.open.pop_first().map(|(record, _)| record).max(self.open_forgotten.take());
                     report.unfinished_count += 1;
                 }
             }
-            AuditPhase::Ended => {
-                if let Some(begun) = &record.begun
-                    && self.open.remove(begun).is_none()
-                {
+            AuditPhase::Ended => match &record.begun {
+                Some(begun) if self.open.remove(begun).is_some() => {}
+                // It was counted when it was forgotten, unless it was never there.
+                Some(begun) if self.open_forgotten.as_ref().is_some_and(|last| begun <= last) => {
+                    report.unfinished_count = report.unfinished_count.saturating_sub(1);
+                }
+                Some(begun) => {
                     self.closed.insert(begun.clone());
                 }
-            }
+                None => {}
+            },
         }
         self.know(record.record.clone(), Digest::of(&found.body));
         let by = found.record.record;
@@ -139,7 +150,7 @@ impl Pass {
             self.forgotten = self.known.pop_first().map(|(record, _)| record).max(self.forgotten.take());
         }
         if self.unnamed.len() > self.bounds.known {
-            self.unnamed.pop_first();
+            self.unnamed_forgotten = self.unnamed.pop_first().max(self.unnamed_forgotten.take());
             self.report.ends += 1;
         }
     }
@@ -163,7 +174,11 @@ impl Pass {
 
     fn settle(&mut self, pending: Pending, digest: Digest) {
         if digest == pending.link.sha256 {
-            self.unnamed.remove(&pending.link.record);
+            let named = &pending.link.record;
+            if !self.unnamed.remove(named) && self.unnamed_forgotten.as_ref().is_some_and(|last| named <= last) {
+                // It was counted when it was forgotten, unless another had named it before.
+                self.report.ends = self.report.ends.saturating_sub(1);
+            }
         } else {
             self.broken(pending, BreakKind::Replaced);
         }
@@ -262,7 +277,9 @@ impl Pass {
         let roots = self.roots.into_iter().filter(|(at, _)| Some(*at) != first);
         report.roots = roots.map(|(_, id)| id).collect();
         report.ends += self.unnamed.len() as u64;
+        report.ends_at_least = self.unnamed_forgotten.is_some();
         report.unfinished_count += self.open.len() as u64;
+        report.unfinished_at_least = self.open_forgotten.is_some();
         report.unfinished = self.open.into_values().take(FINDINGS_MAX).collect();
         report
     }
