@@ -18,6 +18,7 @@ mod keys;
 mod listing;
 mod open;
 pub mod plan;
+mod renew;
 mod roster;
 mod wal;
 

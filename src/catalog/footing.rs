@@ -1,17 +1,21 @@
 //! What backups and WAL stand on is stored in copies, each locked longer than the one before: the longest lock counts.
 
+use bytes::Bytes;
+
 use super::listing::{Oldest, read_small};
-use super::wal::Stone;
-use super::{Repository, Result};
-use crate::format::{ClusterName, Timeline};
-use crate::keys::{Bundle, Keyring};
-use crate::store::{Entry, Lock, ObjectKey};
+use super::{Error, Repository, Result};
+use crate::format::names::WalName;
+use crate::format::{ClusterName, Tag, Timeline, WalFileName};
+use crate::keys::{Bundle, tag};
+use crate::store::{Entry, Lock, ObjectKey, Read};
 
 /// Something that many backups stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foundation<'a> {
-    /// The identity bundle.
-    Bundle,
+    /// The identity bundle with this fingerprint.
+    Bundle(Tag),
+    /// The roster with this number, which is the one that is followed.
+    Roster(u64),
     /// The certificate of a writer, by its short id. The root writer has none.
     Certificate(&'a str),
     /// The record of a cluster.
@@ -51,15 +55,14 @@ impl Footing {
 
 impl Repository {
     /// Of the genuine copies, in each mode the one that is locked longest; or only the first one found that is locked for as
-    /// long as `enough`. None if there is none at all, or if these keys do not tell which bundle is theirs.
+    /// long as `enough`. None if there is none at all.
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
-        let Some(prefix) = self.copies(of) else { return Ok(Vec::new()) };
         let mut longest: Vec<Footing> = Vec::new();
-        let mut oldest = Oldest::new(&*self.store, prefix);
+        let mut oldest = Oldest::new(&*self.store, self.copies(of));
         while let Some((entries, _)) = oldest.next().await? {
             // The newest copy is the one that is locked longest.
-            for entry in entries.iter().rev() {
-                if !self.is_copy(of, entry).await? {
+            for entry in entries.iter().rev().filter(|entry| self.may_be_copy(of, entry)) {
+                if self.copy(&*self.store, of, entry).await?.is_none() {
                     continue;
                 }
                 let lock = self.store.head(&entry.key, &entry.version).await?.lock;
@@ -74,30 +77,80 @@ impl Repository {
     }
 
     /// What the names of its copies begin with.
-    fn copies(&self, of: Foundation<'_>) -> Option<String> {
+    pub(super) fn copies(&self, of: Foundation<'_>) -> String {
         let names = self.names();
-        Some(match of {
-            Foundation::Bundle => names.identity_copies(self.with_keyring(Keyring::bundle)?),
+        match of {
+            Foundation::Bundle(print) => names.identity_copies(print),
+            Foundation::Roster(generation) => names.roster(generation, None),
             Foundation::Certificate(writer) => names.writer_copies(writer),
             Foundation::Record(cluster) => names.cluster_record(cluster),
-            Foundation::History(cluster, timeline) => Stone::History(timeline).prefix(names, cluster),
+            Foundation::History(cluster, timeline) => names.wal(cluster, &history(timeline, None)),
+        }
+    }
+
+    /// The name of another copy.
+    pub(super) fn fresh_copy(&self, of: Foundation<'_>) -> Result<String> {
+        let (names, tag) = (self.names(), tag()?);
+        Ok(match of {
+            Foundation::Bundle(print) => names.identity(print, tag),
+            Foundation::Roster(generation) => names.roster(generation, Some(tag)),
+            Foundation::Certificate(writer) => names.writer(writer, tag),
+            Foundation::Record(cluster) => names.cluster_record_alternate(cluster, tag),
+            Foundation::History(cluster, timeline) => names.wal(cluster, &history(timeline, Some(tag))),
         })
     }
 
-    async fn is_copy(&self, of: Foundation<'_>, entry: &Entry) -> Result<bool> {
-        let small = || read_small(&*self.store, entry);
-        Ok(match of {
-            Foundation::Bundle => {
-                let print = self.with_keyring(Keyring::bundle);
-                small().await?.is_some_and(|bytes| Some(Bundle::fingerprint(&bytes)) == print)
+    /// What all its copies hold, where that is known without reading one.
+    pub(super) fn content(&self, of: Foundation<'_>) -> Option<Bytes> {
+        let Foundation::Roster(generation) = of else { return None };
+        let found = self.found_roster().filter(|found| found.roster.generation == generation);
+        found.map(|found| found.bytes.clone())
+    }
+
+    /// Whether one that is listed is worth reading: the names of others, and of whatever was planted, may begin alike.
+    pub(super) fn may_be_copy(&self, of: Foundation<'_>, entry: &Entry) -> bool {
+        let (names, key) = (self.names(), entry.key.as_str());
+        match of {
+            Foundation::Bundle(print) => names.fingerprint_of(key) == Some(print),
+            Foundation::Roster(generation) => {
+                let length = self.content(of).map(|bytes| bytes.len() as u64);
+                names.roster_of(key) == Some(generation) && length == Some(entry.bytes)
             }
-            Foundation::Certificate(writer) => {
-                small().await?.is_some_and(|bytes| self.with_keyring(|ring| ring.vouches(&bytes, writer)))
-            }
-            Foundation::Record(cluster) => self.stone(cluster, Stone::Record, entry).await?.is_some(),
+            Foundation::Certificate(_) => names.is_writer(key),
+            Foundation::Record(cluster) => names.is_cluster_record(cluster, key),
             Foundation::History(cluster, timeline) => {
-                self.stone(cluster, Stone::History(timeline), entry).await?.is_some()
+                let name = names.wal_of(cluster, key).map(WalName::without_tag);
+                name == Some(history(timeline, None))
             }
-        })
+        }
+    }
+
+    /// The bytes of one that is listed in `store`, if it is genuine.
+    pub(super) async fn copy(&self, store: &dyn Read, of: Foundation<'_>, entry: &Entry) -> Result<Option<Bytes>> {
+        if let Foundation::History(cluster, _) = of {
+            return believed(self.wal_version(cluster, entry).await.map(|found| found.object));
+        }
+        let Some(bytes) = read_small(store, entry).await? else { return Ok(None) };
+        let is_genuine = match of {
+            Foundation::Bundle(print) => Bundle::fingerprint(&bytes) == print,
+            Foundation::Roster(_) => self.content(of).is_some_and(|content| content == bytes),
+            Foundation::Certificate(writer) => self.with_keyring(|ring| ring.vouches(&bytes, writer)),
+            Foundation::Record(cluster) => believed(self.decode_record(cluster, &bytes).await)?.is_some(),
+            Foundation::History(..) => false,
+        };
+        Ok(is_genuine.then_some(bytes))
+    }
+}
+
+fn history(timeline: Timeline, tag: Option<Tag>) -> WalName {
+    WalName::File { timeline, name: WalFileName::History(timeline), tag }
+}
+
+/// What does not prove itself is nothing; that the store cannot be asked is an error.
+fn believed<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+        Err(_) => Ok(None),
     }
 }

@@ -14,7 +14,6 @@ mod versions;
 
 pub use cluster::{ClusterIdentity, cluster_record};
 pub use gap::record_gap;
-pub(super) use ground::Stone;
 pub use ground::outlive_wal;
 pub use keep::{Kept, keep_wal};
 pub(super) use keys::WalKeys;

@@ -107,7 +107,7 @@ keys! {
     RETENTION_MIN_REDUNDANCY = "retention.min_redundancy", "STONEWAL_RETENTION_MIN_REDUNDANCY", Some("1"), "a number from 0 to 100000: so many verified backups of each kind never expire";
     RETENTION_KEEP = "retention.keep", "STONEWAL_RETENTION_KEEP", None, "a list of ids of backups, as `stonewal list` shows them";
     RETENTION_UNFINISHED = "retention.unfinished", "STONEWAL_RETENTION_UNFINISHED", Some("7d"), "a duration from 1d to 10y: what a backup left that never finished is kept for so long";
-    RETENTION_MAX = "retention.max", "STONEWAL_RETENTION_MAX", Some("400d"), "a duration from 1m to 100y: no backup and no WAL is ever locked further ahead; copies of the keys and records that they need, up to twice lock.retain";
+    RETENTION_MAX = "retention.max", "STONEWAL_RETENTION_MAX", Some("400d"), "a duration from 1m to 100y: no backup and no WAL is ever locked further ahead; copies of the keys and records that they need by an eighth of lock.retain and three days at most";
     RETENTION_MARGIN = "retention.margin", "STONEWAL_RETENTION_MARGIN", Some("7d"), "a duration from 0s to 1y: what has no end yet is locked so much longer than it is needed today";
     RETENTION_PROFILE = "retention.profile", "STONEWAL_RETENTION_PROFILE", None, "a profile of the AWS configuration files, for changing locks and deleting";
     RETENTION_PRICE_PER_GIB_MONTH = "retention.price_per_gib_month", "STONEWAL_RETENTION_PRICE_PER_GIB_MONTH", Some("0.023"), "a price from 0 to 1000, in the currency of your bill";

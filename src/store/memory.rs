@@ -36,6 +36,8 @@ struct State {
     objects: BTreeMap<String, Vec<Version>>,
     written: u64,
     last: Timestamp,
+    /// Locks that end later are denied.
+    locks_until: Option<Timestamp>,
 }
 
 impl State {
@@ -121,6 +123,11 @@ impl Memory {
                 version.body = version.body.as_deref().map(|body| change(body).into());
             }
         });
+    }
+
+    /// From here on denies objects with locks that end later, as the policy of a bucket may.
+    pub fn deny_locks_beyond(&self, end: Timestamp) {
+        self.locked(|state| state.locks_until = Some(end));
     }
 
     /// How many objects were read so far.
@@ -251,6 +258,10 @@ fn entries(state: &State, prefix: &str) -> Vec<Entry> {
 #[async_trait]
 impl Append for Memory {
     async fn put(&self, put: Put) -> Result<Stored> {
+        let end = self.locked(|state| state.locks_until);
+        if put.lock.zip(end).is_some_and(|(lock, end)| lock.retain_until > end) {
+            return Err(denied("s3:PutObject", &put.key));
+        }
         Ok(Stored { version: self.add(&put.key, Some(put.body), put.lock) })
     }
 

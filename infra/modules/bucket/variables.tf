@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "lock_days_max" {
-  description = "Nobody can lock an object for longer than this many days: bounds what a stolen writer can make you pay for. Keep it above the longest retention you plan."
+  description = "Nobody can lock an object for longer than this many days: bounds what a stolen writer can make you pay for. Keep it above the longest retention you plan, best by an eighth of lock.retain: copies of keys are locked for so much longer."
   type        = number
   default     = 400
 

@@ -55,6 +55,32 @@ async fn i11_the_genuine_ground_is_renewed_whatever_was_planted() {
     }
 }
 
+/// Where backups are locked for as long as anything may be, one copy of the ground serves many of them; where a bucket denies longer
+/// locks than those of backups, each has its own.
+#[tokio::test]
+async fn i11_ten_backups_share_one_copy_of_the_ground() {
+    for (denied, expected) in [(false, 1), (true, 10)] {
+        let store = Arc::new(bucket(1000));
+        let repository = open(store.clone(), host()).await.unwrap();
+        let folders = [names().identities(), names().writers()];
+        let before = folders.each_ref().map(|folder| below(&store, folder).len());
+        for day in 1..=10 {
+            store.clock().observe(store.clock().now() + SignedDuration::from_hours(24));
+            let asked = Lock { retain_until: store.clock().now() + SignedDuration::try_from(MOST).unwrap(), ..lock() };
+            if denied {
+                store.deny_locks_beyond(asked.retain_until);
+            }
+            assert_eq!(outlive(&*store, &repository, asked, MOST).await.unwrap(), []);
+            for folder in &folders {
+                let lasts = |lock: &Option<Lock>| lock.is_some_and(|lock| lock.outlasts(asked));
+                assert!(below(&store, folder).iter().any(|(_, _, lock)| lasts(lock)), "day {day} of {folder}");
+            }
+        }
+        let after = folders.each_ref().map(|folder| below(&store, folder).len());
+        assert_eq!(after, before.map(|count| count + expected), "denied: {denied}");
+    }
+}
+
 #[tokio::test]
 async fn i11_ground_that_is_gone_is_told() {
     let store = Arc::new(bucket(1000));

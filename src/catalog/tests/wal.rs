@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::ground::Opaque;
 use super::world::{bucket, cluster, host, lock, names, open, plain, recovery};
-use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, keep_wal};
+use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, keep_wal, outlive_wal};
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange};
-use crate::format::{self, Codec, Lsn, SegmentSize, Tag, Timeline};
-use crate::limits::FIRST_VERSIONS_MAX;
+use crate::format::{self, Codec, Lsn, SegmentSize, Tag, Timeline, WalFileName};
+use crate::limits::{COPIES_READ_MAX, FIRST_VERSIONS_MAX};
 use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal_whole};
 use crate::store::memory::Memory;
 use crate::store::{self, Append as _, ObjectKey, Prune as _, Put};
@@ -275,5 +275,37 @@ async fn i09_what_cannot_be_read_is_not_taken_for_nothing() {
         let coverage = reader.timeline_coverage(&cluster(), timeline, segment, &mut Vec::new()).await.unwrap();
         assert_eq!(coverage.windows, []);
         assert!(coverage.unread.is_some(), "{name:?}");
+    }
+}
+
+/// The record of the cluster and a history, each among a thousand planted copies that came later.
+#[tokio::test]
+async fn i11_i12_the_ground_of_wal_is_renewed_among_any_number_of_planted_copies() {
+    let store = Arc::new(bucket(1000));
+    let host = open(store.clone(), host()).await.unwrap();
+    let identity = ClusterIdentity { system_identifier: 7, segment_bytes: SegmentSize::new(SEGMENT).unwrap() };
+    cluster_record(&*store, &host, &cluster(), identity, || None).await.unwrap();
+    let (second, plain) = (Timeline::new(2).unwrap(), Bytes::from_static(b"1\t0/3000000\tno reason\n"));
+    let file = WalFileName::History(second);
+    let content = WalContent::file(file, &plain).unwrap().unwrap();
+    let history = run_of(&host, 7).seal(content, plain.clone(), None, lock().retain_until).await.unwrap();
+    keep_wal(&*store, &host, &history.header, history.object.clone(), &plain, None).await.unwrap();
+    for number in 0..1000_u64 {
+        let tag = Tag::new(number.to_be_bytes());
+        let name = WalName::File { timeline: second, name: file, tag: Some(tag) };
+        for key in [names().cluster_record_alternate(&cluster(), tag), names().wal(&cluster(), &name)] {
+            plant(&store, &ObjectKey::new(key), &b"junk"[..]).await;
+        }
+    }
+    let locked = || {
+        let keys = store.keys().into_iter().filter(|key| store.first(key).is_some_and(|(_, lock)| lock.is_some()));
+        keys.count()
+    };
+    for copies in [2, 2] {
+        let before = store.reads();
+        let most = std::time::Duration::from_hours(24 * 400);
+        let gone = outlive_wal(&*store, &host, &cluster(), &[second].into(), (lock(), most)).await.unwrap();
+        assert_eq!((gone, locked()), (Vec::new(), copies));
+        assert!(store.reads() - before <= 2 * (COPIES_READ_MAX as u64 + 16), "{} reads", store.reads() - before);
     }
 }

@@ -52,7 +52,11 @@ impl Repository {
         Ok(None)
     }
 
-    pub(super) async fn decode_record(&self, cluster: &ClusterName, bytes: &Bytes) -> Result<ClusterRecord> {
+    pub(in crate::catalog) async fn decode_record(
+        &self,
+        cluster: &ClusterName,
+        bytes: &Bytes,
+    ) -> Result<ClusterRecord> {
         let carried = || ClusterRecord::certificate(bytes);
         let record = self.decode_signed(carried, |trusted| ClusterRecord::decode(bytes, trusted)).await?;
         if record.repository != self.id() || record.cluster != *cluster {

@@ -25,14 +25,14 @@ pub(in crate::cli) fn duration(flag: &'static str, text: &str) -> Result<Duratio
         .map_err(|problem| Failure::usage(format!("{flag}: {problem}"), way_out))
 }
 
-/// How far ahead anything of ours is ever locked: as `retention.max` says; what a streamer's WAL stands on a little longer than WAL,
-/// which may be locked for all of that.
+/// How far ahead anything of ours is ever locked: as `retention.max` says; what a streamer's WAL stands on for up to half as long again
+/// as WAL, which may be locked for all of that, and copies of it for an eighth more.
 pub(in crate::cli) fn lock_max(settings: &Settings) -> Duration {
     let retain = match settings.immutability {
         Immutability::ObjectLock { retain, .. } => retain,
         Immutability::None => Duration::ZERO,
     };
-    settings.retention.max.max(retain.saturating_add(retain / 2))
+    settings.retention.max.max(retain.saturating_add(retain / 4 * 3))
 }
 
 /// The end of a day that was given as a flag (UTC).

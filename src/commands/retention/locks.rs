@@ -244,7 +244,7 @@ impl<'a> Look<'a> {
         let names = self.repository.names();
         if let Some(print) = self.repository.with_keyring(Keyring::bundle) {
             let copies = names.identity_copies(print);
-            let found = self.footings(&copies, Foundation::Bundle).await?;
+            let found = self.footings(&copies, Foundation::Bundle(print)).await?;
             tally.footing(Part::Bundle, &copies, &found);
         }
         let writer = backup.manifest.writer();

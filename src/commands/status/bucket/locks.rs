@@ -10,6 +10,7 @@ use crate::commands::status::window::View;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
+use crate::keys::Keyring;
 use crate::store::{Entry, Lock, ObjectKey, Read as _, VersionId};
 
 pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
@@ -76,7 +77,8 @@ async fn first_genuine(look: &Look<'_>, timeline: Timeline, range: WalRange) -> 
 
 /// Identity bundle and certificate: of their copies, one that outlasts the manifest, or else the longest.
 async fn ask_ground(look: &Look<'_>, base: &Base, promised: Option<Lock>, locks: &mut Locks) -> Result<()> {
-    for foundation in [Foundation::Bundle, Foundation::Certificate(&base.writer)] {
+    let bundle = look.repository.with_keyring(Keyring::bundle).map(Foundation::Bundle);
+    for foundation in bundle.into_iter().chain([Foundation::Certificate(&base.writer)]) {
         let found = look.repository.footings(foundation, promised).await?;
         if let Some(Footing { key, lock }) = Footing::best(&found, promised) {
             note(key, *lock, locks);
