@@ -123,6 +123,9 @@ pub const WAL_WINDOWS_MAX: usize = 100_000;
 /// Partials looked at in one place: one a second for a day.
 pub const WAL_PARTIALS_MAX: usize = 100_000;
 
+/// Pieces of WAL in archive tiers, on one timeline, of which something that seems to lie ready as well is read before that is believed.
+pub const FROZEN_PROOFS_MAX: usize = 1000;
+
 /// Data keys of WAL runs kept open: every streamer, and every push, has one.
 pub const WAL_KEYS_MAX: usize = 4096;
 

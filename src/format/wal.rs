@@ -55,6 +55,11 @@ impl WalRange {
     pub fn is_piece(self, segment: SegmentSize) -> bool {
         self == Self::piece(self.start, segment)
     }
+
+    /// Whether it lies in one piece, as every partial does.
+    pub fn is_within_piece(self, segment: SegmentSize) -> bool {
+        self.end <= Self::piece(self.start, segment).end
+    }
 }
 
 impl std::fmt::Display for WalRange {

@@ -2,28 +2,37 @@
 
 use super::{Classes, is_frozen};
 use crate::catalog::plan::Leg;
-use crate::catalog::{Pages, Repository, merge_ranges};
+use crate::catalog::{self, Pages, Repository, merge_ranges};
 use crate::commands::Result;
-use crate::format::ClusterName;
 use crate::format::names::WalName;
 use crate::format::wal::WalRange;
-use crate::limits::{WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
+use crate::format::{ClusterName, SegmentSize};
+use crate::limits::{FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::store::{Entry, ListQuery};
 
+/// Versions of one piece that lie ready beside a frozen one and are tried: one is enough if it is ours.
+const READY_MAX: usize = 8;
+
 impl Classes {
-    /// Of the WAL on these legs. What lies ready in another version, under another name or on another side counts as ready: the
-    /// frozen one may have been planted, and whoever may only add objects must not be able to stop a recovery.
+    /// Of the WAL on these legs, in segments of this size. What lies ready in another version, under another name or on another side
+    /// counts as ready: the frozen one may have been planted, and whoever may only add objects must not be able to stop a recovery. But
+    /// it must be genuine, or a recovery would begin that stops at what is frozen.
     pub(in crate::commands) async fn of_wal(
         repository: &Repository,
-        cluster: &ClusterName,
+        (cluster, segment): (&ClusterName, SegmentSize),
         legs: &[Leg],
     ) -> Result<Self> {
         let mut found = Self::default();
         for leg in legs {
-            let look = Look { repository, cluster, leg };
+            let look = Look { repository, cluster, segment, leg };
             let (mut ready, mut frozen) = (Vec::new(), Vec::new());
             look.partials(&mut ready, &mut frozen).await?;
-            let whole = look.pieces(&ready, &mut found).await?;
+            let (whole, doubtful) = look.pieces(&ready, &mut found).await?;
+            for piece in &doubtful {
+                if let Some(entry) = look.prove(piece).await? {
+                    found.count(entry);
+                }
+            }
             let alone = |(range, _): &&(WalRange, Entry)| !covers(&whole, *range) && !covers(&ready, *range);
             frozen.iter().filter(alone).for_each(|(_, entry)| found.count(entry));
         }
@@ -35,11 +44,19 @@ impl Classes {
 struct Look<'a> {
     repository: &'a Repository,
     cluster: &'a ClusterName,
+    segment: SegmentSize,
     leg: &'a Leg,
 }
 
+/// All that is listed of one piece.
+struct Piece {
+    range: WalRange,
+    frozen: Option<Entry>,
+    ready: Vec<Entry>,
+}
+
 impl Look<'_> {
-    /// Which WAL lies ready in partials, and the first ones that do not.
+    /// Which WAL lies ready in partials, by their names, and the first ones that do not.
     async fn partials(&self, ready: &mut Vec<WalRange>, frozen: &mut Vec<(WalRange, Entry)>) -> Result<()> {
         let folder = self.repository.names().wal_partials(self.cluster, self.leg.timeline);
         let take = |range, entry: Entry| match is_frozen(&entry) {
@@ -50,34 +67,57 @@ impl Look<'_> {
         self.each(&folder, take).await
     }
 
-    /// Counts the whole pieces, each once. Gives back which there are.
-    async fn pieces(&self, ready: &[WalRange], found: &mut Classes) -> Result<Vec<WalRange>> {
+    /// Counts the whole pieces of which nothing is in doubt, each once. Gives back which there are, and the frozen ones that seem to lie
+    /// ready as well.
+    async fn pieces(&self, ready: &[WalRange], found: &mut Classes) -> Result<(Vec<WalRange>, Vec<Piece>)> {
         let folder = self.repository.names().wal_timeline(self.cluster, self.leg.timeline);
-        let (mut whole, mut best): (Vec<WalRange>, Option<(WalRange, Entry)>) = (Vec::new(), None);
-        let mut close = |piece: Option<(WalRange, Entry)>| {
-            let needed = piece.filter(|(range, entry)| !is_frozen(entry) || !covers(ready, *range));
-            if let Some((_, entry)) = needed {
-                found.count(&entry);
+        let (mut whole, mut doubtful, mut last) = (Vec::new(), Vec::new(), None::<Piece>);
+        let mut close = |piece: Option<Piece>| match piece {
+            Some(Piece { frozen: None, ready, .. }) => ready.first().into_iter().for_each(|entry| found.count(entry)),
+            Some(piece) if !piece.ready.is_empty() || covers(ready, piece.range) => {
+                // Whoever planted so many has been found out, or has not stopped anybody.
+                if doubtful.len() < FROZEN_PROOFS_MAX {
+                    doubtful.push(piece);
+                }
             }
+            Some(Piece { frozen, .. }) => frozen.iter().for_each(|entry| found.count(entry)),
+            None => {}
         };
         self.each(&folder, |range, entry| {
             merge_ranges(&mut whole, range);
-            match &mut best {
-                // Versions and alternate names of a piece follow each other.
-                Some((of, known)) if *of == range => {
-                    if is_frozen(known) {
-                        *known = entry;
-                    }
-                }
-                _ => close(best.replace((range, entry))),
+            // Versions and alternate names of a piece follow each other.
+            if last.as_ref().is_none_or(|last| last.range != range) {
+                close(last.replace(Piece { range, frozen: None, ready: Vec::new() }));
+            }
+            let Some(piece) = &mut last else { return };
+            match is_frozen(&entry) {
+                true => piece.frozen = piece.frozen.take().or(Some(entry)),
+                false if piece.ready.len() < READY_MAX => piece.ready.push(entry),
+                false => {}
             }
         })
         .await?;
-        close(best);
-        Ok(whole)
+        close(last);
+        Ok((whole, doubtful))
     }
 
-    /// Gives every listed version directly in a folder that holds WAL of the leg.
+    /// The version of a piece that will be read: a genuine one that lies ready; the frozen one if none does. None if genuine partials hold
+    /// all of it.
+    async fn prove<'p>(&self, piece: &'p Piece) -> Result<Option<&'p Entry>> {
+        for entry in &piece.ready {
+            match self.repository.wal_version_head(self.cluster, entry).await {
+                Ok(_) => return Ok(Some(entry)),
+                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        let held = self.repository.partial_chain(self.cluster, self.leg.timeline, piece.range).await?;
+        let is_held = held.iter().any(|link| link.range.end >= piece.range.end && !is_frozen(&link.entry));
+        Ok(piece.frozen.as_ref().filter(|_| !is_held))
+    }
+
+    /// Gives every listed version directly in a folder that holds WAL of the leg. What has a name that no WAL of the cluster can have was
+    /// planted.
     async fn each(&self, folder: &str, mut take: impl FnMut(WalRange, Entry)) -> Result<()> {
         let Leg { start, end, .. } = *self.leg;
         let query = ListQuery { prefix: folder.to_owned(), by_folder: true };
@@ -85,8 +125,11 @@ impl Look<'_> {
         let mut pages = Pages::after(&**self.repository.store(), query, Some(after));
         while let Some(page) = pages.next().await? {
             for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {
-                let name = self.repository.names().wal_of(self.cluster, entry.key.as_str());
-                let Some(WalName::Piece { range, .. } | WalName::Partial { range, .. }) = name else { continue };
+                let range = match self.repository.names().wal_of(self.cluster, entry.key.as_str()) {
+                    Some(WalName::Piece { range, .. }) if range.is_piece(self.segment) => range,
+                    Some(WalName::Partial { range, .. }) if range.is_within_piece(self.segment) => range,
+                    _ => continue,
+                };
                 if range.start >= end {
                     return Ok(());
                 }

@@ -84,13 +84,13 @@ pub(in crate::commands) async fn make(
     let segment = bases.first().map_or(SegmentSize::DEFAULT, |base| base.range.segment_bytes);
     let found = match route(&bases, &state(&wal, cluster, segment), request) {
         Ok(found) => found,
-        Err(refusal) => return Err(explained(repository, cluster, &wal, refusal).await?),
+        Err(refusal) => return Err(explained(repository, (cluster, segment), &wal, refusal).await?),
     };
     let behind_base = stretches(&found);
     let latest = repository.latest_commit(cluster, segment, &behind_base).await?;
     let mut found = match found.settle(request, latest) {
         Ok(found) => found,
-        Err(refusal) => return Err(explained(repository, cluster, &wal, refusal).await?),
+        Err(refusal) => return Err(explained(repository, (cluster, segment), &wal, refusal).await?),
     };
     let gap = found.beyond_gap.map(|_| found.end());
     if let Goal::Time(time) = request.goal
@@ -101,7 +101,7 @@ pub(in crate::commands) async fn make(
     let (backup, beside) = repository.backup(cluster, &found.base.id).await?;
     findings.extend(beside);
     let classes = Classes::of(repository, &backup).await?;
-    let wal_classes = Classes::of_wal(repository, cluster, &found.legs).await?;
+    let wal_classes = Classes::of_wal(repository, (cluster, segment), &found.legs).await?;
     let clear = backup.clear();
     let plan = Plan {
         backup: found.base.id.clone(),
@@ -130,7 +130,7 @@ pub(in crate::commands) async fn make(
 /// A refusal for want of WAL, with what lies in archive tiers: it cannot be read, so it neither proves itself nor tells times.
 async fn explained(
     repository: &Repository,
-    cluster: &ClusterName,
+    of: (&ClusterName, SegmentSize),
     wal: &WalCatalog,
     refusal: Refusal,
 ) -> Result<Error> {
@@ -139,7 +139,7 @@ async fn explained(
     }
     let all = |timeline: &Timeline| Leg { timeline: *timeline, start: Lsn::new(0), end: Lsn::new(u64::MAX) };
     let legs: Vec<Leg> = wal.timelines.keys().map(all).collect();
-    Ok(match Classes::of_wal(repository, cluster, &legs).await?.frozen() {
+    Ok(match Classes::of_wal(repository, of, &legs).await?.frozen() {
         None => refusal.into(),
         Some(classes) => Error::FrozenWal { why: refusal.to_string(), classes },
     })

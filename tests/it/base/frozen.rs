@@ -54,6 +54,13 @@ async fn b14_wal_in_an_archive_tier_is_told_by_the_plan_and_refused() {
     pieces.retain(|piece| !piece.key.as_str().contains('.'));
     let middle = pieces[pieces.len() - 2].key.to_string();
     world.store.freeze(Some(&middle));
+    // What was planted beside it lies ready, says that it holds as much or more, and is not ours.
+    let (folder, span) = middle.rsplit_once('/').unwrap();
+    for name in [format!("{}-FFFFFFFFFFFFFFFF", &span[..16]), span.to_owned()] {
+        let key = ObjectKey::new(format!("{folder}/partial/{name}-0808080808080808"));
+        let junk = Put { key, body: Bytes::from_static(b"junk"), lock: None };
+        world.s3(Role::Attacker).await.put(junk).await.unwrap();
+    }
     world.restore("--plan").await.ends(3).says(&[
         "1 WAL object in GLACIER",
         "WAL that recovery replays lies in archive tiers (1 in GLACIER)",
