@@ -134,14 +134,11 @@ impl Job<'_> {
         (self.tell)(format!("checking database {}", restored.database));
         let info = restored.info()?;
         let mut expected = self.options.expected.clone();
-        expected.counts.clone_from(&restored.counts);
-        expected.digests.clone_from(&restored.digests);
+        expected.recorded = restored.recorded.clone();
         let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;
         let report = crate::verify::restored::check(&session, &expected, self.progress).await?;
         record.checked(report.checks);
-        if let Some(query) = &expected.release_query {
-            record.release(session.ask_value(query).await.ok().flatten().as_deref());
-        }
+        record.release(report.release.as_deref());
         drop(session);
         record.checked(sql::run(&info, &self.options.sql, self.options.limits.timeout).await?);
         Ok(())

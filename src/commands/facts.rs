@@ -1,13 +1,14 @@
 //! What PostgreSQL told, as the manifest records it, and back.
 
 use crate::format::manifest::{
-    DatabaseFact, DigestFacts, DumpFacts, ExtensionFact, SettingFact, TableCount, TableDigest,
+    DatabaseFact, DigestFacts, DumpFacts, ExtensionFact, SettingFact, TableCount, TableDigest, ViewFact,
 };
 use crate::format::{DigestKey, RowSum};
 use crate::postgres::counts::Digests;
 use crate::postgres::dump::{DumpOptions, DumpReceipt};
 use crate::postgres::facts::{DatabaseFacts, DatabaseSetting};
 use crate::postgres::globals::GlobalsMode;
+use crate::postgres::rows::TableName;
 
 /// The sealed facts of a finished dump.
 pub(super) fn record(receipt: &DumpReceipt, globals: GlobalsMode, options: Vec<String>) -> DumpFacts {
@@ -39,6 +40,10 @@ pub(super) fn record(receipt: &DumpReceipt, globals: GlobalsMode, options: Vec<S
             counts.iter().map(count).collect()
         }),
         digests: receipt.digests.as_ref().map(digests),
+        materialised: receipt.materialised.as_ref().map(|views| {
+            let view = |name: &TableName| ViewFact { schema: name.schema.clone(), view: name.table.clone() };
+            views.iter().map(view).collect()
+        }),
         imported: None,
     }
 }

@@ -18,6 +18,6 @@ pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
 pub use crate::retention::{BackupDecision, Policy, UnfinishedDecision, Verdict, Verified, WalDecision};
 pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::chain;
-pub use crate::verify::restored::{Check, Expected, Guard, Status as CheckStatus};
+pub use crate::verify::restored::{Check, Expected, Guard, Recorded, Status as CheckStatus};
 pub use crate::verify::{Break as AuditBreak, BreakKind as AuditBreakKind};
 pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::{Error, RepositoryOptions, Result, Which, repository, sides};
 use crate::catalog::{Access, Finding};
-use crate::format::manifest::{DigestFacts, Kind, TableCount};
+use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName};
 use crate::observe::Progress;
 use crate::postgres::{ConnInfo, Session};
 use crate::verify::chain::ChainReport;
-use crate::verify::restored::{self, Check, Expected, Guard, Status};
+use crate::verify::restored::{self, Check, Expected, Guard, Recorded, Status};
 
 pub use backend::Place as BackendPlace;
 
@@ -80,9 +80,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     let mut expected = options.expected;
     let (mut backup, mut findings) = (None, Vec::new());
     if let Some(source) = options.backup {
-        let recorded = Box::pin(recorded(source)).await?;
-        (backup, findings) = (Some(recorded.backup), recorded.findings);
-        (expected.counts, expected.digests) = (recorded.counts, recorded.digests);
+        let (id, rows, beside) = Box::pin(recorded(source)).await?;
+        (backup, expected.recorded, findings) = (Some(id), rows, beside);
     }
     let session = Session::connect(&options.database, "stonewal verify restore").await?;
     if let Some(why) = options.guard.by_setting(&session).await? {
@@ -103,19 +102,11 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     })
 }
 
-struct Recorded {
-    backup: BackupId,
-    counts: Option<Vec<TableCount>>,
-    digests: Option<DigestFacts>,
-    findings: Vec<Finding>,
-}
-
 /// What the manifest says of rows; a base backup says nothing.
-async fn recorded(source: Source) -> Result<Recorded> {
+async fn recorded(source: Source) -> Result<(BackupId, Recorded, Vec<Finding>)> {
     let opened = sides::Source::of(&source.repository).await?.open(source.access).await?;
     let kind = matches!(source.which, Which::Latest).then_some(Kind::Dump);
     let (backup, findings) = repository::find(&opened, &source.cluster, &source.which, kind).await?;
     let sealed = opened.sealed_part(&backup.manifest).await?;
-    let (counts, digests) = sealed.dump.map(|dump| (dump.counts, dump.digests)).unwrap_or_default();
-    Ok(Recorded { backup: backup.clear().backup.clone(), counts, digests, findings })
+    Ok((backup.clear().backup.clone(), sealed.dump.map(Recorded::from).unwrap_or_default(), findings))
 }

@@ -17,6 +17,7 @@ pub use base::{
 pub use clear::{ClearPart, CopyOf, KeyRecord, Kind};
 pub use sealed::{
     DatabaseFact, DigestFacts, DumpFacts, ExtensionFact, ImportFact, SealedPart, SettingFact, TableCount, TableDigest,
+    ViewFact,
 };
 
 use super::seal::{open_manifest, seal_manifest};

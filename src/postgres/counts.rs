@@ -33,13 +33,14 @@ pub struct Digests {
 pub(super) struct Tally {
     pub(super) counts: Option<Vec<TableCount>>,
     pub(super) digests: Option<Digests>,
+    pub(super) materialised: Option<Vec<TableName>>,
 }
 
 /// What is to be found out.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// Every relation that the dump holds.
-    relations: Vec<TableName>,
+    /// Every relation that the dump holds, and whether it is a materialised view.
+    relations: Vec<(TableName, bool)>,
     counts: bool,
     /// Those of them that get a digest.
     chosen: HashSet<TableName>,
@@ -48,7 +49,7 @@ pub(super) struct Wanted {
 /// The relations whose rows the dump holds: plain tables, leaf partitions and materialised views outside the system
 /// schemas that are not members of an extension.
 const RELATIONS: &str = "
-    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+    SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind = 'm'
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(temp|toast_temp)_'
@@ -72,7 +73,7 @@ const RELATIONS: &str = "
 
 /// Lists what the options select. The session is inside its transaction; its `search_path` must be the role's own for
 /// patterns without a schema, as it is for pg_dump.
-async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Vec<TableName>> {
+async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Result<Vec<(TableName, bool)>> {
     let failed = |e| Error::sql("list the tables", e);
     let schemas = options.schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
     let not_schemas = options.exclude_schemas.iter().map(|p| pattern::schema(p)).collect::<Result<Vec<_>>>()?;
@@ -83,7 +84,7 @@ async fn relations(client: &tokio_postgres::Client, options: &DumpOptions) -> Re
     let rows = client.query(RELATIONS, &[&chosen, &in_s, &in_t, &schemas, &not_schemas, &out_s, &out_t]).await;
     let rows = rows.map_err(failed)?;
     client.batch_execute("SET search_path = ''").await.map_err(failed)?;
-    Ok(rows.iter().map(|row| TableName { schema: row.get(0), table: row.get(1) }).collect())
+    Ok(rows.iter().map(|row| (TableName { schema: row.get(0), table: row.get(1) }, row.get(2))).collect())
 }
 
 /// What the options ask for; `None` if nothing. A pattern that fits nothing is refused: the tables that it was meant for
@@ -101,7 +102,7 @@ pub(super) async fn wanted(client: &tokio_postgres::Client, options: &DumpOption
         if fitting.is_empty() {
             return Err(Error::NoTable { pattern: pattern.clone() });
         }
-        chosen.extend(fitting);
+        chosen.extend(fitting.into_iter().map(|(table, _)| table));
     }
     Ok(Some(Wanted { relations: held, counts: options.counts, chosen }))
 }
@@ -115,8 +116,8 @@ fn tables(lists: &[&Vec<String>]) -> Result<(Vec<Option<String>>, Vec<String>)> 
 /// Takes every relation in turn. One that gets a digest is read once for both.
 pub(super) async fn tally(client: &tokio_postgres::Client, wanted: Wanted) -> Result<Tally> {
     let key = if wanted.chosen.is_empty() { None } else { Some(DigestKey::random()?) };
-    let (mut counts, mut digests) = (Vec::new(), Vec::new());
-    for table in wanted.relations {
+    let (mut counts, mut digests, mut materialised) = (Vec::new(), Vec::new(), Vec::new());
+    for (table, is_view) in wanted.relations {
         let rows = match &key {
             Some(key) if wanted.chosen.contains(&table) => {
                 let digest = digest::of_table(client, &table, key, &|_| ()).await?;
@@ -126,9 +127,11 @@ pub(super) async fn tally(client: &tokio_postgres::Client, wanted: Wanted) -> Re
             _ if wanted.counts => count(client, &table).await?,
             _ => continue,
         };
+        materialised.extend(is_view.then(|| table.clone()));
         counts.push(TableCount { schema: table.schema, name: table.table, rows });
     }
-    Ok(Tally { counts: wanted.counts.then_some(counts), digests: key.map(|key| Digests { key, tables: digests }) })
+    let digests = key.map(|key| Digests { key, tables: digests });
+    Ok(Tally { counts: wanted.counts.then_some(counts), digests, materialised: Some(materialised) })
 }
 
 async fn count(client: &tokio_postgres::Client, table: &TableName) -> Result<u64> {

@@ -14,6 +14,7 @@ use super::connect::terminate_backends;
 use super::counts::{self, Digests, TableCount, Tally};
 use super::facts::Facts;
 use super::programs::{Program, Search};
+use super::rows::TableName;
 use super::{ConnInfo, Error, Result, Session, token};
 use crate::pipeline::stage::SourceReceipt;
 
@@ -86,6 +87,8 @@ pub struct DumpReceipt {
     pub counts: Option<Vec<TableCount>>,
     /// Digests of chosen tables, if asked for.
     pub digests: Option<Digests>,
+    /// Which of the relations of both are materialised views, if either was asked for.
+    pub materialised: Option<Vec<TableName>>,
     /// Whether the stream begins with `\restrict`, so that older psql cannot load it (PAINS B7).
     pub restrict: bool,
     /// Version of the pg_dump that wrote it.
@@ -257,11 +260,11 @@ impl Dump {
     /// Waits for the counts and closes the transaction. Only after [`Dump::read`] returned 0.
     pub async fn finish(mut self) -> Result<DumpReceipt> {
         match self.settle().await {
-            Ok(Tally { counts, digests }) => {
+            Ok(Tally { counts, digests, materialised }) => {
                 let restrict = self.trailer.has_restrict();
                 let Self { child, facts, program, .. } = self;
                 let (source, program_version) = (child.finish()?, program.version);
-                Ok(DumpReceipt { source, facts, counts, digests, restrict, program_version })
+                Ok(DumpReceipt { source, facts, counts, digests, materialised, restrict, program_version })
             }
             Err(error) => {
                 self.clean_up().await;

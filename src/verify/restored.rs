@@ -6,16 +6,17 @@ mod chains;
 mod counts;
 mod digests;
 mod production;
+mod recorded;
 mod release;
 mod shape;
 
 use serde::Serialize;
 
 pub use production::{Guard, Production};
+pub use recorded::Recorded;
 pub use release::Backend;
 
 use super::chain::{ChainReport, Definition};
-use crate::format::manifest::{DigestFacts, TableCount};
 use crate::observe::{Phase, Progress, chain as error_chain};
 use crate::postgres::rows::TableName;
 use crate::postgres::{self, Session};
@@ -31,10 +32,8 @@ const DETAILS_MAX: usize = 100;
 pub struct Expected {
     /// Tables that must exist, with the rows that they must have at least where the backup recorded no count.
     pub tables: Vec<(TableName, Option<u64>)>,
-    /// Row counts that the backup recorded; `None` = it recorded none, or no backup is named.
-    pub counts: Option<Vec<TableCount>>,
-    /// Digests of tables that the backup recorded; `None` = it recorded none, or no backup is named.
-    pub digests: Option<DigestFacts>,
+    /// What the backup recorded of its rows.
+    pub recorded: Recorded,
     /// Hash chains.
     pub chains: Vec<Definition>,
     /// Whether the hashed text of the first row that does not agree with its hash is told.
@@ -116,6 +115,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Hash chains that could be followed to their end.
     pub chains: Vec<ChainReport>,
+    /// The release that the database names.
+    pub release: Option<String>,
 }
 
 impl Report {
@@ -140,12 +141,17 @@ pub async fn check(session: &Session, expected: &Expected, progress: &Progress) 
     checks.push(asked(session, "indexes", shape::indexes(session, expected)).await?);
     checks.push(asked(session, "collations", shape::collations(session)).await?);
     chains::check(session, expected, progress, &mut report).await?;
-    let released = asked(session, "release", release::check(session, expected)).await?;
-    report.checks.push(released);
-    if let Some(backend) = &expected.backend {
-        let answers = asked(session, "backend", release::backend(session, expected, backend)).await?;
-        report.checks.push(answers);
+    match session.question(release::ask(session, expected)).await {
+        Err(error) if session.client().is_closed() => return Err(error),
+        Err(error) => report.checks.push(Check::not_done(release::RELEASE, &error, error.hint())),
+        Ok(found) => {
+            report.checks.push(release::database(expected, found.as_deref()));
+            report.release = found;
+        }
     }
+    let release = report.release.as_deref();
+    let backend = expected.backend.as_ref().map(|backend| release::backend(expected, backend, release));
+    report.checks.extend(backend);
     session.end_inspection().await?;
     report.checks.push(amcheck::check(session, expected.amcheck).await?);
     Ok(report)

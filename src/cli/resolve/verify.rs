@@ -6,7 +6,7 @@ use super::super::failure::{Failure, Result};
 use super::database::{connection, environment, names_source};
 use crate::commands;
 use crate::commands::parts::chain::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
-use crate::commands::parts::{ConnInfo, Expected, Guard, TableName};
+use crate::commands::parts::{ConnInfo, Expected, Guard, Recorded, TableName};
 use crate::commands::verify_restore::BackendPlace;
 use crate::config::{
     self, ChainAlgorithm, ChainEncoding, ChainForm, ChainNulls, ChainSettings, ChainText, Settings, TableRef,
@@ -45,8 +45,7 @@ pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Exp
     });
     Ok(Expected {
         tables: tables.collect(),
-        counts: None,
-        digests: None,
+        recorded: Recorded::default(),
         backend: None,
         chains: verify.chains.iter().map(definition).collect(),
         explain,

@@ -17,6 +17,7 @@ use crate::commands::{Error, Result};
 use crate::format::manifest::BaseFacts;
 use crate::postgres::Session;
 use crate::postgres::server::{OpenOptions, Server, server_programs};
+use crate::verify::restored::Recorded;
 
 /// Databases that no one means.
 const NOT_MEANT: [&str; 3] = ["postgres", "template0", "template1"];
@@ -52,7 +53,7 @@ impl Job<'_> {
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 
         record.enter("ready");
-        let restored = Restored { server, database, counts: None, digests: None };
+        let restored = Restored { server, database, recorded: Recorded::default() };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
         record.recovered(planned, &recovered);
         Ok(restored)

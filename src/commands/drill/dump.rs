@@ -57,7 +57,7 @@ impl Job<'_> {
         let loading = restore_dump::load((self.repository, backup), target, self.options.limits.downloads, with);
         let outcome = Box::pin(loading).await?;
         record.loaded(&outcome, backup, &server_version(&server, &database).await?);
-        Ok(Restored { server, database, counts: recorded.counts, digests: recorded.digests })
+        Ok(Restored { server, database, recorded: recorded.into() })
     }
 
     /// The database, and the tablespaces that its dump names: each a directory of the server's.

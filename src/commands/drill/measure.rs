@@ -2,18 +2,16 @@
 
 use super::settings::SESSION_OPTIONS;
 use crate::commands::Result;
-use crate::format::manifest::{DigestFacts, TableCount};
 use crate::postgres::ConnInfo;
 use crate::postgres::server::Server;
+use crate::verify::restored::Recorded;
 
 /// A restored database in a server that runs.
 pub(super) struct Restored {
     pub(super) server: Server,
     pub(super) database: String,
-    /// Rows that the backup recorded.
-    pub(super) counts: Option<Vec<TableCount>>,
-    /// Digests of tables that it recorded.
-    pub(super) digests: Option<DigestFacts>,
+    /// What the backup recorded of its rows.
+    pub(super) recorded: Recorded,
 }
 
 impl Restored {

@@ -131,6 +131,7 @@ fn record(facts: &Facts, database: Option<String>, import: ImportFact) -> DumpFa
         options: Vec::new(),
         counts: None,
         digests: None,
+        materialised: None,
         imported: Some(import),
     }
 }

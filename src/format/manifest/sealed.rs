@@ -60,6 +60,9 @@ pub struct DumpFacts {
     /// What the rows of chosen tables come to in the same snapshot; absent where none was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digests: Option<DigestFacts>,
+    /// Which tables of `counts` and `digests` are materialised views; absent where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materialised: Option<Vec<ViewFact>>,
     /// Where the dump comes from, if it was not taken but imported; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportFact>,
@@ -87,6 +90,16 @@ pub struct TableDigest {
     pub rows: u64,
     /// The digest.
     pub digest: RowSum,
+}
+
+/// A materialised view: its rows are computed anew by a restore, and need not be those of the dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewFact {
+    /// Schema, unquoted.
+    pub schema: String,
+    /// Name, unquoted.
+    pub view: String,
 }
 
 /// The file that a dump was imported from. What the facts beside it do not know is empty, `unknown` or 0.

@@ -1,5 +1,6 @@
 //! Are the tables there, with all their rows?
 
+use super::recorded::Found;
 use super::{Check, Expected, Status, count};
 use crate::postgres::rows::TableName;
 use crate::postgres::{Result, Session};
@@ -26,24 +27,30 @@ pub(super) async fn tables(session: &Session, expected: &Expected) -> Result<Che
 /// Recorded counts where there are any, minimum counts for the other required tables.
 pub(super) async fn rows(session: &Session, expected: &Expected) -> Result<Check> {
     let (mut wrong, mut changed, mut compared, mut at_least) = (Vec::new(), Vec::new(), 0, 0);
-    for recorded in expected.counts.iter().flatten() {
-        let table = TableName { schema: recorded.schema.clone(), table: recorded.table.clone() };
+    for record in expected.recorded.counts.iter().flatten() {
+        let table = TableName { schema: record.schema.clone(), table: record.table.clone() };
         compared += 1;
-        let Some(kind) = session.relation_kind(&table).await? else {
-            wrong.push(format!("{table} is missing, the backup has {}", count(recorded.rows, "row")));
-            continue;
+        let list = match expected.recorded.found(session, &table).await? {
+            Found::Table => &mut wrong,
+            Found::View => &mut changed,
+            Found::Missing => {
+                wrong.push(format!("{table} is missing, the backup has {}", count(record.rows, "row")));
+                continue;
+            }
+            Found::Other(what) => {
+                wrong.push(format!("{table} {what}"));
+                continue;
+            }
         };
         let rows = session.count_rows(&table, true).await?;
-        if rows != recorded.rows {
-            let text = format!("{table} has {}, the backup has {}", count(rows, "row"), recorded.rows);
-            // A materialised view is computed anew, perhaps from the time of day.
-            if kind == 'm' { changed.push(text) } else { wrong.push(text) }
+        if rows != record.rows {
+            list.push(format!("{table} has {}, the backup has {}", count(rows, "row"), record.rows));
         }
     }
     for (table, minimum) in &expected.tables {
         let is_recorded =
             |known: &crate::format::manifest::TableCount| known.schema == table.schema && known.table == table.table;
-        let recorded = expected.counts.iter().flatten().any(is_recorded);
+        let recorded = expected.recorded.counts.iter().flatten().any(is_recorded);
         let Some(minimum) = minimum.filter(|minimum| !recorded && *minimum > 0) else { continue };
         if session.relation_kind(table).await?.is_none() {
             continue; // said by the check before
@@ -55,7 +62,7 @@ pub(super) async fn rows(session: &Session, expected: &Expected) -> Result<Check
         }
     }
     let mut parts = Vec::new();
-    match &expected.counts {
+    match &expected.recorded.counts {
         Some(_) => parts.push(format!("{} compared with the backup", count(compared, "table"))),
         None => parts.push("no counts of a backup to compare with".to_owned()),
     }
@@ -63,7 +70,7 @@ pub(super) async fn rows(session: &Session, expected: &Expected) -> Result<Check
         parts.push(format!("{} held against a minimum", count(at_least, "table")));
     }
     let bad = wrong.len() as u64;
-    let (status, verdict) = match (bad, changed.is_empty(), expected.counts.is_some() || at_least > 0) {
+    let (status, verdict) = match (bad, changed.is_empty(), expected.recorded.counts.is_some() || at_least > 0) {
         (0, true, true) => (Status::Ok, "all as it should be".to_owned()),
         (0, true, false) => (Status::Note, "nothing was counted".to_owned()),
         (0, false, _) => (Status::Warn, format!("{} other rows", count(changed.len() as u64, "materialised view"))),

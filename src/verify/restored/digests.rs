@@ -1,5 +1,6 @@
 //! Do the rows of the tables come to what the backup recorded?
 
+use super::recorded::Found;
 use super::{Check, Expected, Status, count};
 use crate::format::manifest::TableDigest;
 use crate::observe::Progress;
@@ -10,7 +11,7 @@ use crate::postgres::{Result, Session};
 /// Every table by itself: what the server refuses of one says nothing of the others.
 pub(super) async fn check(session: &Session, expected: &Expected, progress: &Progress) -> Result<Check> {
     const NAME: &str = "digests";
-    let Some(recorded) = &expected.digests else {
+    let Some(recorded) = &expected.recorded.digests else {
         let check = Check::new(NAME, Status::Note, "no digests of a backup to compare with");
         return Ok(check.advise("name tables in dump.digests, and give the dump in --backup"));
     };
@@ -18,9 +19,17 @@ pub(super) async fn check(session: &Session, expected: &Expected, progress: &Pro
     let (mut wrong, mut changed, mut rows) = (Vec::new(), Vec::new(), 0);
     for record in &recorded.tables {
         let table = TableName { schema: record.schema.clone(), table: record.table.clone() };
-        let Some(kind) = session.relation_kind(&table).await? else {
-            wrong.push(format!("{table} is missing"));
-            continue;
+        let list = match expected.recorded.found(session, &table).await? {
+            Found::Table => &mut wrong,
+            Found::View => &mut changed,
+            Found::Missing => {
+                wrong.push(format!("{table} is missing"));
+                continue;
+            }
+            Found::Other(what) => {
+                wrong.push(format!("{table} {what}"));
+                continue;
+            }
         };
         let counted = |more| progress.add_rows(more);
         let found = session.question(session.digest_rows(&table, &key, &counted)).await;
@@ -33,10 +42,7 @@ pub(super) async fn check(session: &Session, expected: &Expected, progress: &Pro
             Ok(found) => found,
         };
         rows += found.rows;
-        if let Some(text) = differs(&table, record, found.rows, found.sum == *record.digest.as_bytes()) {
-            // A materialised view is computed anew, perhaps from the time of day.
-            if kind == 'm' { changed.push(text) } else { wrong.push(text) }
-        }
+        list.extend(differs(&table, record, found.rows, found.sum == *record.digest.as_bytes()));
     }
     let all = format!("{} with {}", count(recorded.tables.len() as u64, "table"), count(rows, "row"));
     let (status, detail) = match (wrong.len() as u64, changed.len() as u64) {

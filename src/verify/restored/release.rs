@@ -3,6 +3,10 @@
 use super::{Check, Expected, Status};
 use crate::postgres::{Result, Session};
 
+/// Names of the checks.
+pub(super) const RELEASE: &str = "release";
+const BACKEND: &str = "backend";
+
 /// What the backend that is attached to the database was asked.
 #[derive(Clone, Debug)]
 pub struct Backend {
@@ -12,49 +16,45 @@ pub struct Backend {
     pub answer: Result<String, String>,
 }
 
-pub(super) async fn check(session: &Session, expected: &Expected) -> Result<Check> {
-    const NAME: &str = "release";
-    let Some(query) = &expected.release_query else {
-        let check = Check::new(NAME, Status::Note, "not compared: verify.release_query is not set");
-        return Ok(
-            check.advise("set it to a SELECT that tells which release the database belongs to, and give --release")
-        );
-    };
-    let found = session.ask_value(query).await?;
-    Ok(match (&expected.release, found) {
-        (Some(wanted), Some(found)) if *wanted == found => Check::new(NAME, Status::Ok, found),
+/// What the database answers; it is asked once.
+pub(super) async fn ask(session: &Session, expected: &Expected) -> Result<Option<String>> {
+    match &expected.release_query {
+        Some(query) => session.ask_value(query).await,
+        None => Ok(None),
+    }
+}
+
+/// The database against what is approved.
+pub(super) fn database(expected: &Expected, found: Option<&str>) -> Check {
+    if expected.release_query.is_none() {
+        let check = Check::new(RELEASE, Status::Note, "not compared: verify.release_query is not set");
+        return check.advise("set it to a SELECT that tells which release the database belongs to, and give --release");
+    }
+    match (expected.release.as_deref(), found) {
+        (Some(wanted), Some(found)) if wanted == found => Check::new(RELEASE, Status::Ok, found),
         (Some(wanted), Some(found)) => {
-            Check::new(NAME, Status::Fail, format!("the database is of {found:?}, not of {wanted:?}"))
+            Check::new(RELEASE, Status::Fail, format!("the database is of {found:?}, not of {wanted:?}"))
                 .advise("attach the release that the database belongs to, or migrate the database first")
         }
         (Some(wanted), None) => {
-            Check::new(NAME, Status::Fail, format!("the database does not tell; it should be of {wanted:?}"))
+            Check::new(RELEASE, Status::Fail, format!("the database does not tell; it should be of {wanted:?}"))
         }
         (None, Some(found)) => {
-            Check::new(NAME, Status::Note, format!("the database is of {found:?}; nothing to compare with"))
+            Check::new(RELEASE, Status::Note, format!("the database is of {found:?}; nothing to compare with"))
                 .advise("give --release the release that is approved")
         }
-        (None, None) => Check::new(NAME, Status::Note, "the database does not tell"),
-    })
+        (None, None) => Check::new(RELEASE, Status::Note, "the database does not tell"),
+    }
 }
 
 /// The backend against what is approved and against what the database names. No answer is a failure: it was to be asked.
-pub(super) async fn backend(session: &Session, expected: &Expected, backend: &Backend) -> Result<Check> {
-    let found = match &backend.answer {
-        Ok(found) => found,
-        Err(why) => {
-            let check = Check::new(BACKEND, Status::Fail, format!("{} does not tell its release: {why}", backend.url));
-            return Ok(check.advise("start the release that is approved on the restored database, or correct verify.release_url and verify.release_field"));
-        }
-    };
-    let database = match &expected.release_query {
-        Some(query) => session.ask_value(query).await?,
-        None => None,
-    };
-    Ok(compared(found, expected.release.as_deref(), database.as_deref()))
+pub(super) fn backend(expected: &Expected, backend: &Backend, database: Option<&str>) -> Check {
+    match &backend.answer {
+        Ok(found) => compared(found, expected.release.as_deref(), database),
+        Err(why) => Check::new(BACKEND, Status::Fail, format!("{} does not tell its release: {why}", backend.url))
+            .advise("start the release that is approved on the restored database, or correct verify.release_url and verify.release_field"),
+    }
 }
-
-const BACKEND: &str = "backend";
 
 fn compared(found: &str, approved: Option<&str>, database: Option<&str>) -> Check {
     let advice = "attach the release that the database belongs to";

@@ -153,6 +153,20 @@ fn damages(id: &str) -> Vec<(&'static str, String, Vec<String>)> {
             "DELETE FROM audit_logs WHERE \"timestamp\" = (SELECT max(\"timestamp\") FROM audit_logs)".into(),
             &["ok    chain audit", "FAIL  rows", "the backup has 400"],
         ),
+        (
+            "viewed",
+            "ALTER TABLE tax_reports RENAME TO hidden; CREATE MATERIALIZED VIEW tax_reports AS SELECT * FROM hidden; \
+             ALTER TABLE invoices RENAME TO away; CREATE VIEW invoices AS SELECT * FROM away"
+                .into(),
+            &[
+                "FAIL  rows",
+                "2 tables wrong",
+                "FAIL  digests",
+                "2 tables not as dumped",
+                "public.tax_reports is a materialised view, in the backup a table",
+                "public.invoices is a view",
+            ],
+        ),
         ("dropped", "DROP TABLE tax_reports".into(), &["FAIL  tables", "public.tax_reports is missing"]),
         (
             "rewound",
@@ -248,6 +262,7 @@ async fn the_backend_must_run_the_approved_release() {
     let server = Scripted::start(move |_, request| match request.target.as_str() {
         "/api/system/version" => version("abc123"),
         "/other" => version("def456"),
+        "/first" => version("x"),
         "/moved" => Reply::new(302).with("location", &away),
         "/down" => Reply::new(503).with_body("{\"buildMetadata\": {\"commitHash\": \"abc123\"}}"),
         "/page" => Reply::new(200).with_body("<html>abc123</html>"),
@@ -279,6 +294,10 @@ async fn the_backend_must_run_the_approved_release() {
         expect(&ask(path, &approved), 5, &["FAIL  backend", words, "do NOT promote"]);
     }
     assert!(elsewhere.seen().is_empty(), "nobody else is asked");
+    // The database is asked once, whatever it would say the next time.
+    let mut once = world.command("restored", &["--release-url", &format!("{}/first", server.endpoint())]);
+    let counting = "SELECT set_config('a.b', coalesce(current_setting('a.b', true), '') || 'x', false)";
+    expect(&once.env("STONEWAL_VERIFY_RELEASE_QUERY", counting).output().unwrap(), 0, &["ok    backend", "it runs x"]);
     let mut field = world.command("restored", &approved);
     field.env("STONEWAL_VERIFY_RELEASE_URL", format!("{}/without", server.endpoint()));
     expect(&field.env("STONEWAL_VERIFY_RELEASE_FIELD", "commitHash").output().unwrap(), 0, &["ok    backend"]);

@@ -89,6 +89,8 @@ async fn counts_and_facts_are_those_of_the_source() {
     ] {
         assert_eq!(rows(schema, name), want, "{schema}.{name}");
     }
+    let views = receipt.materialised.unwrap();
+    assert_eq!(views.iter().map(ToString::to_string).collect::<Vec<_>>(), ["public.per_kind"]);
     let events: u64 = ["events_2024_a", "events_2024_rest"].iter().filter_map(|n| rows("archive", n)).sum();
     assert_eq!(events + rows("public", "events_2023").unwrap(), 10_000);
     let facts = &receipt.facts;
