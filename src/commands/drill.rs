@@ -41,8 +41,8 @@ use crate::observe::Progress;
 /// Told while it goes on, in words.
 pub type Listener<'a> = &'a (dyn Fn(String) + Send + Sync);
 
-/// Restores, checks, measures, publishes. An error means that there is nothing to tell: the options are wrong, the repository
-/// cannot be opened, or we were told to stop. Every other failure is an outcome, and evidence.
+/// Restores, checks, measures, publishes. An error means that there is nothing to tell: the options are wrong before there is a backup
+/// to drill, the repository cannot be opened, or we were told to stop. Every other failure is an outcome, and evidence.
 pub async fn run(
     mut options: Options,
     tell: Listener<'_>,
@@ -69,7 +69,7 @@ pub async fn run(
     }
     match done {
         Err(Error::Interrupted) => return Err(Error::Interrupted),
-        Err(error) if error.class() == Class::Usage => return Err(error),
+        Err(error) if error.class() == Class::Usage && record.evidence.backup.is_none() => return Err(error),
         Err(error) => record.fail(error),
         Ok(()) => record.judge(&options.objectives),
     }

@@ -73,6 +73,13 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
         let to = std::fs::read_link(link.unwrap().path()).unwrap();
         assert!(to.starts_with(data.parent().unwrap()), "{} is outside of the drill", to.display());
     }
+    // What turns out to be wrong once there is a backup to drill is evidence, whose-ever fault it is.
+    let mut wrong = world.drill_as(Role::Writer, "--kind base --json");
+    wrong.env("STONEWAL_DRILL_DATABASE", "nowhere");
+    let wrong = finished(wrong.spawn().unwrap()).await.ends(2).json();
+    let evidence = &wrong["evidence"];
+    assert_eq!((&evidence["result"], &evidence["backup"]["id"]), (&"error".into(), &base.as_str().into()), "{wrong}");
+    assert!(evidence["error"].as_str().unwrap().contains("no database nowhere") && wrong["stored"].is_string());
     world.drill("--clean").await.ends(0).says(&["nothing is left"]);
     assert!(data.exists(), "what is kept on purpose is not cleaned away");
 }
