@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Entry, ListQuery, ObjectKey, Prune as _, Put, Read as _, Retain as _, S3};
 
 use super::archive::archiving;
 use super::world::{World, usual};
+use crate::support::host;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -19,10 +19,7 @@ const POLICY: &str = "[retention]\nwindow = \"10d\"\nkeep_last_dumps = 0\nkeep_l
 
 impl World {
     pub(super) async fn s3(&self, role: Role) -> S3 {
-        let credentials = self.store.credentials(role).unwrap();
-        let secret = credentials.secret_key.expose_secret();
-        let options = crate::support::options(&self.store.endpoint(), "backups", &credentials.access_key, secret);
-        S3::connect(options).await.unwrap()
+        host::client(&self.store, role).await
     }
 
     pub(super) async fn versions(&self, part: &str) -> Vec<Entry> {

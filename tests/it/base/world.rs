@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use stonewal::postgres::Session;
 use stonewal::postgres::server::{OpenOptions, Server, ServerOptions};
 use stonewal::store::embedded;
 use stonewal::store::roles::Role;
 use tokio::process::{Child, Command};
 
+use crate::support::host;
 use crate::support::majors::{Installed, postgres_majors};
 use crate::support::seed::Seed;
 
@@ -86,7 +86,7 @@ impl World {
         change(&mut options);
         let source = Server::start(&options).await.unwrap();
         let at = |name: &str| folder.path().join(name);
-        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        let seed = Seed::of(PASSPHRASE, host::REPOSITORY, &[]).await;
         seed.plant(&at("store"), &at("recovery"), &at("writer"));
         let mut store = embedded::Options::new(at("store"));
         store.request_log = Some(folder.path().join("requests.jsonl"));
@@ -104,24 +104,17 @@ impl World {
 
     /// The program with the variables of a role of the store; `line` is split at blanks.
     pub(super) fn command(&self, role: Role, line: &str) -> Command {
-        let credentials = self.store.credentials(role).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stonewal"));
         command
             .args(line.split_whitespace())
             .env_clear()
-            .env("AWS_ACCESS_KEY_ID", &credentials.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", credentials.secret_key.expose_secret())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL_S3", self.store.endpoint())
-            .env("AWS_REGION", self.store.region())
+            .envs(host::variables(&self.store, role))
             .env("HOME", self.folder.path())
-            .env("PATH", "/usr/bin:/bin")
             .env("REPLICATION_DATABASE_URL", self.url())
             .env("STONEWAL_CONFIG", "stonewal.toml")
             .env("STONEWAL_DUMP_CODEC", "lz4")
             .env("STONEWAL_LIMITS_CHUNK", "8MiB")
             .env("STONEWAL_POSTGRES_BIN_DIR", &self.installed.bin_dir)
-            .env("STONEWAL_REPOSITORY", "s3://backups/prod")
             .env("USER", "nobody")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use stonewal::postgres::Session;
 use stonewal::postgres::server::ServerOptions;
 use stonewal::store::embedded::{self, Server};
@@ -13,6 +13,7 @@ use stonewal::store::{Entry, ListQuery, Read as _, S3};
 
 use super::process::{Run, eventually, no_descendants};
 use crate::support::fixture::Fixture;
+use crate::support::host;
 use crate::support::seed::Seed;
 
 /// Never to be seen anywhere.
@@ -50,7 +51,7 @@ impl World {
         let mut options = embedded::Options::new(folder.path().join("store"));
         store(&mut options);
         let at = |name: &str| folder.path().join(name);
-        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        let seed = Seed::of(PASSPHRASE, host::REPOSITORY, &[]).await;
         seed.plant(&at("store"), &at("home/recovery"), &at("home/writer"));
         let store = Server::start(options).await.unwrap();
         let mut world = Self { fixture, store, folder, first: String::new() };
@@ -115,10 +116,7 @@ impl World {
 
     /// A client of the store with a role of its own.
     pub(super) async fn s3(&self, role: Role) -> S3 {
-        let credentials = self.store.credentials(role).unwrap();
-        let secret = credentials.secret_key.expose_secret();
-        let options = crate::support::options(&self.store.endpoint(), "backups", &credentials.access_key, secret);
-        S3::connect(options).await.unwrap()
+        host::client(&self.store, role).await
     }
 
     /// Everything in the repository whose key contains `part`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use stonewal::catalog::{Access, Repository, TimelineCoverage, WalObject};
 use stonewal::format::names::{Names, WalName};
 use stonewal::format::wal::{WalRange, piece_bytes};
@@ -23,6 +23,7 @@ use stonewal::store::{Entry, ListQuery, Read as _, S3};
 use tokio::process::{Child, Command};
 
 use crate::support::fixture::Fixture;
+use crate::support::host;
 use crate::support::seed::Seed;
 use crate::support::variable;
 
@@ -65,7 +66,7 @@ impl Stage {
         std::fs::create_dir(folder.path().join("home")).unwrap();
         std::fs::write(folder.path().join("stonewal.toml"), "").unwrap();
         let at = |name: &str| folder.path().join(name);
-        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        let seed = Seed::of(PASSPHRASE, host::REPOSITORY, &[]).await;
         seed.plant(&at("store"), &at("home/recovery"), &at("home/writer"));
         let store = embedded::Server::start(embedded::Options::new(at("store"))).await.unwrap();
         // Asked now: later the server may be gone.
@@ -87,24 +88,17 @@ impl Stage {
     /// The program on the host of a writer.
     pub(super) fn command(&self, line: &str, role: Role) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stonewal"));
-        let credentials = self.store.credentials(role).unwrap();
         command
             .args(line.split_whitespace())
             .env_clear()
             .current_dir(self.folder.path())
             .kill_on_drop(true)
             .stdin(Stdio::null())
-            .env("AWS_ACCESS_KEY_ID", credentials.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", credentials.secret_key.expose_secret())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL_S3", self.store.endpoint())
-            .env("AWS_REGION", self.store.region())
+            .envs(host::variables(&self.store, role))
             .env("HOME", self.path("home"))
-            .env("PATH", "/usr/bin:/bin")
             .env("USER", "nobody")
             .env("STONEWAL_CONFIG", "stonewal.toml")
             .env("STONEWAL_KEYS_WRITER_FILE", self.path("home/writer"))
-            .env("STONEWAL_REPOSITORY", "s3://backups/prod")
             .env("STONEWAL_S3_DEADLINE", "20s")
             .env("REPLICATION_DATABASE_URL", url(self.server()));
         command
@@ -134,10 +128,7 @@ impl Stage {
     }
 
     pub(super) async fn s3(&self, role: Role) -> S3 {
-        let credentials = self.store.credentials(role).unwrap();
-        let secret = credentials.secret_key.expose_secret();
-        let options = crate::support::options(&self.store.endpoint(), "backups", &credentials.access_key, secret);
-        S3::connect(options).await.unwrap()
+        host::client(&self.store, role).await
     }
 
     /// The repository as a restore host opens it.

@@ -4,9 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use secrecy::ExposeSecret as _;
 use stonewal::store::embedded::{Options, Server};
 use stonewal::store::roles::Role;
+
+use super::host;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stonewal");
 
@@ -44,20 +45,14 @@ async fn make(dir: &Path, passphrase: &str, repository: &str, env: &[(&str, &str
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).unwrap();
     std::fs::write(dir.join("stonewal.toml"), "").unwrap();
     let store = Server::start(Options::new(dir.join("store"))).await.unwrap();
-    let user = store.credentials(Role::Admin).unwrap();
     for line in ["init --recovery-file recovery", "keys writer --name db1 --out writer"] {
         let output = tokio::process::Command::new(PROGRAM)
             .args(line.split(' '))
             .env_clear()
+            .envs(host::variables(&store, Role::Admin))
             .envs(env.iter().copied())
-            .env("AWS_ACCESS_KEY_ID", &user.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", user.secret_key.expose_secret())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL_S3", store.endpoint())
-            .env("AWS_REGION", store.region())
             .env("BACKUP_PASSPHRASE", passphrase)
             .env("HOME", dir)
-            .env("PATH", "/usr/bin:/bin")
             .env("STONEWAL_CONFIG", "stonewal.toml")
             .env("STONEWAL_REPOSITORY", repository)
             .env("USER", "nobody")

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use stonewal::postgres::Environment;
 use stonewal::postgres::server::{OpenOptions, Server, ServerOptions, hand_over};
 use stonewal::store::embedded;
@@ -13,6 +13,7 @@ use stonewal::store::roles::Role;
 use stonewal::store::{Entry, ListQuery, Prune as _, Read as _, S3};
 use tokio::process::{Child, Command};
 
+use crate::support::host;
 use crate::support::seed::Seed;
 
 pub(super) const PASSPHRASE: &str = "SENTINEL-passphrase of the WAL tests";
@@ -65,7 +66,7 @@ impl World {
         let keys = dir.path().join("keys");
         std::fs::create_dir(&keys).unwrap();
         std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
+        let seed = Seed::of(PASSPHRASE, host::REPOSITORY, &[]).await;
         seed.plant(&dir.path().join("store"), &keys.join("recovery"), &keys.join("writer"));
         hand_over(&keys).unwrap();
         let mut options = embedded::Options::new(dir.path().join("store"));
@@ -81,20 +82,9 @@ impl World {
 
     /// The variables of a host with this role; `keys` is a file below `keys/`.
     pub(super) fn env(&self, role: Role, keys: Option<&str>) -> Vec<(String, String)> {
-        let credentials = self.store.credentials(role).unwrap();
-        let secret = credentials.secret_key.expose_secret().to_owned();
-        let mut env: Vec<(String, String)> = [
-            ("AWS_ACCESS_KEY_ID", credentials.access_key),
-            ("AWS_SECRET_ACCESS_KEY", secret),
-            ("AWS_EC2_METADATA_DISABLED", "true".into()),
-            ("AWS_ENDPOINT_URL_S3", self.store.endpoint()),
-            ("AWS_REGION", self.store.region().into()),
-            ("HOME", self.dir.path().display().to_string()),
-            ("PATH", "/usr/bin:/bin".into()),
-            ("STONEWAL_REPOSITORY", "s3://backups/prod".into()),
-        ]
-        .map(|(name, value)| (name.into(), value))
-        .into();
+        let mut env: Vec<(String, String)> =
+            host::variables(&self.store, role).map(|(name, value)| (name.into(), value)).into();
+        env.push(("HOME".into(), self.dir.path().display().to_string()));
         if let Some(file) = keys {
             let name = if file == "writer" { "STONEWAL_KEYS_WRITER_FILE" } else { "STONEWAL_KEYS_IDENTITY_FILE" };
             env.push((name.into(), self.path("keys").join(file).display().to_string()));
@@ -192,10 +182,7 @@ impl World {
 
     /// A client of the store with a role of its own.
     pub(super) async fn s3(&self, role: Role) -> S3 {
-        let credentials = self.store.credentials(role).unwrap();
-        let secret = credentials.secret_key.expose_secret();
-        let options = crate::support::options(&self.store.endpoint(), "backups", &credentials.access_key, secret);
-        S3::connect(options).await.unwrap()
+        host::client(&self.store, role).await
     }
 
     /// Every version in the repository whose key contains `part`.
