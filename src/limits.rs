@@ -370,5 +370,7 @@ pub const RELEASE_SECONDS_MAX: u64 = 10;
 pub const RELEASE_BYTES_MAX: usize = 1 << 20;
 /// Rows of one moment of a hash chain that are held to put them in order.
 pub const CHAIN_TIES_MAX: usize = 10_000;
+/// Rounds of PBKDF2 that an imported file may ask for: some seconds.
+pub const IMPORT_ITERATIONS_MAX: u64 = 10_000_000;
 /// Breaks of one hash chain told in full; all are counted.
 pub const CHAIN_BREAKS_MAX: usize = 100;
