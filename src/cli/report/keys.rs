@@ -162,10 +162,12 @@ impl Report for rewrap::Outcome {
 
     fn exit(&self) -> Exit {
         let damaged = self.damaged_count > 0 || self.findings.iter().any(|finding| finding.kind.is_damage());
-        match self.warnings().is_empty() {
-            _ if damaged => Exit::Integrity,
-            true => Exit::Done,
-            false => Exit::Warnings,
+        if damaged {
+            Exit::Integrity
+        } else if self.warnings().is_empty() {
+            Exit::Done
+        } else {
+            Exit::Warnings
         }
     }
 }

@@ -52,9 +52,10 @@ impl Job<'_> {
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 
         record.enter("ready");
-        let restored = Restored { server, database, counts: None, digests: None };
+        let name = database.clone();
+        let restored = Restored { server, database, name, counts: None, digests: None };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
-        record.recovered(planned, &recovered);
+        record.recovered(planned, facts.standby, &recovered);
         Ok(restored)
     }
 

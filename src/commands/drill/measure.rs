@@ -10,6 +10,8 @@ use crate::postgres::server::Server;
 pub(super) struct Restored {
     pub(super) server: Server,
     pub(super) database: String,
+    /// Its name in the source.
+    pub(super) name: String,
     /// Rows that the backup recorded.
     pub(super) counts: Option<Vec<TableCount>>,
     /// Digests of tables that it recorded.

@@ -10,6 +10,7 @@ use stonewal::commands::{Class, Error, Which, reencrypt};
 use stonewal::format::BackupId;
 use stonewal::keys::{self, Identity, RecoveryFile};
 use stonewal::observe::Progress;
+use stonewal::store::Prune as _;
 use stonewal::store::roles::Role;
 use tokio_util::sync::CancellationToken;
 
