@@ -47,11 +47,11 @@ impl Session {
         if !self.client().query_one(sql, &[]).await.map_err(failed)?.get::<_, bool>(0) {
             return Ok(false);
         }
+        // A transaction keeps what it began with, so these are one of their own.
+        let settings = "SET session_replication_role = replica; SET default_transaction_read_only = off";
+        self.client().batch_execute(settings).await.map_err(failed)?;
         let schema = quote_identifier(schema);
-        let sql = format!(
-            "SET session_replication_role = replica; SET default_transaction_read_only = off; \
-             CREATE SCHEMA {schema}; CREATE EXTENSION amcheck SCHEMA {schema}"
-        );
+        let sql = format!("CREATE SCHEMA {schema}; CREATE EXTENSION amcheck SCHEMA {schema}");
         self.client().batch_execute(&sql).await.map_err(failed)?;
         Ok(true)
     }

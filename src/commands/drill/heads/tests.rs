@@ -118,5 +118,5 @@ fn only_a_chain_that_held_is_a_witness() {
     let empty = ChainReport { head: None, ..whole.clone() };
     let odd = Some(Head { row: "id=7".into(), hash: Some("a\nb".into()) });
     let odd = ChainReport { head: odd, ..whole };
-    assert_eq!(record(&[cut, empty, odd], "books"), []);
+    assert!(record(&[cut, empty, odd], "books").is_empty());
 }
