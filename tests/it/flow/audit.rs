@@ -215,12 +215,8 @@ async fn hashes_in_bytes_are_followed_like_any_others() {
     let report = follow(&fixture, "base64", &definition).await;
     assert!(report.is_whole() && report.rows == 100, "{:#?}", report.breaks);
     // One altered row among very many is one break.
-    fixture.psql("template1", "CREATE DATABASE many TEMPLATE base64", &[]);
-    fixture.psql(
-        "many",
-        &format!("TRUNCATE log; {}", log.split_once(';').unwrap().1.replace("1..100 ", "1..100000 ")),
-        &[],
-    );
+    fixture.psql("template1", "CREATE DATABASE many", &[]);
+    fixture.psql("many", &log.replace("1..100 ", "1..100000 "), &[]);
     fixture.psql("many", "UPDATE log SET deed = 'nothing' WHERE id = 54321", &[]);
     let report = follow(&fixture, "many", &definition).await;
     assert_eq!((report.rows, report.counts.iter().collect::<Vec<_>>()), (100_000, vec![(&BreakKind::Content, &1)]));
