@@ -34,6 +34,7 @@ pub(super) fn rpo(evidence: &Evidence, allowed: Option<Duration>) -> (Option<Dur
     (lost, objective(NAME, "from the newest commit to the moment wanted", lost, allowed))
 }
 
+/// A figure against what is allowed.
 pub(super) fn objective(name: &str, what: &str, found: Option<Duration>, allowed: Option<Duration>) -> Check {
     let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
     match (found, allowed) {
