@@ -361,6 +361,8 @@ pub const CHECKLIST_RECORDS_MAX: usize = 2000;
 pub const EVIDENCE_CHECKS_MAX: usize = 1000;
 /// Phases in one piece of evidence.
 pub const EVIDENCE_PHASES_MAX: usize = 16;
+/// Hash chains in one piece of evidence.
+pub const EVIDENCE_CHAINS_MAX: usize = 100;
 /// One text in evidence, in bytes.
 pub const EVIDENCE_TEXT_BYTES_MAX: usize = 1024;
 /// A piece of evidence, in bytes; the usual one has a few thousand.
@@ -371,6 +373,8 @@ pub const EVIDENCE_KEPT_MAX: usize = 1000;
 pub const RELEASE_SECONDS_MAX: u64 = 10;
 /// The document in which it does, in bytes.
 pub const RELEASE_BYTES_MAX: usize = 1 << 20;
+/// Rounds of PBKDF2 that an imported file may ask for: some seconds.
+pub const IMPORT_ITERATIONS_MAX: u64 = 10_000_000;
 /// Rows of one moment of a hash chain that are held to put them in order.
 pub const CHAIN_TIES_MAX: usize = 10_000;
 /// Breaks of one hash chain told in full; all are counted.

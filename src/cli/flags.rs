@@ -54,7 +54,13 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         Command::Restore(Restore::Dump(args)) => {
             set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
         }
-        Command::Import(args) => set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]),
+        Command::Import(args) => set(
+            &mut flags,
+            &[
+                (&key::IMPORT_ITERATIONS, "--iterations", &args.iterations),
+                (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir),
+            ],
+        ),
         Command::Wal(Wal::Stream(args)) => wal_stream(&mut flags, args),
         Command::Keys(args) => keys(&mut flags, args),
         Command::Reencrypt(args) => lock(&mut flags, &args.lock),

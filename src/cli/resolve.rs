@@ -29,7 +29,7 @@ pub(super) use replica::{acknowledged, bytes_per_second, duration, lock_max};
 pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, moment, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
-pub(super) use verify::{backend, expected, guard, restored_database};
+pub(super) use verify::{backend, expected, guard, heads, restored_database};
 
 /// The cluster that is meant.
 pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {

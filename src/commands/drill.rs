@@ -5,10 +5,13 @@
 //! The server listens on a Unix socket in there and on nothing else, and starts with settings that let nothing of the
 //! restored cluster reach beyond it: see `settings`.
 
+mod amcheck;
 mod base;
 mod choose;
 mod dump;
 pub mod guard;
+mod heads;
+mod judge;
 mod leftover;
 mod measure;
 mod options;
@@ -74,8 +77,10 @@ pub async fn run(
         Ok(()) => record.judge(&options.objectives),
     }
     if options.evidence {
+        tell("storing the evidence".into());
         let signer = signer.as_ref().unwrap_or(&repository);
-        record.publish(&connected, signer).await;
+        let storing = record.publish(&connected, signer, limit);
+        interruptible(cancel, async { Ok(Box::pin(storing).await) }).await?;
     }
     Ok(record.into_outcome())
 }
@@ -110,12 +115,14 @@ impl Job<'_> {
         let (chosen, findings) = interruptible(self.cancel, choosing).await?;
         record.findings.extend(findings);
         record.chose(self.repository, &chosen).await?;
+        let (seen, findings) = interruptible(self.cancel, heads::seen(self.repository, self.options)).await?;
+        record.findings.extend(findings);
         let mut restored = match &chosen {
             Chosen::Dump(backup) => Box::pin(self.restore_dump(backup, record, workplace)).await?,
             Chosen::Base(planned) => Box::pin(self.restore_base(planned, record, workplace)).await?,
         };
         record.enter("checks");
-        let checking = Box::pin(self.check(&restored, record));
+        let checking = Box::pin(self.check(&restored, &seen, record));
         interruptible(self.cancel, checking).await?;
         record.leave();
         if self.options.place.keep {
@@ -130,13 +137,17 @@ impl Job<'_> {
         Workplace::make(self.base, record.id(), &self.options.program)
     }
 
-    async fn check(&self, restored: &Restored, record: &mut Record) -> Result<()> {
+    async fn check(&self, restored: &Restored, seen: &[heads::Seen], record: &mut Record) -> Result<()> {
         (self.tell)(format!("checking database {}", restored.database));
         let info = restored.info()?;
         let mut expected = self.options.expected.clone();
         expected.recorded = restored.recorded.clone();
+        heads::expect(&mut expected.chains, seen, &record.evidence, &restored.name);
+        let amcheck = amcheck::add(&info, expected.amcheck, record).await?;
         let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;
         let report = crate::verify::restored::check(&session, &expected, self.progress).await?;
+        amcheck::remove(amcheck, record).await;
+        record.evidence.chains = heads::record(&report.chains, &restored.name);
         record.checked(report.checks);
         record.release(report.release.as_deref());
         drop(session);

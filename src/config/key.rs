@@ -46,6 +46,7 @@ keys! {
     KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";
     KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
     IMPORT_PASSPHRASE_FILE = "import.passphrase_file", "STONEWAL_IMPORT_PASSPHRASE_FILE", None, "a file that only its owner may read";
+    IMPORT_ITERATIONS = "import.iterations", "STONEWAL_IMPORT_ITERATIONS", None, "a number from 1 to 10000000";
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";
     DUMP_LEVEL = "dump.level", "STONEWAL_DUMP_LEVEL", None, "gzip 1 to 9, zstd 1 to 19, lz4 1 to 12; not with codec \"none\"";
     DUMP_COUNTS = "dump.counts", "STONEWAL_DUMP_COUNTS", Some("exact"), "\"exact\" or \"off\"";

@@ -52,6 +52,7 @@ named! {
         "separator", None, "the text between the fields of text = \"joined\"";
         "null_text", None, "what stands for null in text = \"joined\"";
         "null_rule", None, "\"keep\", \"omit\" or \"auto\"";
+        "head", None, "the hash of a row that must be in it";
     }
 }
 

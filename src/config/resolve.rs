@@ -55,6 +55,9 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         import: ImportSettings {
             passphrase: environment.secret("IMPORT_PASSPHRASE"),
             passphrase_file: read.path(&key::IMPORT_PASSPHRASE_FILE)?.map(SecretFile::new),
+            iterations: read
+                .optional(&key::IMPORT_ITERATIONS, |text| values::number(text, 1, limits::IMPORT_ITERATIONS_MAX))?
+                .map(|rounds| u32::try_from(rounds).unwrap_or(u32::MAX)),
         },
         dump: dump(&read)?,
         wal: wal(&read)?,

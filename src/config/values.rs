@@ -187,7 +187,9 @@ fn within<T: PartialOrd>(value: T, text: &str, allowed: std::ops::RangeInclusive
 
 mod verify;
 
-pub(super) use verify::{chain_field, host_pattern, json_field, required_table, table, table_parts, web_address};
+pub(super) use verify::{
+    chain_field, chain_head, host_pattern, json_field, required_table, table, table_parts, web_address,
+};
 
 #[cfg(test)]
 mod tests;

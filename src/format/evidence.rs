@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Kind;
 use super::signed::{self, Purpose};
 use super::{BackupId, ClusterName, Digest, Error, EvidenceId, Lsn, RepositoryId, Result, Timeline, WriterPublic};
-use crate::limits::{EVIDENCE_CHECKS_MAX, EVIDENCE_PHASES_MAX, EVIDENCE_TEXT_BYTES_MAX};
+use crate::limits::{EVIDENCE_CHAINS_MAX, EVIDENCE_CHECKS_MAX, EVIDENCE_PHASES_MAX, EVIDENCE_TEXT_BYTES_MAX};
 
 /// What was done, with what, and how it came out. Times are store time, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +45,12 @@ pub struct Evidence {
     pub phases: Vec<PhaseRecord>,
     /// From the start until every check was done; `None` if it did not come to that.
     pub rto_milliseconds: Option<u64>,
-    /// The latest commit in what was recovered, by the clock of the cluster; for a dump, when its snapshot was taken.
+    /// The latest commit in what was recovered, by the clock of the cluster; for a dump, when its snapshot was taken; `None`
+    /// where that is not known.
     pub newest_committed_at: Option<Timestamp>,
-    /// The moment whose state was wanted: the target, or the start of the drill.
-    pub requested_at: Timestamp,
+    /// The moment whose state was wanted: the target, or the start of the drill; `None` where none was: a position, or a
+    /// backup that was chosen by its id or by lot.
+    pub requested_at: Option<Timestamp>,
     /// By how much the one lies before the other.
     pub rpo_milliseconds: Option<u64>,
     /// What was allowed.
@@ -59,6 +61,9 @@ pub struct Evidence {
     pub wal_bytes: u64,
     /// The checks in order.
     pub checks: Vec<CheckRecord>,
+    /// Where hash chains that held ended; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainRecord>,
     /// The release that the database named.
     pub release: Option<String>,
     /// How it came out.
@@ -175,6 +180,22 @@ pub struct CheckRecord {
     pub detail: String,
 }
 
+/// Where a hash chain that held ended. What is restored later must still contain it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainRecord {
+    /// The operator's name for it.
+    pub name: String,
+    /// The database that it is in, by its name in the source.
+    pub database: String,
+    /// `schema.table`.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// The hash of its last row, as it is stored there.
+    pub head: String,
+}
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,10 +249,12 @@ impl Evidence {
         }
         within("number of checks", self.checks.len(), EVIDENCE_CHECKS_MAX)?;
         within("number of phases", self.phases.len(), EVIDENCE_PHASES_MAX)?;
+        within("number of chains", self.chains.len(), EVIDENCE_CHAINS_MAX)?;
         let checks = self.checks.iter().flat_map(|check| [&check.name, &check.detail]);
         let phases = self.phases.iter().map(|phase| &phase.name);
+        let chains = self.chains.iter().flat_map(|chain| [&chain.name, &chain.database, &chain.table, &chain.head]);
         let maybe = [&self.server_version, &self.release, &self.error].into_iter().flatten();
-        for text in [&self.stonewal, &self.host].into_iter().chain(maybe).chain(checks).chain(phases) {
+        for text in [&self.stonewal, &self.host].into_iter().chain(maybe).chain(checks).chain(phases).chain(chains) {
             within("text", text.len(), EVIDENCE_TEXT_BYTES_MAX)?;
             if text.chars().any(char::is_control) {
                 return Err(malformed("a text holds control characters".into()));

@@ -1,4 +1,5 @@
-//! What a restored database is like: sequences, constraints, indexes, collations. Everything here only reads.
+//! What a restored database is like: sequences, constraints, indexes, collations. Everything here only reads, but for adding amcheck to a copy
+//! and removing it.
 
 use super::sql::quote_identifier;
 use super::{Error, Result, Session};

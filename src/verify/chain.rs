@@ -24,5 +24,5 @@ mod ties;
 mod value;
 
 pub use check::{Error, check};
-pub use definition::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
+pub use definition::{Algorithm, Definition, Encoding, Field, Form, KnownHead, Nulls, Shape};
 pub use report::{Break, BreakKind, ChainReport, Head, Rules};

@@ -12,7 +12,8 @@ use clap::{Args, Subcommand};
 /// own, and import the oldest first. With --restore the file goes straight into an empty database, in one transaction, and no
 /// repository is needed.
 ///
-/// How the key was made of the passphrase is found out: -pbkdf2 with 100000 or 10000 rounds, or the older -md sha256 and -md md5.
+/// How the key was made of the passphrase is found out: -pbkdf2 with --iterations, 100000 or 10000 rounds, or the older -md sha256
+/// and -md md5.
 /// Nothing authenticates such files. What can be checked (padding, gzip's CRC and length, pg_dump's closing line, size and SHA-256
 /// of --meta) is checked before anything is committed.
 #[derive(Debug, Args)]
@@ -21,6 +22,7 @@ use clap::{Args, Subcommand};
 Examples:
   stonewal import app-full-20251103T031500Z.sql.gz.enc --cluster main-old
   stonewal import app.sql.gz.enc --meta app.meta.json --cluster main-old
+  stonewal import app.sql.gz.enc --iterations 600000     # as in `openssl enc -pbkdf2 -iter 600000`
   stonewal import app.sql.gz.enc --restore --to postgres://admin@other.example/app_restored
 
 Variables:
@@ -41,6 +43,9 @@ pub(in crate::cli) struct Import {
     /// When it was taken
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) taken_at: Option<String>,
+    /// Rounds of -pbkdf2 (openssl's -iter) to try first
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) iterations: Option<String>,
     /// Straight into an empty database instead of the repository
     #[arg(long)]
     pub(in crate::cli) restore: bool,

@@ -48,6 +48,9 @@ pub(in crate::cli) struct VerifyRestore {
     /// Where the backend that is attached to the database tells its release
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) release_url: Option<String>,
+    /// The hash of a row that the chain NAME must still contain: that of its last row when somebody looked, such as a drill
+    #[arg(long, value_name = "NAME=HASH")]
+    pub(in crate::cli) head: Vec<String>,
     /// Show the text that was hashed for the first row whose content does not agree with its hash
     #[arg(long)]
     pub(in crate::cli) explain: bool,

@@ -159,3 +159,16 @@ fn pages_are_well_formed() {
         well_formed(&html(&outcome(vec![cluster("a", health), cluster("b", health)])));
     }
 }
+
+/// A drill of a backup by lot has no RPO, whatever its objective: it is in no column of them.
+#[test]
+fn a_drill_without_rpo_is_not_the_worst_one() {
+    let mut facts = outcome(vec![cluster("main", Health::Green)]);
+    let drills = &mut facts.clusters[0].drills;
+    drills.truncate(2);
+    (drills[0].requested_at, drills[0].rpo_milliseconds) = (None, None);
+    drills[1].rpo_milliseconds = Some(7_000);
+    let table = dr::dr(&facts);
+    let row: Vec<&str> = table.lines().nth(2).unwrap().split('|').map(str::trim).collect();
+    assert_eq!((row[5], row[6], row[7]), (drills::fine(900_000).as_str(), "\u{2013}", "7.0 s"), "{table}");
+}

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{Report, warnings_of};
 use crate::cli::Exit;
-use crate::cli::words::{check_word, facts, size, table, time};
+use crate::cli::words::{check_word, count, facts, size, table, time};
 use crate::commands::drill::{Left, Outcome};
 use crate::commands::evidence::{History, Shown};
-use crate::commands::parts::evidence::{CheckResult, Evidence, EvidenceResult};
+use crate::commands::parts::evidence::{ChainRecord, CheckResult, Evidence, EvidenceResult};
 use crate::commands::parts::{Check, CheckStatus};
 use crate::commands::schedule::Units;
 
@@ -89,6 +89,8 @@ fn summary(out: &mut String, evidence: &Evidence) {
     };
     lines.extend(evidence.rto_milliseconds.map(|rto| ("RTO", within(rto, evidence.objectives.rto_milliseconds))));
     lines.extend(evidence.rpo_milliseconds.map(|rpo| ("RPO", within(rpo, evidence.objectives.rpo_milliseconds))));
+    let head = |chain: &ChainRecord| ("head", format!("{}={} ({})", chain.name, chain.head, count(chain.rows, "row")));
+    lines.extend(evidence.chains.iter().map(head));
     facts(out, &lines);
 }
 

@@ -146,11 +146,29 @@ impl Report for rewrap::Outcome {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = warnings_of(&self.findings);
-        if self.closed_count > 0 {
-            let keys = count(self.closed_count, "data key");
+        if self.damaged_count > 0 {
+            let keys = count(self.damaged_count, "data key");
+            warnings.push(format!(
+                "{keys} lost or tampered with: what was sealed under them cannot be read; `stonewal verify` tells of what is stored beside them"
+            ));
+        }
+        let closed = self.closed_count - self.damaged_count;
+        if closed > 0 {
+            let keys = count(closed, "data key");
             warnings.push(format!("{keys} could not be opened and were not wrapped: they read as before"));
         }
         warnings
+    }
+
+    fn exit(&self) -> Exit {
+        let damaged = self.damaged_count > 0 || self.findings.iter().any(|finding| finding.kind.is_damage());
+        if damaged {
+            Exit::Integrity
+        } else if self.warnings().is_empty() {
+            Exit::Done
+        } else {
+            Exit::Warnings
+        }
     }
 }
 
@@ -186,6 +204,14 @@ impl Report for WithPassphrase<add::Outcome> {
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.iter().cloned().chain(self.outcome.past.iter().flat_map(Report::warnings)).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.outcome.past {
+            Some(past) if past.exit() == Exit::Integrity => Exit::Integrity,
+            _ if self.warnings().is_empty() => Exit::Done,
+            _ => Exit::Warnings,
+        }
     }
 }
 
@@ -278,4 +304,31 @@ fn stays(who: &str, until: Option<Timestamp>) -> String {
     format!(
         "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys.\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key that is lost is not one that "reads as before".
+    #[test]
+    fn b05_a_rewrap_that_meets_a_damaged_key_fails_as_a_check_does() {
+        let mut outcome = rewrap::Outcome {
+            location: "s3://backups".into(),
+            recipients: 2,
+            keys: 3,
+            added: 1,
+            already: 0,
+            closed: Vec::new(),
+            closed_count: 1,
+            damaged_count: 0,
+            findings: Vec::new(),
+        };
+        assert_eq!(outcome.exit(), Exit::Warnings);
+        assert!(outcome.warnings()[0].contains("1 data key could not be opened"), "{:?}", outcome.warnings());
+        (outcome.closed_count, outcome.damaged_count) = (2, 2);
+        assert_eq!(outcome.exit(), Exit::Integrity);
+        let warnings = outcome.warnings();
+        assert!(warnings.len() == 1 && warnings[0].starts_with("2 data keys lost or tampered with"), "{warnings:?}");
+    }
 }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use super::super::failure::{Failure, Result};
 use super::database::{connection, environment, names_source};
 use crate::commands;
-use crate::commands::parts::chain::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
+use crate::commands::parts::chain::{Algorithm, Definition, Encoding, Field, Form, KnownHead, Nulls, Shape};
 use crate::commands::parts::{ConnInfo, Expected, Guard, Recorded, TableName};
 use crate::commands::verify_restore::BackendPlace;
 use crate::config::{
@@ -56,6 +56,19 @@ pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Exp
     })
 }
 
+/// Heads of chains from the command line, each `NAME=HASH`: they count instead of those of the file.
+pub(in crate::cli) fn heads(expected: &mut Expected, given: &[String]) -> Result<()> {
+    let refused = |what: String| Failure::usage(what, "give NAME=HASH for a chain of [verify.chain.NAME]");
+    for text in given {
+        let (name, hash) = text.split_once('=').ok_or_else(|| refused(format!("--head {text:?} is not NAME=HASH")))?;
+        let chain = expected.chains.iter_mut().find(|chain| chain.name == name);
+        let chain =
+            chain.ok_or_else(|| refused(format!("--head names the chain {name:?}, which is not configured")))?;
+        chain.head = Some(KnownHead { hash: hash.into(), told: "that --head names".into() });
+    }
+    Ok(())
+}
+
 /// Where the backend tells its release.
 pub(in crate::cli) fn backend(settings: &Settings) -> Option<BackendPlace> {
     let verify = &settings.verify;
@@ -103,5 +116,9 @@ fn definition(chain: &ChainSettings) -> Definition {
             ChainNulls::Omit => Nulls::Omit,
             ChainNulls::Auto => Nulls::Auto,
         },
+        head: chain
+            .head
+            .clone()
+            .map(|hash| KnownHead { hash, told: format!("that verify.chain.{}.head names", chain.name) }),
     }
 }

@@ -15,6 +15,7 @@ impl Run<'_> {
             file: args.file.clone().unwrap_or_default(),
             meta: args.meta.clone(),
             passphrase: self.import_passphrase()?,
+            iterations: self.settings.import.iterations,
             taken_at: args.taken_at.as_deref().map(|text| resolve::moment("--taken-at", text)).transpose()?,
         };
         let options = import::Options { artifact, into: self.import_into(args)? };

@@ -14,7 +14,8 @@ impl Run<'_> {
     pub(super) async fn verify_restore(&self, args: &VerifyRestore) -> Result<Exit> {
         let settings = self.settings;
         let database = resolve::restored_database(settings, args.database.as_deref())?;
-        let expected = resolve::expected(settings, args.explain)?;
+        let mut expected = resolve::expected(settings, args.explain)?;
+        resolve::heads(&mut expected, &args.head)?;
         let guard = resolve::guard(settings, args.allow_production)?;
         let backup = match args.backup.as_deref() {
             None => None,

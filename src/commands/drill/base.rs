@@ -53,9 +53,10 @@ impl Job<'_> {
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 
         record.enter("ready");
-        let restored = Restored { server, database, recorded: Recorded::default() };
+        let name = database.clone();
+        let restored = Restored { server, database, name, recorded: Recorded::default() };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
-        record.recovered(planned, &recovered);
+        record.recovered(planned, facts.standby, &recovered);
         Ok(restored)
     }
 

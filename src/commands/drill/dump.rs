@@ -56,8 +56,9 @@ impl Job<'_> {
         let with = (self.progress, self.cancel);
         let loading = restore_dump::load((self.repository, backup), target, self.options.limits.downloads, with);
         let outcome = Box::pin(loading).await?;
-        record.loaded(&outcome, backup, &server_version(&server, &database).await?);
-        Ok(Restored { server, database, recorded: recorded.into() })
+        record.loaded(&outcome, (backup, &recorded), &server_version(&server, &database).await?);
+        let name = recorded.database.name.clone();
+        Ok(Restored { server, database, name, recorded: recorded.into() })
     }
 
     /// The database, and the tablespaces that its dump names: each a directory of the server's.

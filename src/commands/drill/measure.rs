@@ -10,6 +10,8 @@ use crate::verify::restored::Recorded;
 pub(super) struct Restored {
     pub(super) server: Server,
     pub(super) database: String,
+    /// Its name in the source.
+    pub(super) name: String,
     /// What the backup recorded of its rows.
     pub(super) recorded: Recorded,
 }

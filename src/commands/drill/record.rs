@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::choose::Chosen;
+use super::judge;
 use super::options::{Objectives, Options, Pick};
 use super::publish::publish;
 use crate::catalog::plan::Goal;
@@ -17,6 +18,7 @@ use crate::format::evidence::{
     CheckRecord, CheckResult, Choice, DrilledBackup, Evidence, EvidenceKind, EvidenceResult, ObjectivesRecord,
     PhaseRecord, ReachedRecord, RequestRecord,
 };
+use crate::format::manifest::DumpFacts;
 use crate::format::{Digest, EvidenceId, Lsn};
 use crate::keys::backup_suffix;
 use crate::limits::EVIDENCE_CHECKS_MAX;
@@ -81,6 +83,12 @@ impl Record {
             Goal::Lsn(lsn) => (None, Some(lsn)),
             _ => (None, None),
         };
+        // Of a position, or of a backup of whatever age, nobody can say how much it lacks.
+        let requested_at = match (&options.goal, &options.pick) {
+            (Goal::Time(time), _) => Some(*time),
+            (Goal::Latest, Pick::Latest) => Some(started_at),
+            _ => None,
+        };
         let choice = match options.pick {
             Pick::Latest => Choice::Latest,
             Pick::Random => Choice::Random,
@@ -104,7 +112,7 @@ impl Record {
             phases: Vec::new(),
             rto_milliseconds: None,
             newest_committed_at: None,
-            requested_at: time.unwrap_or(started_at),
+            requested_at,
             rpo_milliseconds: None,
             objectives: ObjectivesRecord {
                 rto_milliseconds: options.objectives.rto.map(milliseconds),
@@ -113,6 +121,7 @@ impl Record {
             bytes: 0,
             wal_bytes: 0,
             checks: Vec::new(),
+            chains: Vec::new(),
             release: None,
             result: EvidenceResult::Error,
             error: None,
@@ -167,21 +176,25 @@ impl Record {
         Ok(())
     }
 
-    pub(super) fn loaded(&mut self, outcome: &restore_dump::Outcome, backup: &Backup, server_version: &str) {
+    pub(super) fn loaded(
+        &mut self,
+        outcome: &restore_dump::Outcome,
+        (backup, recorded): (&Backup, &DumpFacts),
+        server_version: &str,
+    ) {
         self.evidence.bytes = outcome.plain_bytes;
         self.evidence.server_version = Some(Evidence::text(server_version));
-        // The snapshot was taken after that: what was committed until then is in the dump.
-        self.evidence.newest_committed_at = Some(backup.clear().started_at);
+        self.evidence.newest_committed_at = judge::newest_in(backup.clear().started_at, recorded);
         self.warnings.extend(outcome.warnings.iter().cloned());
     }
 
-    pub(super) fn recovered(&mut self, planned: &Planned, recovered: &Recovered) {
+    pub(super) fn recovered(&mut self, planned: &Planned, standby: bool, recovered: &Recovered) {
         let plan = &planned.plan;
         self.evidence.server_version = Some(Evidence::text(&recovered.server_version));
         self.evidence.reached = recovered.lsn.map(|lsn| ReachedRecord { lsn, timeline: plan.timeline });
-        // Nothing that was committed before the base ended is missing.
-        let newest = recovered.committed_at.map_or(plan.base_ended_at, |at| at.max(plan.base_ended_at));
-        self.evidence.newest_committed_at = Some(newest);
+        // Nothing that was committed before the base ended is missing, unless its source was behind itself.
+        let by_base = (!standby).then_some(plan.base_ended_at);
+        self.evidence.newest_committed_at = recovered.committed_at.max(by_base);
     }
 
     pub(super) fn checked(&mut self, checks: Vec<Check>) {
@@ -196,12 +209,10 @@ impl Record {
     pub(super) fn judge(&mut self, objectives: &Objectives) {
         let rto = self.took;
         self.evidence.rto_milliseconds = Some(milliseconds(rto));
-        self.checks.push(objective("rto", "to a checked database", Some(rto), objectives.rto));
-        let evidence = &mut self.evidence;
-        let lost = evidence.newest_committed_at.map(|newest| newest.duration_until(evidence.requested_at));
-        let rpo = lost.map(|lost| Duration::try_from(lost).unwrap_or_default());
-        evidence.rpo_milliseconds = rpo.map(milliseconds);
-        self.checks.push(objective("rpo", "from the newest commit to the moment wanted", rpo, objectives.rpo));
+        self.checks.push(judge::objective("rto", "to a checked database", Some(rto), objectives.rto));
+        let (rpo, check) = judge::rpo(&self.evidence, objectives.rpo);
+        self.evidence.rpo_milliseconds = rpo.map(milliseconds);
+        self.checks.push(check);
         let failed = self.checks.iter().any(|check| check.status == Status::Fail);
         self.evidence.result = if failed { EvidenceResult::Failed } else { EvidenceResult::Passed };
         self.note_checks();
@@ -234,13 +245,18 @@ impl Record {
     }
 
     /// Stores the evidence. That it cannot be stored changes nothing about what came of the drill.
-    pub(super) async fn publish(&mut self, connected: &Connected, signer: &Repository) {
-        match Box::pin(publish(connected, signer, &self.evidence)).await {
-            Ok((key, gone)) => {
+    pub(super) async fn publish(&mut self, connected: &Connected, signer: &Repository, limit: Duration) {
+        let publishing = Box::pin(publish(connected, signer, &self.evidence));
+        match tokio::time::timeout(limit, publishing).await {
+            Ok(Ok((key, gone))) => {
                 self.stored = Some(key.to_string());
                 self.findings.extend(gone);
             }
-            Err(error) => self.not_stored = Some(chain(&error)),
+            Ok(Err(error)) => self.not_stored = Some(chain(&error)),
+            Err(_) => {
+                self.not_stored =
+                    Some(format!("the store did not take it within {} s (drill.timeout)", limit.as_secs()));
+            }
         }
     }
 
@@ -262,21 +278,6 @@ impl Record {
 
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn objective(name: &str, what: &str, found: Option<Duration>, allowed: Option<Duration>) -> Check {
-    let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
-    match (found, allowed) {
-        (None, None) => Check::new(name, Status::Note, "not known"),
-        (None, Some(_)) => Check::new(name, Status::Fail, "not known, and an objective is set"),
-        (Some(found), None) => {
-            Check::new(name, Status::Note, format!("{} {what}; no objective is set", seconds(found)))
-        }
-        (Some(found), Some(allowed)) => {
-            let status = if found <= allowed { Status::Ok } else { Status::Fail };
-            Check::new(name, status, format!("{} {what}; {} are allowed", seconds(found), seconds(allowed)))
-        }
-    }
 }
 
 /// An error in words that repeat nothing of what is in a database: servers and their programs quote rows.
@@ -318,14 +319,4 @@ mod tests {
     }
 
     use crate::postgres::Error as Postgres;
-
-    #[test]
-    fn an_objective_that_is_missed_fails() {
-        let second = Duration::from_secs(1);
-        let status = |found, allowed| objective("rto", "x", found, allowed).status;
-        assert_eq!(status(Some(second), Some(second)), Status::Ok);
-        assert_eq!(status(Some(2 * second), Some(second)), Status::Fail);
-        assert_eq!(status(None, Some(second)), Status::Fail);
-        assert_eq!(status(Some(second), None), Status::Note);
-    }
 }

@@ -14,13 +14,15 @@ const SERVER_BYTES: u64 = 128 << 20;
 /// WAL that a server of a drill keeps before it makes a checkpoint; see the settings.
 pub(super) const WAL_KEPT_BYTES: u64 = 512 << 20;
 /// How much WAL is on the disk while it is replayed: what is kept, and what was fetched in advance.
-const WAL_REPLAYED_BYTES_MAX: u64 = 2 * WAL_KEPT_BYTES;
+const WAL_ON_DISK_BYTES_MAX: u64 = 2 * WAL_KEPT_BYTES;
 
-/// What a base takes: its files in whole blocks, and WAL, which may make them grow by as much.
+/// What a base takes: its files in whole blocks, what replay may make them grow by (all of the WAL may be new rows), and the
+/// part of the WAL that lies beside them meanwhile.
 pub(super) fn of_base(facts: &BaseFacts, wal_bytes: u64) -> u64 {
     let files = facts.index.iter().flat_map(|indexed| &indexed.index.files);
     let files: u64 = files.map(|file| file.bytes().next_multiple_of(BLOCK_BYTES)).sum();
-    files + wal_bytes.min(WAL_REPLAYED_BYTES_MAX) + SERVER_BYTES
+    let (growth, beside) = (wal_bytes, wal_bytes.min(WAL_ON_DISK_BYTES_MAX));
+    files.saturating_add(growth).saturating_add(beside + SERVER_BYTES)
 }
 
 /// What a dump takes once it is loaded: as much as the source took, or else twice its text.
@@ -46,6 +48,30 @@ pub(super) fn check(dir: &Path, needed: u64, tell: Listener<'_>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::manifest::{BASE_STREAM, FileEntry, IndexedStream, StreamIndex};
+
+    /// Files of 5,000 bytes in all; then as much WAL as before, and a thousand times that.
+    #[test]
+    fn replay_may_make_files_grow_by_all_of_its_wal() {
+        let file = |bytes| FileEntry(format!("base/1/{bytes}"), 0, bytes, 0o600);
+        let index = StreamIndex { files: vec![file(1), file(4999)], directories: Vec::new(), links: Vec::new() };
+        let facts = BaseFacts {
+            label: "test".into(),
+            server_version_num: 150_018,
+            standby: false,
+            settings: Vec::new(),
+            databases: Vec::new(),
+            tablespaces: Vec::new(),
+            index: vec![IndexedStream { stream: BASE_STREAM.parse().unwrap(), index }],
+            imported: None,
+        };
+        let files = 3 * BLOCK_BYTES;
+        assert_eq!(of_base(&facts, 0), files + SERVER_BYTES);
+        assert_eq!(of_base(&facts, 1 << 20), files + SERVER_BYTES + (2 << 20), "once as rows, once as WAL");
+        let much = 100 << 30;
+        assert_eq!(of_base(&facts, much), files + SERVER_BYTES + much + WAL_ON_DISK_BYTES_MAX);
+        assert_eq!(of_base(&facts, u64::MAX), u64::MAX, "absurd, and no overflow");
+    }
 
     #[test]
     fn too_little_room_is_said_with_both_numbers() {

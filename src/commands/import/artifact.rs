@@ -28,6 +28,8 @@ pub struct ArtifactOptions {
     pub meta: Option<PathBuf>,
     /// What it is encrypted under.
     pub passphrase: SecretString,
+    /// Rounds of PBKDF2 that are tried first.
+    pub iterations: Option<u32>,
     /// When it was taken, if neither its name nor its meta file tells.
     pub taken_at: Option<Timestamp>,
 }
@@ -68,9 +70,9 @@ impl Artifact {
             let why = format!("it has {length} bytes, and its meta file says {expected}");
             return Err(damaged(&path, why));
         }
-        let passphrase = options.passphrase;
+        let (passphrase, iterations) = (options.passphrase, options.iterations);
         // A hundred thousand rounds of a digest are no work for a thread that others wait for.
-        let opened = tokio::task::spawn_blocking(move || Decrypt::open(file, &passphrase)).await;
+        let opened = tokio::task::spawn_blocking(move || Decrypt::open(file, &passphrase, iterations)).await;
         let opened = opened.map_err(|error| Error::File { path: path.clone(), why: error.to_string() })?;
         let (decrypt, derivation) = opened.map_err(|refused| explain(&path, refused))?;
         let taken_at = options.taken_at.or(meta.taken_at()).or_else(|| stamp_in(&path));
@@ -195,7 +197,7 @@ fn explain(path: &Path, refused: Refused) -> Error {
         Refused::NotOurs(what) => (what, "give a file that `gzip | openssl enc -aes-256-cbc -salt` wrote"),
         Refused::WrongPassphrase => (
             "the passphrase is not the one that it is encrypted under",
-            "set IMPORT_PASSPHRASE to the one of that time. Tried: -pbkdf2 with 100000 and 10000 rounds, and the older -md sha256 and -md md5. Damage in the first 32 bytes looks the same",
+            "set IMPORT_PASSPHRASE to the one of that time. Tried: -pbkdf2 with 100000 and 10000 rounds (others: --iterations N, import.iterations), and the older -md sha256 and -md md5. Damage in the first 32 bytes looks the same",
         ),
     };
     Error::Artifact { path: path.to_owned(), why: why.into(), way_out }

@@ -33,7 +33,7 @@ pub(super) enum Derivation {
     Md5,
 }
 
-/// The ways that are tried, in this order.
+/// The ways that are tried, in this order, behind the one that was named.
 const WAYS: [Derivation; 4] =
     [Derivation::Pbkdf2(100_000), Derivation::Pbkdf2(10_000), Derivation::Sha256, Derivation::Md5];
 
@@ -104,8 +104,12 @@ pub(super) struct Decrypt<R> {
 }
 
 impl<R: Read> Decrypt<R> {
-    /// Reads the beginning and finds the way that fits.
-    pub(super) fn open(mut inner: R, passphrase: &SecretString) -> Result<(Self, Derivation), Refused> {
+    /// Reads the beginning and finds the way that fits; `iterations` of PBKDF2 are tried first.
+    pub(super) fn open(
+        mut inner: R,
+        passphrase: &SecretString,
+        iterations: Option<u32>,
+    ) -> Result<(Self, Derivation), Refused> {
         let mut head = [0; 2 * BLOCK_BYTES];
         let count = fill(&mut inner, &mut head).map_err(Refused::Io)?;
         if head.starts_with(&[0x1f, 0x8b]) {
@@ -120,7 +124,7 @@ impl<R: Read> Decrypt<R> {
         let mut salt = [0; 8];
         salt.copy_from_slice(&head[8..16]);
         let first = &head[BLOCK_BYTES..];
-        let fitting = WAYS.into_iter().find_map(|way| {
+        let fitting = iterations.map(Derivation::Pbkdf2).into_iter().chain(WAYS).find_map(|way| {
             let derived = way.derive(passphrase, salt);
             let cipher = Aes256Dec::new_from_slice(&derived[..32]).ok()?;
             let mut chain = [0; BLOCK_BYTES];

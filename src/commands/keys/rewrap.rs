@@ -40,6 +40,8 @@ pub struct Outcome {
     pub closed: Vec<Closed>,
     /// How many could not be opened.
     pub closed_count: u64,
+    /// How many of these are lost or were tampered with, rather than wrapped to others.
+    pub damaged_count: u64,
     /// What cannot be read.
     pub findings: Vec<Finding>,
 }
@@ -93,6 +95,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         already: 0,
         closed: Vec::new(),
         closed_count: 0,
+        damaged_count: 0,
         findings: Vec::new(),
     };
     let (connected, repository) = (&connected, &repository);
@@ -117,6 +120,7 @@ impl Outcome {
             Step::Already => self.already += 1,
             Step::Closed(closed) => {
                 self.closed_count += 1;
+                self.damaged_count += u64::from(closed.damaged);
                 if self.closed.len() < FINDINGS_MAX {
                     self.closed.push(closed);
                 }

@@ -83,15 +83,18 @@ async fn other_server(facts: &BaseFacts, target: &Target) -> Option<String> {
 /// The C library sorts, and its versions sort differently: indexes on text would be wrong (PAINS B13).
 async fn other_libc(facts: &BaseFacts) -> Option<String> {
     let of_libc = facts.databases.iter().filter(|database| database.provider == "c");
-    let mut versions = of_libc.filter_map(|database| Some((database.database.as_str(), database.version.as_deref()?)));
-    let (database, then) = versions.next()?;
+    let versions = of_libc.filter_map(|database| Some((database.database.as_str(), database.version.as_deref()?)));
+    let mut versions = versions.peekable();
+    versions.peek()?;
     let asked = Command::new("getconf").arg("GNU_LIBC_VERSION").kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(5), asked).await.ok()?.ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let here = text.trim().strip_prefix("glibc ")?;
-    (here != then).then(|| {
-        format!("database {database} was sorted by glibc {then}, this host has glibc {here}: rebuild indexes on text (REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION)")
-    })
+    // Each was made, and may have been rebuilt, at its own time.
+    let (database, then) = versions.find(|(_, then)| *then != here)?;
+    Some(format!(
+        "database {database} was sorted by glibc {then}, this host has glibc {here}: rebuild indexes on text (REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION)"
+    ))
 }
 
 fn has_keys(target: &Target) -> bool {
@@ -103,19 +106,22 @@ mod tests {
     use super::*;
     use crate::format::manifest::CollationFact;
 
-    fn sorted_by(provider: &str, version: Option<&str>) -> BaseFacts {
-        let database = CollationFact {
-            database: "books".into(),
+    fn database(name: &str, provider: &str, version: Option<&str>) -> CollationFact {
+        CollationFact {
+            database: name.into(),
             collate: "de_DE.UTF-8".into(),
             provider: provider.into(),
             version: version.map(str::to_owned),
-        };
+        }
+    }
+
+    fn sorted_by(provider: &str, version: Option<&str>) -> BaseFacts {
         BaseFacts {
             label: "test".into(),
             server_version_num: 150_000,
             standby: false,
             settings: Vec::new(),
-            databases: vec![database],
+            databases: vec![database("books", provider, version)],
             tablespaces: Vec::new(),
             index: Vec::new(),
             imported: None,
@@ -130,6 +136,10 @@ mod tests {
         assert!(warning.contains("REINDEX"), "{warning}");
         let here = warning.split("this host has glibc ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
         assert_eq!(other_libc(&sorted_by("c", Some(here))).await, None);
+        let mut several = sorted_by("c", Some(here));
+        several.databases.push(database("stock", "c", Some("2.0")));
+        let warning = other_libc(&several).await.expect("one that agrees hides none that does not");
+        assert!(warning.contains("database stock was sorted by glibc 2.0"), "{warning}");
         assert_eq!(other_libc(&sorted_by("c", None)).await, None);
         assert_eq!(other_libc(&sorted_by("i", Some("2.0"))).await, None, "ICU has versions of its own");
     }

@@ -92,6 +92,7 @@ fn chain(read: &Reader<'_>, name: &str) -> Result<ChainSettings> {
         encoding: section.or("encoding", "hex", |text| values::choice(text, &encodings))?,
         text: if shape { ChainText::Json } else { ChainText::Joined { separator, null } },
         null_rule: section.or("null_rule", "keep", |text| values::choice(text, &nulls))?,
+        head: section.optional("head", values::chain_head)?,
     };
     let twice = settings.fields.iter().enumerate();
     let twice = twice

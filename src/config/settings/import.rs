@@ -10,6 +10,8 @@ pub struct ImportSettings {
     pub(in crate::config) passphrase: Option<SecretString>,
     /// File with the passphrase.
     pub passphrase_file: Option<SecretFile>,
+    /// Rounds of PBKDF2 that are tried first.
+    pub iterations: Option<u32>,
 }
 
 impl ImportSettings {

@@ -71,6 +71,8 @@ pub struct ChainSettings {
     pub text: ChainText,
     /// What becomes of nulls.
     pub null_rule: ChainNulls,
+    /// The hash of a row that must be in it.
+    pub head: Option<String>,
 }
 
 /// A hashed column under its name in the text.

@@ -68,6 +68,14 @@ pub(in crate::config) fn chain_field(text: &str) -> Parsed<ChainField> {
     Ok(ChainField { name, column, form })
 }
 
+/// A hash as it is stored, of whatever form.
+pub(in crate::config) fn chain_head(text: &str) -> Parsed<String> {
+    if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{text:?} is not a hash"));
+    }
+    Ok(text.into())
+}
+
 /// `HOST/DATABASE`. Without the slash it could mean either.
 pub(in crate::config) fn host_pattern(text: &str) -> Parsed<String> {
     match text.rsplit_once('/') {
@@ -135,6 +143,12 @@ mod tests {
         assert_eq!(chain_field("at = created : time"), Ok(field("at", "created", Some(ChainForm::Time))));
         assert_eq!(chain_field("id:text"), Ok(field("id", "id", Some(ChainForm::Text))));
         assert!(chain_field("a:date").is_err() && chain_field("=b").is_err());
+    }
+
+    #[test]
+    fn a_head_is_one_word() {
+        assert_eq!(chain_head("a/b+c=="), Ok("a/b+c==".into()));
+        assert!(chain_head("").is_err() && chain_head("ab cd").is_err());
     }
 
     #[test]

@@ -38,6 +38,30 @@ pub struct Damage {
 }
 
 impl Session {
+    /// Adds the extension in a schema of this name, if the database lacks it and the server has it: to a copy of a database
+    /// that is ours. True if it was added. What the database does when somebody changes it (event triggers) does not run.
+    pub async fn add_amcheck(&self, schema: &str) -> Result<bool> {
+        let failed = |e| Error::sql("add amcheck", e);
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions \
+                   WHERE name = 'amcheck' AND installed_version IS NULL)";
+        if !self.client().query_one(sql, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+            return Ok(false);
+        }
+        // A transaction keeps what it began with, so these are one of their own.
+        let settings = "SET session_replication_role = replica; SET default_transaction_read_only = off";
+        self.client().batch_execute(settings).await.map_err(failed)?;
+        let schema = quote_identifier(schema);
+        let sql = format!("CREATE SCHEMA {schema}; CREATE EXTENSION amcheck SCHEMA {schema}");
+        self.client().batch_execute(&sql).await.map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Takes it away again; for the session that added it.
+    pub async fn remove_amcheck(&self, schema: &str) -> Result<()> {
+        let sql = format!("DROP EXTENSION amcheck; DROP SCHEMA {}", quote_identifier(schema));
+        self.client().batch_execute(&sql).await.map_err(|e| Error::sql("remove amcheck", e))
+    }
+
     /// Examines every B-tree index and, where the server can, every table; outside of a transaction, since an index made
     /// during an older snapshot cannot be examined under it.
     pub async fn amcheck(&self) -> Result<Amcheck> {

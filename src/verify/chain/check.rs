@@ -5,6 +5,7 @@ use super::examine::{Examined, Examiner, Row};
 use super::links::Links;
 use super::report::{BreakKind, ChainReport};
 use super::ties::{Ties, arrange};
+use crate::limits::CHAIN_TIES_MAX;
 use crate::observe::Progress;
 use crate::postgres::rows::{Cell, Column, Reading, Select};
 use crate::postgres::{self, Session};
@@ -52,7 +53,8 @@ pub async fn check(
     let (mut ties, mut links) = (Ties::default(), Links::new(definition, explain));
     while let Some(cells) = rows.next().await? {
         progress.add_rows(1);
-        if let Some(moment) = ties.push(examiner.examine(plan.row(cells))) {
+        let crowded = |_| Error::Misfit { what: crowd(definition) };
+        if let Some(moment) = ties.push(examiner.examine(plan.row(cells))).map_err(crowded)? {
             follow(&mut links, moment, &mut examiner);
         }
     }
@@ -66,6 +68,11 @@ fn follow(links: &mut Links, rows: Vec<Examined>, examiner: &mut Examiner) {
     for row in arrange(rows, links.expected()) {
         links.follow(row, examiner);
     }
+}
+
+fn crowd(definition: &Definition) -> String {
+    let (table, order) = (&definition.table, definition.order.join(", "));
+    format!("{table} has more than {CHAIN_TIES_MAX} rows that are equal in {order}: name a further column in order")
 }
 
 async fn plan(session: &Session, definition: &Definition) -> Result<Plan, Error> {

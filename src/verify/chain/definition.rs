@@ -1,5 +1,7 @@
 //! How the rows of a table are chained.
 
+use serde::Serialize;
+
 use crate::postgres::rows::TableName;
 
 /// The description of a chain.
@@ -27,6 +29,17 @@ pub struct Definition {
     pub shape: Shape,
     /// What becomes of nulls.
     pub nulls: Nulls,
+    /// A row that must still be in it.
+    pub head: Option<KnownHead>,
+}
+
+/// A row that a chain ended with when somebody looked: only deleting rows from its end takes it away unnoticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownHead {
+    /// Its hash, as it is stored.
+    pub hash: String,
+    /// Who knows of it, to stand behind "the head".
+    pub told: String,
 }
 
 /// A hashed column under its name in the text.

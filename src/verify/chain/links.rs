@@ -39,6 +39,7 @@ impl Links {
         let report = ChainReport {
             name: definition.name.clone(),
             table: definition.table.to_string(),
+            lost_head: definition.head.clone(),
             ..ChainReport::default()
         };
         Self { genesis: definition.genesis.clone(), explain, last: None, pending: None, report }
@@ -70,6 +71,7 @@ impl Links {
             }
             self.report.add(found);
         }
+        self.report.lost_head.take_if(|head| Some(&head.hash) == row.hash.as_ref());
         let computed = match row.content {
             Content::Differs { computed, other, .. } => std::iter::once(computed).chain(other).collect(),
             Content::Fits(_) | Content::Unreadable(_) => Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::definition::KnownHead;
 use crate::limits::CHAIN_BREAKS_MAX;
 
 /// A chain that was followed to its end.
@@ -17,6 +18,8 @@ pub struct ChainReport {
     pub rows: u64,
     /// The last row: whoever noted it elsewhere sees whether rows were cut off the end.
     pub head: Option<Head>,
+    /// The row that must still be in it and is not.
+    pub lost_head: Option<KnownHead>,
     /// Rows by the rule for nulls that they follow.
     pub rules: Rules,
     /// The first breaks, in the order of rows.
@@ -109,7 +112,7 @@ impl std::fmt::Display for BreakKind {
 impl ChainReport {
     /// Whether the chain holds.
     pub fn is_whole(&self) -> bool {
-        self.counts.is_empty()
+        self.counts.is_empty() && self.lost_head.is_none()
     }
 
     /// How many breaks there are.

@@ -1,12 +1,13 @@
 //! Chains made up in memory.
 
-use super::definition::{Algorithm, Definition, Encoding, Field, Form, Nulls, Shape};
+use super::definition::{Algorithm, Definition, Encoding, Field, Form, KnownHead, Nulls, Shape};
 use super::examine::{Examiner, Row};
 use super::links::Links;
 use super::report::{BreakKind, ChainReport};
 use super::text::Composer;
 use super::ties::{Ties, arrange};
 use super::value;
+use crate::limits::CHAIN_TIES_MAX;
 use crate::postgres::rows::{Cell, TableName};
 
 fn definition(nulls: Nulls) -> Definition {
@@ -23,6 +24,7 @@ fn definition(nulls: Nulls) -> Definition {
         encoding: Encoding::Hex,
         shape: Shape::Json,
         nulls,
+        head: None,
     }
 }
 
@@ -66,7 +68,7 @@ fn follow(rows: &[Row], definition: &Definition) -> ChainReport {
         }
     };
     for row in rows {
-        if let Some(rows) = ties.push(examiner.examine(row.clone())) {
+        if let Some(rows) = ties.push(examiner.examine(row.clone())).expect("not too many") {
             take(&mut links, rows, &mut examiner);
         }
     }
@@ -146,6 +148,38 @@ fn a_break_is_named_after_what_was_done() {
     // What a chain alone cannot tell: its end has no witness but its head.
     let report = altered(&|rows| rows.truncate(15));
     assert!(report.is_whole() && report.head.unwrap().hash == rows[14].hash);
+}
+
+/// Whoever knows the head of before sees that rows are gone, however whole the rest is; rows behind it do not matter.
+#[test]
+fn a_known_head_tells_that_the_end_was_cut_off() {
+    let mut definition = definition(Nulls::Omit);
+    let rows = chain(20, &definition, |_, _| true);
+    let known = KnownHead { hash: rows[14].hash.clone().unwrap(), told: "that a test saw".into() };
+    definition.head = Some(known.clone());
+    for whole in [20, 15] {
+        assert!(follow(&rows[..whole], &definition).is_whole(), "{whole} rows");
+    }
+    for cut in [14, 1, 0] {
+        let report = follow(&rows[..cut], &definition);
+        assert!(!report.is_whole() && report.breaks.is_empty(), "{cut} rows: {report:?}");
+        assert_eq!(report.lost_head.as_ref(), Some(&known));
+    }
+}
+
+/// In parts they would be told as broken although they are not; held without end, they would fill the memory.
+#[test]
+fn i12_too_many_rows_of_one_moment_are_refused_instead_of_told_as_broken() {
+    let definition = definition(Nulls::Keep);
+    let mut rows = chain(3, &definition, |_, _| false);
+    rows[2].moment = vec![Cell::Text("later".into())];
+    let mut examiner = Examiner::new(&definition, FORMS.into());
+    let mut ties = Ties::default();
+    for _ in 0..CHAIN_TIES_MAX {
+        assert!(ties.push(examiner.examine(rows[0].clone())).unwrap().is_none());
+    }
+    assert!(ties.push(examiner.examine(rows[0].clone())).is_err());
+    assert_eq!(ties.push(examiner.examine(rows[2].clone())).unwrap().unwrap().len(), CHAIN_TIES_MAX);
 }
 
 #[test]

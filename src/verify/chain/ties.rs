@@ -5,6 +5,11 @@ use std::collections::{HashMap, HashSet};
 use super::examine::Examined;
 use crate::limits::CHAIN_TIES_MAX;
 
+/// More rows of one moment than are held. Put in order in parts, rows of one part would be missing in the other, and each
+/// would be told as a break.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
 /// Holds back rows until a later moment begins.
 #[derive(Debug, Default)]
 pub(super) struct Ties {
@@ -12,12 +17,15 @@ pub(super) struct Ties {
 }
 
 impl Ties {
-    /// Takes the next row; gives back rows of one moment that are complete, or as many as may be held.
-    pub(super) fn push(&mut self, row: Examined) -> Option<Vec<Examined>> {
+    /// Takes the next row; gives back rows of one moment that are complete.
+    pub(super) fn push(&mut self, row: Examined) -> Result<Option<Vec<Examined>>, TooMany> {
         let same = self.held.first().is_none_or(|first| first.moment == row.moment);
-        let done = (!same || self.held.len() >= CHAIN_TIES_MAX).then(|| std::mem::take(&mut self.held));
+        if same && self.held.len() >= CHAIN_TIES_MAX {
+            return Err(TooMany);
+        }
+        let done = (!same).then(|| std::mem::take(&mut self.held));
         self.held.push(row);
-        done
+        Ok(done)
     }
 
     /// What is left at the end.

@@ -8,6 +8,9 @@ use crate::verify::chain::{self, Break, BreakKind, ChainReport};
 /// How much of a hash is told.
 const HASH_SHOWN: usize = 16;
 
+/// What to do where only the end is gone.
+const LOST: &str = "rows were deleted from its end: docs/RUNBOOK.md, \"The audit log is broken\". If the database was set back to an earlier state on purpose, name the head of that state in verify.chain.NAME.head until a drill has passed";
+
 pub(super) async fn check(
     session: &Session,
     expected: &Expected,
@@ -43,9 +46,15 @@ fn judge(name: String, report: &ChainReport) -> Check {
             report.head.as_ref().and_then(|head| head.hash.as_deref()).map(|hash| format!(", ends in {}", short(hash)));
         return Check::new(name, status, format!("{rows}, unbroken{}{}", rules(report), head.unwrap_or_default()));
     }
+    let lost = report.lost_head.as_ref();
+    let lost = lost.map(|head| format!("the chain no longer contains the head {} {}", short(&head.hash), head.told));
+    if let (Some(lost), 0) = (&lost, report.breaks_total()) {
+        let check = Check::new(name, Status::Fail, format!("{rows}, unbroken, but {lost}"));
+        return check.advise(LOST);
+    }
     let kinds: Vec<_> = report.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let detail = format!("broken in {} of {rows}: {}", count(report.breaks_total(), "place"), kinds.join(", "));
-    let check = Check::new(name, Status::Fail, detail).with(report.breaks.iter().map(told));
+    let check = Check::new(name, Status::Fail, detail).with(lost.into_iter().chain(report.breaks.iter().map(told)));
     let none_fits = report.rows > 1 && report.counts.get(&BreakKind::Content) == Some(&report.rows);
     if none_fits {
         return check.advise("no row agrees with its hash: more likely the definition is not that of the program that wrote them; --explain shows the hashed text of the first row");

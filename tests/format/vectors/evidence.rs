@@ -59,12 +59,13 @@ fn passed(recovery: &RecoveryFile) -> Evidence {
         phases: phases.into_iter().map(phase).collect(),
         rto_milliseconds: Some(53_750),
         newest_committed_at: Some(at("2026-11-28T02:59:58.5Z")),
-        requested_at: at("2026-11-28T03:00:00Z"),
+        requested_at: Some(at("2026-11-28T03:00:00Z")),
         rpo_milliseconds: Some(1500),
         objectives: ObjectivesRecord { rto_milliseconds: Some(1_800_000), rpo_milliseconds: Some(900_000) },
         bytes: 5 << 30,
         wal_bytes: 48 << 20,
         checks: checks.into_iter().map(check).collect(),
+        chains: Vec::new(),
         release: Some("1.4.2".into()),
         result: EvidenceResult::Passed,
         error: None,
@@ -85,7 +86,7 @@ fn error(recovery: &RecoveryFile) -> Evidence {
         phases: Vec::new(),
         rto_milliseconds: None,
         newest_committed_at: None,
-        requested_at: at("2026-11-28T05:00:00Z"),
+        requested_at: Some(at("2026-11-28T05:00:00Z")),
         rpo_milliseconds: None,
         objectives: ObjectivesRecord::default(),
         bytes: 0,
@@ -177,6 +178,14 @@ fn signed_nonsense_is_no_evidence() {
     ] {
         assert!(matches!(read, Err(Error::Malformed { .. } | Error::Absurd { .. })), "{case}: {read:?}");
     }
+    let chain = "{\"name\":\"audit\",\"database\":\"books\",\"table\":\"public.log\",\"rows\":7,\"head\":\"ab\"}";
+    let chains =
+        |count: usize| replaced("\"release\":", format!("\"chains\":[{}],\"release\":", vec![chain; count].join(",")));
+    let read = chains(1).unwrap().chains;
+    assert_eq!((read.len(), read[0].rows, read[0].head.as_str()), (1, 7, "ab"));
+    assert!(matches!(chains(101), Err(Error::Absurd { .. })));
+    let never = replaced("\"requested_at\":\"2026-11-28T03:00:00Z\"", "\"requested_at\":null".into());
+    assert_eq!(never.unwrap().requested_at, None);
     let later = replaced("\"format\":1", "\"format\":2".into());
     assert_eq!(later, Err(Error::Version { what: "evidence", version: 2 }));
     assert_eq!(replaced("drill1", "drill2".into()).unwrap().host, "drill2", "the edit itself is not what is refused");

@@ -69,6 +69,7 @@ fn definition(dir: &Path, file: &str) -> Definition {
             config::ChainNulls::Omit => Nulls::Omit,
             config::ChainNulls::Auto => Nulls::Auto,
         },
+        head: None,
     }
 }
 
@@ -209,9 +210,26 @@ async fn hashes_in_bytes_are_followed_like_any_others() {
         encoding: Encoding::Base64,
         shape: Shape::Joined { separator: "|".into(), null: String::new() },
         nulls: Nulls::Keep,
+        head: None,
     };
     let report = follow(&fixture, "base64", &definition).await;
     assert!(report.is_whole() && report.rows == 100, "{:#?}", report.breaks);
+    // One altered row among very many is one break.
+    fixture.psql("template1", "CREATE DATABASE many", &[]);
+    fixture.psql("many", &log.replace("1..100 ", "1..100000 "), &[]);
+    fixture.psql("many", "UPDATE log SET deed = 'nothing' WHERE id = 54321", &[]);
+    let report = follow(&fixture, "many", &definition).await;
+    assert_eq!((report.rows, report.counts.iter().collect::<Vec<_>>()), (100_000, vec![(&BreakKind::Content, &1)]));
+    assert_eq!((report.breaks.len(), report.breaks[0].row.as_str()), (1, "id=54321"), "{:#?}", report.breaks);
+    // An order that tells nothing is said to be one; none of the rows is called broken.
+    let session = Session::connect(&fixture.server.conninfo("many").unwrap(), "audit").await.unwrap();
+    fixture.psql("many", "ALTER TABLE log ADD day date DEFAULT '2026-11-24'", &[]);
+    let vague = Definition { order: vec!["day".into()], ..definition.clone() };
+    let error = chain::check(&session, &vague, false, &Progress::new()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "public.log has more than 10000 rows that are equal in day: name a further column in order"
+    );
     // A row that is elsewhere is found by the bytes of its hash.
     fixture.psql("base64", "UPDATE log SET id = 1000 WHERE id = 50", &[]);
     let report = follow(&fixture, "base64", &definition).await;

@@ -56,7 +56,7 @@ impl Old {
     }
 
     fn artifact(file: &Path) -> ArtifactOptions {
-        ArtifactOptions { file: file.to_owned(), meta: None, passphrase: OLD.into(), taken_at: None }
+        ArtifactOptions { file: file.to_owned(), meta: None, passphrase: OLD.into(), iterations: None, taken_at: None }
     }
 
     fn repository(&self, cluster: &str) -> Into {
@@ -164,6 +164,15 @@ async fn a02_damage_and_a_wrong_passphrase_are_told_apart() {
         let said = old.refused(|| Old::artifact(&file), Class::Integrity).await;
         assert!(said.contains(want) && !said.contains("passphrase is not"), "{name}: {said}");
     }
+
+    // Rounds that nobody would guess: named in the hint, and what is named counts.
+    let rounds = old.file("rounds-20251103T031500Z.sql.gz.enc");
+    encrypt(&old.plain, &rounds, &["-pbkdf2", "-iter", "54321"]);
+    let said = old.refused(|| Old::artifact(&rounds), Class::Integrity).await;
+    assert!(said.contains("passphrase is not the one") && said.contains("--iterations N"), "{said}");
+    let named = |file: &Path| ArtifactOptions { iterations: Some(54_321), ..Old::artifact(file) };
+    assert_eq!(old.seal("old", named(&rounds)).await.unwrap().derivation, "-pbkdf2 -iter 54321");
+    assert_eq!(old.seal("others", named(&file)).await.unwrap().derivation, "-pbkdf2 -iter 100000", "the others too");
 
     // A pg_dump that died, in a pipeline that did not notice.
     let cut = old.file("died-20251103T031500Z.sql.gz.enc");

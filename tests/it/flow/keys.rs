@@ -1,7 +1,7 @@
 //! The right key, the wrong key, somebody else's key, and an `init` that was interrupted.
 
 use stonewal::catalog::{self, Access};
-use stonewal::commands::{Class, Error, Which, init};
+use stonewal::commands::{Class, Error, Which, doctor, init};
 use stonewal::keys;
 use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Prune as _};
@@ -56,6 +56,13 @@ async fn the_writer_file_of_another_repository_publishes_nothing() {
     other.repository.prefix = "elsewhere/".into();
     other.recovery_file = None;
     assert!(init::run(other).await.unwrap().created_repository);
+    // PAINS B5: it was made with a passphrase alone, and that is said.
+    let mut examined = stage.doctor_options(Role::Writer, Some(Stage::passphrase()));
+    (examined.repository.prefix, examined.probe) = ("elsewhere/".into(), false);
+    let checks = doctor::run(examined).await.unwrap().checks;
+    let alone = checks.iter().find(|check| check.name == "recipients").unwrap();
+    assert_eq!(alone.status, doctor::Status::Warn, "{alone:?}");
+    assert!(alone.hint.as_ref().unwrap().contains("keys add --recovery-file"), "{alone:?}");
     let before = stage.entries().await.len();
     let mut options = stage.backup_options();
     options.repository.prefix = "elsewhere".into();

@@ -10,6 +10,7 @@ use stonewal::commands::{Class, Error, Which, reencrypt};
 use stonewal::format::BackupId;
 use stonewal::keys::{self, Identity, RecoveryFile};
 use stonewal::observe::Progress;
+use stonewal::store::Prune as _;
 use stonewal::store::roles::Role;
 use tokio_util::sync::CancellationToken;
 
@@ -233,6 +234,16 @@ async fn a_rewrap_that_was_killed_is_completed() {
     assert_eq!(checked(&stage, recovery(&file)).await.closed_count, 0);
     let wraps = stage.entries().await.iter().filter(|entry| entry.key.as_str().contains("/keys/")).count();
     assert_eq!(wraps, 12, "one more for each key");
+    // A key of which every wrap is gone: nothing "reads as before" of what was sealed under it.
+    let wraps: Vec<_> =
+        stage.entries().await.into_iter().filter(|entry| entry.key.as_str().contains("/keys/")).collect();
+    let (lost, _) = wraps[0].key.as_str().rsplit_once('/').unwrap();
+    let store = stage.connected(Role::Admin).await.store;
+    for wrap in wraps.iter().filter(|wrap| wrap.key.as_str().starts_with(&format!("{lost}/"))) {
+        store.delete_version(&wrap.key, &wrap.version, true).await.unwrap();
+    }
+    let done = rewrapped(&stage).await.unwrap();
+    assert_eq!((done.keys, done.already, done.closed_count, done.damaged_count), (6, 5, 1, 1), "{done:?}");
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use stonewal::postgres::Session;
+use stonewal::postgres::server::ServerOptions;
 use stonewal::store::roles::Role;
 
 use super::super::world::finished;
-use super::{accounting, accounting_on, has};
+use super::{CONFIGURATION, accounting, accounting_on, has};
 use crate::support::ledger::Moment;
 use crate::support::majors::postgres_majors;
 
@@ -59,6 +60,7 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
         evidence["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect();
     assert_eq!(phases, ["plan", "fetch", "replay", "ready", "checks"]);
     assert!(evidence["rpo_milliseconds"].as_u64().unwrap() < 60_000, "{drilled}");
+    assert!(has(evidence, "amcheck", "ok"), "{drilled}");
     world.nothing_is_left();
     let files = std::fs::read_dir(&space).unwrap().count();
     assert!(files > 0, "the source's own tablespace is untouched");
@@ -84,6 +86,60 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
     assert!(data.exists(), "what is kept on purpose is not cleaned away");
 }
 
+/// What no count and no chain tells: rows deleted from the end before the backup, by what an earlier drill saw; and an index
+/// that rotted where no checksum looks (PAINS B13), by amcheck, which the source does not have.
+#[tokio::test]
+async fn b13_b17_deleted_last_rows_and_a_rotten_index_are_found() {
+    let change = |options: &mut ServerOptions| options.data_checksums = Some(false);
+    let Some(world) = accounting("b17_deleted_last_rows", change).await else { return };
+    world.sql("CREATE TABLE parts AS SELECT md5(i::text) AS name FROM generate_series(1, 5000) i").await;
+    world.sql("CREATE INDEX parts_name ON parts (name)").await;
+    world.archive().await;
+    world.good_backup().await;
+    let first = world.drill("--kind base --json").await.good().json();
+    let evidence = &first["evidence"];
+    assert!(has(evidence, "chain audit", "ok") && has(evidence, "amcheck", "ok"), "{first}");
+    let head = world.value("SELECT hash FROM audit_logs WHERE id = 300").await;
+    let seen = serde_json::json!([{
+        "name": "audit", "database": "postgres", "table": "public.audit_logs", "rows": 300, "head": head
+    }]);
+    assert_eq!(evidence["chains"], seen);
+
+    world.sql("DELETE FROM audit_logs WHERE id > 290; DELETE FROM companies WHERE id = 50").await;
+    std::fs::write(world.path("stonewal.toml"), CONFIGURATION.replace(">= 300", ">= 200")).unwrap();
+    let cut = |drilled: &serde_json::Value| {
+        let checks = drilled["evidence"]["checks"].as_array().unwrap();
+        let detail = checks.iter().find(|check| check["name"] == "chain audit").unwrap()["detail"].as_str().unwrap();
+        assert!(detail.starts_with("290 rows, unbroken, but the chain no longer contains the head "), "{detail}");
+        assert!(detail.contains(evidence["evidence"].as_str().unwrap()), "{detail}");
+        assert_eq!(drilled["evidence"].get("chains"), None, "a chain that lost its end is no witness");
+    };
+    world.sql("CHECKPOINT").await;
+    let file = world.source.data_dir().join(world.value("SELECT pg_relation_filepath('parts_name')").await);
+    let mut pages = std::fs::read(&file).unwrap();
+    pages.copy_within(2 * 8192..3 * 8192, 8192);
+    let index = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&index, &pages[8192..2 * 8192], 8192).unwrap();
+    world.good_backup().await;
+    let drilled = world.drill("--kind base --json").await.ends(5).json();
+    cut(&drilled);
+    assert!(has(&drilled["evidence"], "amcheck", "fail") && has(&drilled["evidence"], "indexes", "ok"), "{drilled}");
+    let details = drilled["checks"].as_array().unwrap().iter().find(|check| check["name"] == "amcheck").unwrap();
+    assert!(details["details"][0].as_str().unwrap().starts_with("public.parts_name: "), "{details}");
+    world.dump().await;
+    let drilled = world.drill("--kind dump --json").await.ends(5).json();
+    cut(&drilled);
+    assert!(has(&drilled["evidence"], "rows", "ok"), "{drilled}");
+
+    // Set back on purpose: whoever names the head of that state is answered.
+    let named = format!("head = \"{}\"\n", world.value("SELECT hash FROM audit_logs WHERE id = 290").await);
+    let configuration = std::fs::read_to_string(world.path("stonewal.toml")).unwrap();
+    std::fs::write(world.path("stonewal.toml"), configuration + &named).unwrap();
+    let answered = world.drill("--kind dump --no-evidence --json").await.ends(0).json();
+    assert!(has(&answered["evidence"], "chain audit", "ok"), "{answered}");
+    world.nothing_is_left();
+}
+
 /// The oldest and the newest PostgreSQL; and what such a drill leaves ticks every point of the checklist, its audit record included.
 #[tokio::test]
 async fn b17_a_drill_of_any_version_completes_the_checklist() {
@@ -105,7 +161,9 @@ async fn b17_a_drill_of_any_version_completes_the_checklist() {
         let mut drill = world.drill_as(Role::Writer, "--kind base --json");
         let drilled = finished(drill.args(release).spawn().unwrap()).await.good().json();
         assert_eq!(drilled["evidence"]["result"], "passed", "{installed:?}: {drilled}");
-        assert!(has(&drilled["evidence"], "release", "ok") && has(&drilled["evidence"], "chain audit", "ok"));
+        for name in ["release", "chain audit", "amcheck"] {
+            assert!(has(&drilled["evidence"], name, "ok"), "{name}: {drilled}");
+        }
         world.nothing_is_left();
         let done = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
         done.ends(0).says(&["[x] The use of backups is recorded", "[x] A recovery to a moment was rehearsed"]);

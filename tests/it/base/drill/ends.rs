@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use stonewal::store::roles::Role;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr};
 
 use super::accounting;
 use crate::base::world::{PATIENCE, World, names};
+use crate::support::proxy::{Proxy, Weather};
 
 /// What is said when a phase begins.
 const DUMP_PHASES: [&str; 3] = ["the drill needs", "restoring dump", "checking database"];
@@ -21,15 +22,7 @@ impl World {
         let mut command = self.drill_as(Role::Writer, line);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let reached = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if line.contains(words) {
-                    return;
-                }
-            }
-            panic!("the drill ended before it said {words:?}");
-        };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap();
+        says(&mut lines, words).await;
         tokio::time::sleep(longer).await;
         // The little that it says from here on has room in the pipe, which stays open.
         child.stderr = Some(lines.into_inner().into_inner());
@@ -48,6 +41,19 @@ impl World {
         };
         pids.filter(is_guard).find_map(Pid::from_raw)
     }
+}
+
+/// Reads until it says `words`.
+async fn says(lines: &mut Lines<BufReader<ChildStderr>>, words: &str) {
+    let reached = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(words) {
+                return;
+            }
+        }
+        panic!("the drill ended before it said {words:?}");
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
 }
 
 fn pid(child: &Child) -> Pid {
@@ -104,6 +110,39 @@ async fn b17_an_interrupted_drill_has_tidied_up_when_it_ends() {
     assert!(late["evidence"]["error"].as_str().unwrap().contains("did not end within 5 s"), "{late}");
     assert!(late["stored"].is_string() && late["hint"].as_str().unwrap().contains("drill.timeout"));
     world.nothing_is_left();
+}
+
+/// The store goes while the database is checked. What was found is told all the same, nothing is left, and whoever does not
+/// want to wait for the store need not.
+#[tokio::test]
+async fn b17_a_store_that_vanishes_costs_the_evidence_and_not_the_result() {
+    let Some(world) = accounting("b17_a_store_that_vanishes", |_| {}).await else { return };
+    world.dump().await;
+    std::fs::write(world.path("short.sql"), "SELECT pg_sleep(2) IS NOT NULL").unwrap();
+    let store = world.store.endpoint().rsplit('/').next().unwrap().parse().unwrap();
+    let proxy = Proxy::start(store, Weather::Fair).await;
+    let begin = async |deadline: &str| {
+        proxy.set(Weather::Fair);
+        let mut command = world.drill_as(Role::Writer, "--sql short.sql");
+        command.env("AWS_ENDPOINT_URL_S3", proxy.endpoint()).env("STONEWAL_S3_DEADLINE", deadline);
+        let mut child = command.env("STONEWAL_AUDIT_MODE", "off").stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        says(&mut lines, "checking database").await;
+        (child, lines)
+    };
+    let (mut child, mut lines) = begin("2s").await;
+    proxy.set(Weather::Blackhole);
+    says(&mut lines, "the evidence was not stored").await;
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(3), "passed, and not proven");
+    world.nothing_is_left();
+    let (mut child, mut lines) = begin("1h").await;
+    proxy.set(Weather::Refuse);
+    says(&mut lines, "storing the evidence").await;
+    world.nothing_is_left();
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(130));
 }
 
 /// Drill and guard are killed: the server may live on until the next drill, which removes it before it begins.
