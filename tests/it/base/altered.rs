@@ -8,9 +8,10 @@ use super::world::{World, finished, names};
 use crate::support::gate::Gate;
 
 impl World {
-    /// Imports, and changes a byte of a file when all has been checked and nothing is stored yet.
+    /// Imports, and changes a byte of a file when all has been checked and no more than a data key is about to be stored.
     async fn import_altered(&self, from: &Path, file: &Path, at: usize) {
-        let gate = Gate::start(self.store.endpoint(), |line| line.starts_with("PUT ") && line.contains("/main/")).await;
+        let gate =
+            Gate::start(self.store.endpoint(), |line| line.starts_with("PUT ") && line.contains("/prod/keys/")).await;
         let mut command = self.command(Role::Writer, &format!("import base {}", from.display()));
         let child = command.env("AWS_ENDPOINT_URL_S3", gate.endpoint()).spawn().unwrap();
         gate.held(1).await;

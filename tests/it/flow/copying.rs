@@ -58,8 +58,9 @@ async fn i02_a_copy_that_was_committed_is_told_as_one() {
     let old = stage.backup().await.backup;
     let mut committed = false;
     let gate = Gate::start(stage.server().endpoint(), move |line| {
-        let commits = line.starts_with("PUT ") && line.contains("/manifest-");
-        std::mem::replace(&mut committed, committed || commits)
+        let before = committed;
+        committed |= line.starts_with("PUT ") && line.contains("/manifest-");
+        before
     });
     let gate = gate.await;
     let (progress, cancel) = (Progress::new(), CancellationToken::new());
