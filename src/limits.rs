@@ -64,6 +64,9 @@ pub const WAL_OBJECT_BYTES_MAX: usize = WAL_HEAD_BYTES_MAX
 /// History and backup history files are a few lines.
 pub const WAL_FILE_BYTES_MAX: usize = 1 << 20;
 
+/// What an old backup says of itself: `backup_label`, `tablespace_map`, `PG_VERSION`, `pg_control`.
+pub const BACKUP_PAPER_BYTES_MAX: u64 = 1 << 20;
+
 /// Pause before storing WAL is tried again, after the store client has given up, in milliseconds; it doubles up to the cap.
 pub const WAL_RETRY_MILLIS: u64 = 250;
 /// See [`WAL_RETRY_MILLIS`].

@@ -34,6 +34,12 @@ impl Backup {
         self.copy_of(root).map_or(arrived, |of| of.arrived_at.min(arrived))
     }
 
+    /// When it was taken, for its place among others: when it arrived, or before that, if it is an imported base.
+    pub fn taken_at(&self, root: &WriterPublic) -> Timestamp {
+        let (clear, arrived_at) = (self.clear(), self.arrived_at(root));
+        clear.base.as_ref().map_or(arrived_at, |base| base.taken_at(clear.started_at, arrived_at))
+    }
+
     /// What it is a copy of, if the root says so: nobody else may put one backup in the place of another.
     pub fn copy_of(&self, root: &WriterPublic) -> Option<&CopyOf> {
         self.clear().copy_of.as_ref().filter(|_| self.manifest.writer() == root)

@@ -3,13 +3,17 @@
 //! It is read twice: once to see that all of it is there and whole, before anything is written to the bucket, and once to be
 //! stored, checked again on its way. The WAL goes first: a base without it would be none.
 
+mod blocks;
 mod build;
 mod carry;
 mod check;
+mod copies;
 mod entries;
 mod fault;
 mod papers;
 mod place;
+mod spaces;
+mod supply;
 mod survey;
 mod unpack;
 mod wal;
@@ -36,8 +40,8 @@ use crate::pipeline::stage::SourceReceipt;
 use crate::pipeline::{Encoding, StreamWriter, Target};
 use crate::store::Read as _;
 use carry::{Build, carry};
+use supply::Unpacked;
 use survey::Survey;
-use wal::Unpacked;
 
 /// What to import and how.
 #[derive(Debug)]
@@ -130,10 +134,11 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
 
 /// Stores what lies in the WAL directory; all of it or an error.
 async fn push(target: &wal_push::Push, directory: PathBuf, survey: &Survey) -> Result<wal_push::Outcome> {
-    if survey.wal.is_empty() {
+    if survey.wal.items.is_empty() {
         return Ok(wal_push::Outcome::default());
     }
-    let outcome = wal_push::push_supply(target, &mut Unpacked::new(survey.wal.clone())).await?;
+    let mut supply = Unpacked::new(survey.wal.items.clone(), survey.identity.segment_bytes);
+    let outcome = wal_push::push_supply(target, &mut supply).await?;
     match outcome.failed.first() {
         None => Ok(outcome),
         Some((name, why)) => Err(Error::Artifact {
@@ -212,6 +217,7 @@ impl Job<'_> {
         let committed = commit(&*connected.store, repository, begun.keys, draft, streams).await?;
         self.progress.set_phase(Phase::Done);
         let mut warnings = begun::warnings(connected, repository, &begun.gone);
+        warnings.extend(self.survey.wal.warnings.iter().cloned());
         warnings.extend(self.unchecked());
         let Committed { clear, .. } = committed;
         Ok(Outcome {

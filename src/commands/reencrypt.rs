@@ -3,6 +3,7 @@
 //! Every frame is opened, authenticated and sealed anew; nothing is kept on disk. The copy says what it is a copy of, keeps
 //! the times of the original, and takes its place in the retention plan, so that the original goes when its locks have ended.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,8 +14,8 @@ mod present;
 use super::begun::warnings;
 use super::repository::{interruptible, prepare_to_write};
 use super::{Connected, Error, RepositoryOptions, Result};
-use crate::catalog::{Access, Backup, BackupKeys, Draft, FinishedStream, Repository, commit, outlive};
-use crate::format::manifest::CopyOf;
+use crate::catalog::{Access, Backup, BackupKeys, Draft, Finding, FinishedStream, Repository, commit, outlive};
+use crate::format::manifest::{ClearPart, CopyOf};
 use crate::format::{BackupId, ClusterName, DataKey, Place, StreamRecord};
 use crate::keys::{self, Keyring};
 use crate::observe::{Phase, Progress};
@@ -92,11 +93,21 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         plain_bytes += interruptible(cancel, job.original(id)).await?.clear().plain_bytes();
     }
     progress.expect_plain_bytes(plain_bytes);
-    let (mut backups, mut beside) = (Vec::new(), Vec::new());
+    let (mut backups, mut beside) = (Vec::new(), Vec::<String>::new());
     for id in &options.backups {
         let original = interruptible(cancel, job.original(id)).await?;
-        backups.push(interruptible(cancel, Box::pin(job.copy(&original, &mut beside))).await?);
+        let (copied, gone) = interruptible(cancel, Box::pin(job.copy(&original))).await?;
+        beside.extend(gone);
+        if !copied.already {
+            // It exists: what fails from here on, an interruption too, leaves something to be looked at.
+            let seen = interruptible(cancel, Box::pin(job.look_at(&original, &copied))).await;
+            beside.extend(seen.unwrap_or_else(|error| Some(unseen(&copied, &error))));
+        }
+        backups.push(copied);
     }
+    // Every backup stands on the same ground.
+    let mut said = HashSet::new();
+    beside.retain(|line| said.insert(line.clone()));
     progress.set_phase(Phase::Done);
     let mut warnings = warnings(&connected, &repository, &[]);
     warnings.extend(beside);
@@ -118,19 +129,21 @@ impl Job<'_> {
         Ok(self.repository.backup(self.cluster, id).await?.0)
     }
 
-    async fn copy(&self, original: &Backup, beside: &mut Vec<String>) -> Result<Copied> {
+    /// Copies, unless there is a copy. Beside it, what was missing of what it stands on. Nothing can fail behind the commit.
+    async fn copy(&self, original: &Backup) -> Result<(Copied, Vec<String>)> {
         if let Some(present) = self.present(original).await?.pop() {
-            return Ok(present.copied);
+            return Ok((present.copied, Vec::new()));
         }
         let sealed = self.repository.sealed_part(&original.manifest).await?;
         let lock = self.connected.lock()?;
-        if let Some(lock) = lock {
-            outlive(&*self.connected.store, self.repository, lock, self.connected.lock_max()).await?;
-        }
+        let gone = match lock {
+            Some(lock) => outlive(&*self.connected.store, self.repository, lock, self.connected.lock_max()).await?,
+            None => Vec::new(),
+        };
         let fresh = BackupKeys::store(&*self.connected.store, self.repository, lock).await?;
         let clear = original.clear();
         let backup = BackupId::new(clear.started_at, keys::backup_suffix()?);
-        let place = Place { backup: backup.clone(), ..self.repository.place(original) };
+        let place = Place { backup, ..self.repository.place(original) };
         let target = Arc::new(Target {
             store: self.connected.store.clone(),
             place: place.clone(),
@@ -161,12 +174,15 @@ impl Job<'_> {
             lock,
             sealed,
         };
-        commit(&*self.connected.store, self.repository, fresh, draft, streams).await?;
-        let (copy, _) = self.repository.backup(self.cluster, &backup).await?;
+        let committed = commit(&*self.connected.store, self.repository, fresh, draft, streams).await?;
+        Ok((copied(original, &committed.clear, false), gone.iter().map(Finding::to_string).collect()))
+    }
+
+    /// Whether a copy that was made is found and opens, and whether somebody else made one at the same time.
+    async fn look_at(&self, original: &Backup, copied: &Copied) -> Result<Option<String>> {
+        let (copy, _) = self.repository.backup(self.cluster, &copied.to).await?;
         self.repository.sealed_part(&copy.manifest).await?;
-        let copied = copied(original, &copy, false);
-        beside.extend(present::rivals(&copied, &self.present(original).await?));
-        Ok(copied)
+        Ok(present::rivals(copied, &self.present(original).await?))
     }
 
     async fn stream(
@@ -215,12 +231,20 @@ fn origin(repository: &Repository, original: &Backup) -> CopyOf {
     original.copy_of(&repository.trusted_root()).cloned().unwrap_or_else(own)
 }
 
-fn copied(original: &Backup, copy: &Backup, already: bool) -> Copied {
+fn copied(original: &Backup, copy: &ClearPart, already: bool) -> Copied {
     Copied {
         from: original.clear().backup.clone(),
-        to: copy.clear().backup.clone(),
+        to: copy.backup.clone(),
         already,
-        plain_bytes: copy.clear().plain_bytes(),
-        stored_bytes: copy.clear().stored_bytes(),
+        plain_bytes: copy.plain_bytes(),
+        stored_bytes: copy.stored_bytes(),
     }
+}
+
+/// What is left to do where a copy could not be looked at.
+fn unseen(Copied { from, to, .. }: &Copied, error: &Error) -> String {
+    let why = crate::observe::chain(error);
+    format!(
+        "backup {from} was copied as {to}, and that could not be looked at again ({why}): `stonewal verify {to} --level decrypt`"
+    )
 }

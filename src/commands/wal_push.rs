@@ -97,7 +97,7 @@ async fn push_file(options: Options, path: &Path) -> Result<Outcome> {
     let push = Push::open(options).await?;
     let mut outcome = Outcome::default();
     // An earlier call may have been ahead of PostgreSQL; and partials have no name under which they would meet.
-    let may_be_there = backlog::has_waited(path) || matches!(wanted.name, WalFileName::Partial(_));
+    let may_be_there = backlog::has_waited(path) || wanted.is_partial();
     if may_be_there && push.has(&wanted).await? {
         outcome.add(wanted.name, Ok(false));
         return Ok(outcome);
@@ -196,7 +196,8 @@ impl Push {
 
     /// Compares what is stored by name, and pushes the rest.
     async fn settle(&self, ready: &Ready, stored: &WalCatalog, found: Vec<WalFile>, outcome: &mut Outcome) {
-        let (named, mut missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|file| file.is_in(stored));
+        let (named, mut missing): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|file| file.is_in(stored) || file.is_partial());
         // A name is no proof: the content is compared, and what differs is told.
         let comparing = stream::iter(named).map(|file| async { (self.has(&file).await, file) });
         let compared: Vec<_> = comparing.buffered(WAL_PUSHES).collect().await;

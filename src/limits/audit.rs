@@ -16,8 +16,8 @@ pub const AUDIT_NUMBERS_MAX: usize = 32;
 pub const AUDIT_LISTED_MAX: usize = 32_000;
 /// The newest of them that are held, and read until one proves to be ours.
 pub const AUDIT_CANDIDATES_MAX: usize = 256;
-/// Audit records told in one list.
-pub const AUDIT_LOG_MAX: usize = 200_000;
+/// Audit records told in one list, by their stored length: some thirty thousand.
+pub const AUDIT_LOG_BYTES_MAX: u64 = 32 << 20;
 /// Audit records whose digests a verification of the log holds: some eight megabytes. Links name far younger ones.
 pub const AUDIT_KNOWN_MAX: usize = 50_000;
 /// Commands that began and did not end, told apart by a verification of the log.

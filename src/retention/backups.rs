@@ -96,6 +96,7 @@ impl<'a> Grounds<'a> {
                 self.keep_open(&fact.id, Reason::Redundancy { count: redundancy, kind });
             }
         }
+        newest.sort_by(|a, b| b.arrival().cmp(&a.arrival()));
         for (period, count) in self.policy.periods().into_iter().filter(|(_, count)| *count > 0) {
             for (first, fact) in firsts(period, &newest) {
                 self.keep(&fact.id, period.end(first, count), Reason::First { period, name: period.name(first) });
@@ -143,10 +144,10 @@ fn counts(fact: &BackupFact, now: Timestamp) -> bool {
     fact.is_current() && !is_future(fact, now)
 }
 
-/// The first backup of every period: once it is there, nothing that comes later takes its place, so that what it is
-/// locked for never turns out to be wrong.
-fn firsts<'f>(period: Period, newest_first: &[&'f BackupFact]) -> BTreeMap<Date, &'f BackupFact> {
-    newest_first.iter().map(|fact| (period.first_day(fact.arrived_at), *fact)).collect()
+/// The first backup of every period: once it is there, nothing that comes later takes its place, imported ones of that time
+/// neither, so that what it is locked for never turns out to be wrong.
+fn firsts<'f>(period: Period, last_come_first: &[&'f BackupFact]) -> BTreeMap<Date, &'f BackupFact> {
+    last_come_first.iter().map(|fact| (period.first_day(fact.taken_at()), *fact)).collect()
 }
 
 /// Whatever the policy says: it must not leave nothing of a kind.

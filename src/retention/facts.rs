@@ -106,8 +106,18 @@ impl BackupFact {
         self.verified == Verified::Yes && self.replaced_by.is_none()
     }
 
-    /// Where it stands among all: by arrival, of which stores tell whole seconds, and within one by its beginning.
+    /// When it was taken: when it arrived, or before that, if it is an imported base.
+    pub(super) fn taken_at(&self) -> Timestamp {
+        self.base.as_ref().map_or(self.arrived_at, |base| base.taken_at(self.started_at, self.arrived_at))
+    }
+
+    /// Where it stands among all: by age, of which stores tell whole seconds, and within one by its beginning.
     pub(super) fn rank(&self) -> (Timestamp, Timestamp, &BackupId) {
+        (self.taken_at(), self.started_at, &self.id)
+    }
+
+    /// When it came, against others.
+    pub(super) fn arrival(&self) -> (Timestamp, Timestamp, &BackupId) {
         (self.arrived_at, self.started_at, &self.id)
     }
 }

@@ -1,4 +1,5 @@
 mod copies;
+mod imports;
 mod items;
 mod property;
 mod rules;

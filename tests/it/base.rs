@@ -1,5 +1,6 @@
 //! Base backups and recovery, as an operator runs them: the program, real servers, the embedded store.
 
+mod altered;
 mod archive;
 mod bring;
 mod broken;

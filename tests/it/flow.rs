@@ -3,6 +3,7 @@
 mod attack;
 mod audit;
 mod clock;
+mod copying;
 mod damage;
 mod forge;
 mod ground;

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod fixture;
+pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod ledger;
 pub(crate) mod majors;

@@ -35,10 +35,9 @@ impl Report for log::Outcome {
     fn warnings(&self) -> Vec<String> {
         let mut lines = warnings_of(&self.findings.details);
         if self.cut {
-            lines.push(format!(
-                "only the first {} are told: ask for less with --since and --until",
-                count(self.records.len() as u64, "record")
-            ));
+            let next = self.records.last().map_or_else(String::new, |row| format!(" --since {}", row.record.at));
+            let told = count(self.records.len() as u64, "record");
+            lines.push(format!("only the first {told} are told: for those that follow, ask again with{next}"));
         }
         lines
     }

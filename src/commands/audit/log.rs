@@ -1,6 +1,6 @@
 //! `stonewal audit log`: who did what.
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::catalog::{Access, AuditListing, AuditSeen, Finding, FindingKind, Repo
 use crate::commands::{Connected, RepositoryOptions, Result};
 use crate::format::audit::AuditRecord;
 use crate::format::{BackupId, ClusterName};
-use crate::limits::{AUDIT_LOG_MAX, AUDIT_READS};
+use crate::limits::{AUDIT_LOG_BYTES_MAX, AUDIT_READS};
 use crate::verify::Findings;
 
 /// What to list.
@@ -71,28 +71,52 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     let repository = connected.open(options.access).await?;
     let filter = &options.filter;
-    let (mut records, mut findings, mut cut) = (Vec::new(), Findings::default(), false);
+    let (mut told, mut findings) = (Told::default(), Findings::default());
     let mut listing = AuditListing::of(&repository, filter.since);
-    while let Some(seen) = listing.next().await? {
+    while let Some(seen) = listing.next().await?.filter(|_| !told.cut) {
         let written = |one: &AuditSeen| repository.names().audit_of(one.entry.key.as_str()).and_then(|id| id.time());
         let later = |one: &AuditSeen| written(one).zip(filter.until).is_some_and(|(at, until)| at > until);
         let wanted: Vec<_> = seen.into_iter().filter(|one| !later(one)).collect();
-        let reads = wanted.into_iter().map(|one| read(&repository, one));
-        let found: Vec<_> = stream::iter(reads).buffered(AUDIT_READS).try_collect().await?;
-        for (row, beside) in found {
+        let reads = wanted.into_iter().map(|one| {
+            let bytes = one.entry.bytes;
+            read(&repository, one).map_ok(move |(row, beside)| (row, bytes, beside))
+        });
+        let mut found = std::pin::pin!(stream::iter(reads).buffered(AUDIT_READS));
+        while let Some((row, bytes, beside)) = found.try_next().await?.filter(|_| !told.cut) {
             findings.extend(beside);
             if let Some(row) = row.filter(|row| filter.takes(&row.record)) {
-                records.push(row);
+                told.add(row, bytes);
             }
         }
-        if records.len() > AUDIT_LOG_MAX {
-            records.truncate(AUDIT_LOG_MAX);
-            cut = true;
-            break;
-        }
     }
+    let Told { mut records, cut, .. } = told;
     records.sort_by(|a, b| (a.record.at, &a.record.record).cmp(&(b.record.at, &b.record.record)));
     Ok(Outcome { location: connected.location, records, cut, findings })
+}
+
+/// The records of a list, as many as are told at once (invariant I12).
+#[derive(Debug)]
+struct Told<T = Row> {
+    records: Vec<T>,
+    bytes: u64,
+    cut: bool,
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self { records: Vec::new(), bytes: 0, cut: false }
+    }
+}
+
+impl<T> Told<T> {
+    /// Adds one that is stored in so many bytes, unless it is too much.
+    fn add(&mut self, record: T, bytes: u64) {
+        self.bytes += bytes;
+        self.cut |= self.bytes > AUDIT_LOG_BYTES_MAX;
+        if !self.cut {
+            self.records.push(record);
+        }
+    }
 }
 
 async fn read(repository: &Repository, seen: AuditSeen) -> Result<(Option<Row>, Vec<Finding>)> {
@@ -123,5 +147,21 @@ impl Filter {
             && self.who.as_ref().is_none_or(|who| record.who == *who)
             && self.host.as_ref().is_none_or(|host| record.host == *host)
             && self.backup.as_ref().is_none_or(named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i12_no_more_is_told_than_has_room() {
+        let mut told = Told::default();
+        told.add("first", AUDIT_LOG_BYTES_MAX - 10);
+        told.add("second", 10);
+        assert!(!told.cut);
+        told.add("third", 1);
+        told.add("fourth", 0);
+        assert!(told.cut && told.records == ["first", "second"], "{told:?}");
     }
 }

@@ -3,15 +3,16 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use tar::{EntryType, Header};
+use ring::digest::{Context, SHA256};
 
+use super::blocks::{end, pad, put};
 use super::check::{Checker, copy};
+use super::copies::At;
 use super::entries::{self, Entry, Kind};
-use super::fault::{Fault, io_fault};
+use super::fault::Fault;
 use super::survey::{Survey, each_of_base, each_of_space};
-use super::unpack;
-use super::wal::{self, At};
-use crate::limits::TAR_BLOCK_BYTES;
+use super::wal::{self, Need};
+use super::{spaces, unpack};
 
 /// Not stored: what is a stream or a link of its own, and what would make a restored cluster something else.
 const LEFT_OUT: [&str; 4] = ["backup_manifest", "tablespace_map", "recovery.signal", "standby.signal"];
@@ -23,13 +24,13 @@ pub(super) fn base(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
     let mut segments = 0;
     each_of_base(place, &mut |entry, content| {
         if let Some(name) = entry.path.strip_prefix("pg_wal/") {
-            return match wal::segment(name, entry) {
-                Some(name) if survey.needs.contains(&(name, At::Base)) => {
+            return match needed(survey, name, entry, &At::Base) {
+                Some(need) => {
                     segments += 1;
-                    segment(survey, entry, name, content, out)
+                    segment(survey, entry, need, content, out)
                 }
-                _ if entry.kind == Kind::Directory => put(&place.given, entry, out),
-                _ => Ok(()),
+                None if entry.kind == Kind::Directory => put(&place.given, entry, out),
+                None => Ok(()),
             };
         }
         match entry.kind {
@@ -47,16 +48,9 @@ pub(super) fn base(survey: &Survey, out: &mut dyn Write) -> Result<(), Fault> {
         }
     })?;
     // It may have been changed since it was surveyed.
-    checker.finish_where(|path| !survey.spaces.keys().any(|oid| path.starts_with(&format!("pg_tblspc/{oid}/"))))?;
+    checker.finish_where(|path| spaces::holding(path).is_none_or(|oid| !survey.spaces.contains_key(&oid)))?;
     for (oid, location) in &survey.spaces {
-        let entry = Entry {
-            path: format!("pg_tblspc/{oid}"),
-            kind: Kind::Link(location.clone()),
-            bytes: 0,
-            mode: 0o777,
-            mtime: 0,
-        };
-        put(&place.given, &entry, out)?;
+        put(&place.given, &spaces::link(*oid, location), out)?;
     }
     segments += wal(survey, out)?;
     if segments != survey.needs.len() {
@@ -75,93 +69,71 @@ pub(super) fn space(survey: &Survey, oid: u32, location: &str, out: &mut dyn Wri
         if entry.kind != Kind::File {
             return Ok(());
         }
-        checker.copy(&format!("pg_tblspc/{oid}/{}", entry.path), entry, content, out)?;
+        checker.copy(&spaces::listed(oid, &entry.path), entry, content, out)?;
         pad(place, entry.bytes, out)
     })?;
-    checker.finish_where(|path| path.starts_with(&format!("pg_tblspc/{oid}/")))?;
+    checker.finish_where(|path| spaces::holding(path) == Some(oid))?;
     end(place, out)
 }
 
 fn is_link_of_a_space(survey: &Survey, path: &str) -> bool {
-    path.strip_prefix("pg_tblspc/").is_some_and(|oid| oid.parse().is_ok_and(|oid| survey.spaces.contains_key(&oid)))
+    spaces::of_link(path).is_some_and(|oid| survey.spaces.contains_key(&oid))
+}
+
+/// The segment that is needed from where an entry lies, `name` being that below `pg_wal`.
+fn needed<'s>(survey: &'s Survey, name: &str, entry: &Entry, at: &At) -> Option<&'s Need> {
+    let name = wal::segment(name, entry)?;
+    survey.needs.iter().find(|need| need.name == name && need.at == *at)
 }
 
 /// The segments that do not lie in the data directory's own tar; how many.
 fn wal(survey: &Survey, out: &mut dyn Write) -> Result<usize, Fault> {
     let (mut tars, mut segments) = (Vec::<&Path>::new(), 0);
-    for (name, at) in &survey.needs {
-        match at {
+    for need in &survey.needs {
+        match &need.at {
             At::Base => {}
             At::Tar(tar) if tars.contains(&tar.as_path()) => {}
             At::Tar(tar) => tars.push(tar),
             At::File(path) => {
                 let bytes = survey.identity.segment_bytes.bytes();
                 let entry = Entry { path: String::new(), kind: Kind::File, bytes, mode: 0o600, mtime: 0 };
-                segment(survey, &entry, *name, &mut *unpack::open(path)?, out)?;
+                segment(survey, &entry, need, &mut *unpack::open(path)?, out)?;
                 segments += 1;
             }
         }
     }
     for tar in tars {
         let at = At::Tar(tar.to_owned());
-        entries::of_tar(tar, &mut |entry, content| match wal::segment(&entry.path, entry) {
-            Some(name) if survey.needs.contains(&(name, at.clone())) => {
+        entries::of_tar(tar, &mut |entry, content| match needed(survey, &entry.path, entry, &at) {
+            Some(need) => {
                 segments += 1;
-                segment(survey, entry, name, content, out)
+                segment(survey, entry, need, content, out)
             }
-            _ => Ok(()),
+            None => Ok(()),
         })?;
     }
     Ok(segments)
 }
 
+/// Writes a segment, which must be what it was when all was looked at.
 fn segment(
     survey: &Survey,
     entry: &Entry,
-    name: crate::format::SegmentName,
+    need: &Need,
     content: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<(), Fault> {
     let (place, bytes) = (&survey.place.given, survey.identity.segment_bytes.bytes());
+    let changed = || Fault::damaged(place, format!("WAL segment {} was changed while it was imported", need.name));
     if entry.bytes != bytes {
-        return Err(Fault::damaged(place, format!("WAL segment {name} has {} bytes instead of {bytes}", entry.bytes)));
+        return Err(changed());
     }
-    let entry = Entry { path: format!("pg_wal/{name}"), mode: 0o600, ..entry.clone() };
+    let entry = Entry { path: format!("pg_wal/{}", need.name), mode: 0o600, ..entry.clone() };
     put(place, &entry, out)?;
-    copy(place, &entry.path, bytes, content, out, |_| {})?;
+    let mut sum = Context::new(&SHA256);
+    copy(place, &entry.path, bytes, content, out, |bytes| sum.update(bytes))?;
+    if sum.finish().as_ref() != need.sum {
+        return Err(changed());
+    }
     pad(place, bytes, out)
-}
-
-/// A header as PostgreSQL writes it.
-fn put(place: &Path, entry: &Entry, out: &mut dyn Write) -> Result<(), Fault> {
-    let mut header = Header::new_ustar();
-    let named = header.set_path(&entry.path).and_then(|()| match &entry.kind {
-        Kind::Link(target) => header.set_link_name_literal(target),
-        _ => Ok(()),
-    });
-    named.map_err(|error| Fault::damaged(place, format!("{}: {error}", entry.path)))?;
-    header.set_entry_type(match entry.kind {
-        Kind::File => EntryType::Regular,
-        Kind::Directory => EntryType::Directory,
-        Kind::Link(_) => EntryType::Symlink,
-    });
-    header.set_size(if entry.kind == Kind::File { entry.bytes } else { 0 });
-    header.set_mode(entry.mode);
-    header.set_mtime(entry.mtime);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_cksum();
-    out.write_all(header.as_bytes()).map_err(io_fault(place))
-}
-
-fn pad(place: &Path, bytes: u64, out: &mut dyn Write) -> Result<(), Fault> {
-    let zeros = [0; TAR_BLOCK_BYTES];
-    let over = usize::try_from(bytes % TAR_BLOCK_BYTES as u64).unwrap_or(0);
-    let missing = if over == 0 { 0 } else { TAR_BLOCK_BYTES - over };
-    out.write_all(&zeros[..missing]).map_err(io_fault(place))
-}
-
-fn end(place: &Path, out: &mut dyn Write) -> Result<(), Fault> {
-    out.write_all(&[0; 2 * TAR_BLOCK_BYTES]).map_err(io_fault(place))?;
-    out.flush().map_err(io_fault(place))
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
+use super::copies::SegmentRange;
 use super::fault::Fault;
 use crate::format::{Lsn, Timeline, hex};
 
@@ -99,6 +100,11 @@ impl Listed {
 }
 
 impl Manifest {
+    /// The WAL that makes the backup consistent.
+    pub(super) fn range(&self) -> SegmentRange {
+        SegmentRange { timeline: self.timeline, start: self.start, stop: self.stop }
+    }
+
     pub(super) fn read(path: &Path, text: &[u8]) -> Result<Self, Fault> {
         let damaged = |why: &str| Fault::damaged(path, why);
         check_sum(text).ok_or_else(|| damaged("its own checksum is wrong: it is cut off or altered"))?;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::Checker;
+use super::copies::At;
 use super::entries::{self, Entry, Kind};
 use super::fault::{Fault, io_fault};
 use super::papers::{self, Label, MAJOR_MIN, Manifest};
 use super::place::{Form, Place};
-use super::wal::{self, At, Found, Item};
+use super::wal::{self, Chosen, Found, Need};
+use super::{blocks, spaces, supply};
 use crate::catalog::ClusterIdentity;
-use crate::format::SegmentName;
-use crate::limits::MANIFEST_BYTES_MAX;
+use crate::limits::{BACKUP_PAPER_BYTES_MAX, MANIFEST_BYTES_MAX};
 
 /// What is known of a backup that is whole.
 #[derive(Debug)]
@@ -28,11 +29,11 @@ pub(super) struct Survey {
     /// Tablespaces by OID, with their directories on the source.
     pub(super) spaces: BTreeMap<u32, String>,
     /// The WAL that makes it consistent.
-    pub(super) needs: Vec<(SegmentName, At)>,
+    pub(super) needs: Vec<Need>,
     /// Bytes of its files.
     pub(super) bytes: u64,
-    /// The WAL directory.
-    pub(super) wal: Vec<Item>,
+    /// What is stored of the WAL directory.
+    pub(super) wal: Chosen,
 }
 
 /// Small files that tell what the rest is.
@@ -45,45 +46,53 @@ struct Papers {
 }
 
 impl Papers {
-    fn of(&mut self, path: &str) -> Option<&mut Vec<u8>> {
-        Some(match path {
+    /// Where a file is kept that tells something. It is read into memory, so it may not be of any length (invariant I12).
+    fn of(&mut self, place: &Place, entry: &Entry) -> Result<Option<&mut Vec<u8>>, Fault> {
+        let paper = match entry.path.as_str() {
             "backup_label" => &mut self.label,
             "tablespace_map" => &mut self.map,
             "PG_VERSION" => &mut self.version,
             "global/pg_control" => &mut self.control,
-            _ => return None,
-        })
+            _ => return Ok(None),
+        };
+        if entry.bytes > BACKUP_PAPER_BYTES_MAX {
+            let why = format!("{} has {} bytes, and should be a few lines or one page", entry.path, entry.bytes);
+            return Err(Fault::damaged(&place.given, why));
+        }
+        Ok(Some(paper))
     }
 }
 
 /// Reads all of it.
 pub(super) fn survey(given: &Path, wal: Option<&Path>) -> Result<Arc<Survey>, Fault> {
     let place = Place::find(given)?;
-    let wal = wal.map(wal::list).transpose()?.unwrap_or_default();
+    let given = wal.map(supply::list).transpose()?.unwrap_or_default();
     let manifest_text = read_bounded(&place.manifest)?;
     let manifest = Manifest::read(&place.manifest, &manifest_text)?;
-    let (mut papers, mut found) = (Papers::default(), Found::default());
+    let (mut papers, mut found) = (Papers::default(), Found::new(manifest.range()));
     let (mut spaces, mut bytes) = (BTreeMap::new(), 0);
     let mut checker = Checker::new(&place.given, &manifest.files);
     each_of_base(&place, &mut |entry, content| {
         if let Some(name) = entry.path.strip_prefix("pg_wal/") {
             return match wal::segment(name, entry) {
                 Some(segment) => found.look(&place.given, segment, at_of(&place, name), content),
+                None if entry.kind == Kind::Directory => blocks::header(&place.given, entry).map(drop),
                 None => Ok(()),
             };
         }
         match &entry.kind {
             Kind::Link(target) => {
-                let oid = entry.path.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok());
+                let oid = spaces::of_link(&entry.path);
                 let strange =
                     || Fault::damaged(&place.given, format!("{} is a link, and not that of a tablespace", entry.path));
                 spaces.insert(oid.ok_or_else(strange)?, target.clone());
                 Ok(())
             }
-            Kind::Directory => Ok(()),
+            Kind::Directory => blocks::header(&place.given, entry).map(drop),
             Kind::File => {
+                blocks::header(&place.given, entry)?;
                 bytes += entry.bytes;
-                match papers.of(&entry.path) {
+                match papers.of(&place, entry)? {
                     Some(paper) => checker.copy(&entry.path, entry, content, paper),
                     None => checker.copy(&entry.path, entry, content, &mut io::sink()),
                 }
@@ -93,12 +102,17 @@ pub(super) fn survey(given: &Path, wal: Option<&Path>) -> Result<Arc<Survey>, Fa
     spaces.extend(papers::tablespace_map(&papers.map));
     check_spaces(&place, &spaces)?;
     for (oid, location) in &spaces {
+        blocks::header(&place.given, &spaces::link(*oid, location))?;
         each_of_space(&place, *oid, location, &mut |entry, content| {
+            blocks::header(&place.given, entry)?;
             bytes += entry.bytes;
-            let path = format!("pg_tblspc/{oid}/{}", entry.path);
+            let path = spaces::listed(*oid, &entry.path);
             match entry.kind {
                 Kind::File => checker.copy(&path, entry, content, &mut io::sink()),
-                _ => Ok(()),
+                Kind::Directory => Ok(()),
+                Kind::Link(_) => {
+                    Err(Fault::damaged(&place.given, format!("{path} is a link, and no tablespace holds any")))
+                }
             }
         })?;
     }
@@ -106,10 +120,12 @@ pub(super) fn survey(given: &Path, wal: Option<&Path>) -> Result<Arc<Survey>, Fa
     if let Form::Tars { wal: Some(tar), .. } = &place.form {
         found.look_into_tar(tar)?;
     }
-    found.look_at(&wal)?;
+    found.look_at(&given)?;
     let (label, major) = (Label::read(&place.given, &papers.label)?, major(&place, &papers.version)?);
     let identity = identify(&place, &papers.control, &manifest, &found)?;
-    let needs = needed(&place, &label, &manifest, identity, &found)?;
+    of_one_backup(&place, &label, &manifest)?;
+    let needs = found.needs(&place.given, identity.segment_bytes)?;
+    let wal = found.choose(&place.given, &given)?;
     Ok(Arc::new(Survey { place, label, manifest, manifest_text, major, identity, spaces, needs, bytes, wal }))
 }
 
@@ -181,9 +197,7 @@ fn identify(place: &Place, control: &[u8], manifest: &Manifest, found: &Found) -
         let why = format!("its files are of cluster {system_identifier}, its backup_manifest is of {other}");
         return Err(damaged(why));
     }
-    let Some((owner, segment_bytes, wal)) = found.identity() else {
-        return Err(Fault::Refused { path: place.given.clone(), why: "no WAL is with it".into(), way_out: GIVE_WAL });
-    };
+    let (owner, segment_bytes, wal) = found.identity(&place.given)?;
     if owner != system_identifier {
         let why = format!("it is WAL of cluster {owner}, and the backup is of {system_identifier}");
         return Err(Fault::damaged(wal, why));
@@ -191,38 +205,13 @@ fn identify(place: &Place, control: &[u8], manifest: &Manifest, found: &Found) -
     Ok(ClusterIdentity { system_identifier, segment_bytes })
 }
 
-const GIVE_WAL: &str = "give the directory that holds it: --wal DIR. What the repository has already, `stonewal wal fetch NAME DIR/NAME` writes there. A backup cannot be restored without the WAL that was written while it was taken";
-
-/// Every segment from start to stop, or the name of the first that is missing.
-fn needed(
-    place: &Place,
-    label: &Label,
-    manifest: &Manifest,
-    identity: ClusterIdentity,
-    found: &Found,
-) -> Result<Vec<(SegmentName, At)>, Fault> {
-    if (label.start, label.timeline) != (manifest.start, manifest.timeline) {
-        let why = format!(
-            "backup_label begins at {}, backup_manifest at {}: they are of two backups",
-            label.start, manifest.start
-        );
-        return Err(Fault::damaged(&place.given, why));
+fn of_one_backup(place: &Place, label: &Label, manifest: &Manifest) -> Result<(), Fault> {
+    if (label.start, label.timeline) == (manifest.start, manifest.timeline) {
+        return Ok(());
     }
-    let size = identity.segment_bytes;
-    let (mut at, mut needs) = (manifest.start.floor(size.bytes()), Vec::new());
-    while at < manifest.stop {
-        let name = SegmentName::holding(manifest.timeline, at, size);
-        let Some(place_of) = found.at(name) else {
-            let why = format!(
-                "WAL segment {name} is missing: the backup needs the WAL from {} to {}",
-                manifest.start, manifest.stop
-            );
-            return Err(Fault::Refused { path: place.given.clone(), why, way_out: GIVE_WAL });
-        };
-        needs.push((name, place_of.clone()));
-        at = at.plus(size.bytes());
-    }
-    Ok(needs)
+    let (label, manifest) = (label.start, manifest.start);
+    let why = format!("backup_label begins at {label}, backup_manifest at {manifest}: they are of two backups");
+    Err(Fault::damaged(&place.given, why))
 }
 
 fn read_bounded(path: &PathBuf) -> Result<Vec<u8>, Fault> {
@@ -230,4 +219,25 @@ fn read_bounded(path: &PathBuf) -> Result<Vec<u8>, Fault> {
     let file = std::fs::File::open(path).map_err(io_fault(path))?;
     file.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(io_fault(path))?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i12_no_paper_of_any_length_is_read_into_memory() {
+        let given = PathBuf::from("old");
+        let place = Place { manifest: given.join("backup_manifest"), form: Form::Plain, given };
+        let mut papers = Papers::default();
+        for name in ["backup_label", "tablespace_map", "PG_VERSION", "global/pg_control"] {
+            let mut entry = Entry { path: name.into(), kind: Kind::File, bytes: 0, mode: 0o600, mtime: 0 };
+            entry.bytes = BACKUP_PAPER_BYTES_MAX;
+            assert!(papers.of(&place, &entry).unwrap().is_some(), "{name}");
+            entry.bytes += 1;
+            assert!(papers.of(&place, &entry).is_err(), "{name}");
+        }
+        let other = Entry { path: "base/1/1".into(), kind: Kind::File, bytes: u64::MAX, mode: 0o600, mtime: 0 };
+        assert!(papers.of(&place, &other).unwrap().is_none());
+    }
 }

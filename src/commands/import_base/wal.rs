@@ -1,39 +1,53 @@
 //! The WAL that came with a backup: in a tar, in the data directory, in directories that `pg_receivewal` or an archive filled.
+//! All of it is read; of several copies of a segment a good one counts.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::copies::{At, Bad, Copies, Copy, Judged, SegmentRange, judge};
 use super::entries::{self, Entry, Kind};
 use super::fault::{Fault, io_fault};
-use super::unpack::{self, plain_name};
-use crate::commands::wal_push::Supply;
-use crate::commands::{Error, Result};
+use super::supply::Item;
+use super::unpack;
 use crate::format::wal::SegmentHeader;
 use crate::format::{SegmentName, SegmentSize, WalFileName};
-use crate::limits::WAL_PUSHES;
+use crate::limits::WAL_FILE_BYTES_MAX;
 
-/// Where a segment is to be read.
+const GIVE_WAL: &str = "give the directory that holds it: --wal DIR. What the repository has already, `stonewal wal fetch NAME DIR/NAME` writes there. A backup cannot be restored without the WAL that was written while it was taken";
+
+/// A segment that a backup needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum At {
-    /// In the tar of the data directory.
-    Base,
-    /// In `pg_wal.tar`.
-    Tar(PathBuf),
-    /// A file, compressed or not.
-    File(PathBuf),
+pub(super) struct Need {
+    pub(super) name: SegmentName,
+    pub(super) at: At,
+    /// SHA-256 of what was found there.
+    pub(super) sum: [u8; 32],
 }
 
-/// Segments by name, with the first place where each was found.
+/// What of a WAL directory is stored, and what is to be said of the rest.
 #[derive(Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) items: Vec<Item>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Segments by name, with every copy of each.
+#[derive(Debug)]
 pub(super) struct Found {
-    segments: BTreeMap<String, At>,
+    /// The WAL that makes the backup consistent.
+    needed: SegmentRange,
+    segments: BTreeMap<String, (SegmentName, Copies)>,
     /// Whose they are: all of one cluster.
     identity: Option<(u64, SegmentSize, PathBuf)>,
 }
 
 impl Found {
-    /// Takes note of a segment after a look at how it begins. What follows is not read.
+    pub(super) fn new(needed: SegmentRange) -> Self {
+        Self { needed, segments: BTreeMap::new(), identity: None }
+    }
+
+    /// Reads a segment of the backup.
     pub(super) fn look(
         &mut self,
         place: &Path,
@@ -41,22 +55,25 @@ impl Found {
         at: At,
         content: &mut dyn Read,
     ) -> Result<(), Fault> {
-        self.check(place, name, content)?;
-        self.segments.entry(name.to_string()).or_insert(at);
-        Ok(())
+        self.add(place, name, (at, None), content)
     }
 
-    fn check(&mut self, place: &Path, name: SegmentName, content: &mut dyn Read) -> Result<(), Fault> {
-        let mut head = Vec::new();
-        content.take(SegmentHeader::BYTES as u64).read_to_end(&mut head).map_err(io_fault(place))?;
-        let damaged = |why: String| Fault::damaged(place, format!("{name}: {why}"));
-        let header = SegmentHeader::read(&head).map_err(|error| damaged(error.to_string()))?;
-        header.expect(name, header.segment_bytes.bytes()).map_err(|error| damaged(error.to_string()))?;
-        let (owner, size, _) =
-            self.identity.get_or_insert((header.system_identifier, header.segment_bytes, place.to_owned()));
-        if (*owner, *size) != (header.system_identifier, header.segment_bytes) {
-            let why = format!("it is WAL of cluster {}, and other WAL is of {owner}", header.system_identifier);
-            return Err(damaged(why));
+    fn add(
+        &mut self,
+        place: &Path,
+        name: SegmentName,
+        (at, given): (At, Option<WalFileName>),
+        content: &mut dyn Read,
+    ) -> Result<(), Fault> {
+        let judged =
+            judge(place, name, &self.needed, content, |header| same_cluster(&mut self.identity, place, header))?;
+        let (_, copies) = self.segments.entry(name.to_string()).or_insert_with(|| (name, Copies::default()));
+        if !matches!(at, At::File(_)) && copies.good.iter().any(|copy| copy.at == at) {
+            return Err(Fault::damaged(place, format!("WAL segment {name} is in it twice")));
+        }
+        match judged {
+            Judged::Whole(extent, sums) => copies.good.push(Copy { at, given, extent, sums }),
+            Judged::Bad(why) => copies.bad.push(Bad { place: place.to_owned(), why, is_given: given.is_some() }),
         }
         Ok(())
     }
@@ -69,26 +86,157 @@ impl Found {
         })
     }
 
-    /// Every segment among files. A partial may not have all that a backup needs, and only its beginning is looked at.
+    /// Every file of a WAL directory.
     pub(super) fn look_at(&mut self, files: &[Item]) -> Result<(), Fault> {
         for Item { path, name } in files {
+            let mut content = unpack::open(path)?;
             match *name {
-                WalFileName::Segment(name) => {
-                    self.look(path, name, At::File(path.clone()), &mut *unpack::open(path)?)?;
+                WalFileName::Segment(segment) | WalFileName::Partial(segment) => {
+                    self.add(path, segment, (At::File(path.clone()), Some(*name)), &mut *content)?;
                 }
-                WalFileName::Partial(name) => self.check(path, name, &mut *unpack::open(path)?)?,
-                WalFileName::History(_) | WalFileName::BackupHistory(..) => {}
+                WalFileName::History(_) | WalFileName::BackupHistory(..) => check_small(path, *name, &mut *content)?,
             }
         }
         Ok(())
     }
 
-    pub(super) fn identity(&self) -> Option<(u64, SegmentSize, &Path)> {
-        self.identity.as_ref().map(|(owner, size, place)| (*owner, *size, place.as_path()))
+    /// Whose the WAL is, and the size of its segments.
+    pub(super) fn identity(&self, place: &Path) -> Result<(u64, SegmentSize, &Path), Fault> {
+        if let Some((owner, size, path)) = &self.identity {
+            return Ok((*owner, *size, path));
+        }
+        match self.segments.values().find_map(|(name, copies)| Some((*name, copies.wrong(place)?))) {
+            Some((name, bad)) => Err(not_whole(name, bad)),
+            None => Err(Fault::Refused { path: place.to_owned(), why: "no WAL is with it".into(), way_out: GIVE_WAL }),
+        }
     }
 
-    pub(super) fn at(&self, name: SegmentName) -> Option<&At> {
-        self.segments.get(&name.to_string())
+    /// Every segment from start to stop, or what is wrong with the first that is not there whole.
+    pub(super) fn needs(&self, place: &Path, size: SegmentSize) -> Result<Vec<Need>, Fault> {
+        let SegmentRange { timeline, start, stop } = self.needed;
+        let (mut at, mut needs) = (start.floor(size.bytes()), Vec::new());
+        while at < stop {
+            let name = SegmentName::holding(timeline, at, size);
+            needs.push(self.need(place, name, self.needed.bytes_in(name, size))?);
+            at = at.plus(size.bytes());
+        }
+        Ok(needs)
+    }
+
+    /// The copy of a segment that goes with the backup, of which it needs the first `bytes`.
+    fn need(&self, place: &Path, name: SegmentName, bytes: u64) -> Result<Need, Fault> {
+        let SegmentRange { start, stop, .. } = self.needed;
+        let missing = || {
+            let why = format!("WAL segment {name} is missing: the backup needs the WAL from {start} to {stop}");
+            Fault::Refused { path: place.to_owned(), why, way_out: GIVE_WAL }
+        };
+        let (_, copies) = self.segments.get(&name.to_string()).ok_or_else(missing)?;
+        let mut good = copies.good.iter().filter(|copy| copy.extent.holds(bytes));
+        let Some(first) = good.next() else {
+            return Err(copies.wrong(place).map_or_else(missing, |bad| not_whole(name, bad)));
+        };
+        match good.find(|other| other.sums.needed != first.sums.needed) {
+            Some(other) => Err(differ(place, name, first, other)),
+            None => Ok(Need { name, at: first.at.clone(), sum: first.sums.all }),
+        }
+    }
+
+    /// What of the WAL directory is stored: of every segment one copy, as a partial if it was never finished.
+    pub(super) fn choose(&self, place: &Path, given: &[Item]) -> Result<Chosen, Fault> {
+        let mut chosen = Chosen::default();
+        for (name, copies) in self.segments.values() {
+            let Some(item) = chosen.best(place, *name, copies)? else { continue };
+            chosen.items.push(item);
+        }
+        chosen.tell_unfinished();
+        let small = |item: &&Item| matches!(item.name, WalFileName::History(_) | WalFileName::BackupHistory(..));
+        let mut names = std::collections::HashSet::new();
+        // Segments say whose they are, small files do not. Of small ones that are there twice the first counts.
+        chosen.items.extend(given.iter().filter(small).filter(|item| names.insert(item.name)).cloned());
+        Ok(chosen)
+    }
+}
+
+fn differ(place: &Path, name: SegmentName, one: &Copy, other: &Copy) -> Fault {
+    let (first, second) = (one.at.told(), other.at.told());
+    Fault::Refused {
+        path: place.to_owned(),
+        why: format!("WAL segment {name} is there twice, whole, with different contents: {first} and {second}"),
+        way_out: "find out which is of this cluster (what archived it, and when), move the other elsewhere, and import again; nothing was stored",
+    }
+}
+
+fn not_whole(name: SegmentName, Bad { place, why, .. }: Bad) -> Fault {
+    Fault::Refused {
+        path: place,
+        why: format!("WAL segment {name} is not whole: {why}"),
+        way_out: "give a directory with a whole copy of it (--wal DIR; one that is whole counts, wherever it lies), or move this one elsewhere if the backup does not need it; nothing was stored",
+    }
+}
+
+fn same_cluster(
+    known: &mut Option<(u64, SegmentSize, PathBuf)>,
+    place: &Path,
+    header: &SegmentHeader,
+) -> Result<(), Fault> {
+    let found = (header.system_identifier, header.segment_bytes);
+    let (owner, size, _) = known.get_or_insert((found.0, found.1, place.to_owned()));
+    if (*owner, *size) != found {
+        let why = format!("it is WAL of cluster {}, and other WAL is of {owner}", found.0);
+        return Err(Fault::damaged(place, why));
+    }
+    Ok(())
+}
+
+/// Refuses a history or backup history file that cannot be one.
+fn check_small(path: &Path, name: WalFileName, content: &mut dyn Read) -> Result<(), Fault> {
+    let most = WAL_FILE_BYTES_MAX as u64;
+    let bytes = std::io::copy(&mut content.take(most + 1), &mut std::io::sink()).map_err(io_fault(path))?;
+    if bytes > most {
+        return Err(Fault::damaged(path, format!("it has more than {most} bytes; {name} should be a few lines")));
+    }
+    Ok(())
+}
+
+impl Chosen {
+    /// The copy of a segment that is stored; `None` where only the backup holds one.
+    fn best(&mut self, place: &Path, name: SegmentName, copies: &Copies) -> Result<Option<Item>, Fault> {
+        let best = match copies.complete_given() {
+            Ok(complete) => complete,
+            Err((one, other)) => return Err(differ(place, name, one, other)),
+        };
+        let Some(best) = best.or_else(|| copies.longest_given()) else {
+            let Some(bad) = copies.wrong_given(place).next() else { return Ok(None) };
+            if copies.good.iter().all(|copy| copy.given.is_some()) {
+                return Err(not_whole(name, bad));
+            }
+            self.warnings.push(format!(
+                "{} is not stored as WAL: {}. The backup has a copy of its own; moments behind it need a whole one: `stonewal wal push FILE`",
+                bad.place.display(),
+                bad.why
+            ));
+            return Ok(None);
+        };
+        for bad in copies.wrong_given(place) {
+            let (path, why) = (bad.place.display(), &bad.why);
+            self.warnings.push(format!("{path} is not used: {why}. Another copy of the segment is"));
+        }
+        let At::File(path) = &best.at else { return Ok(None) };
+        let name = if best.is_complete() { WalFileName::Segment(name) } else { WalFileName::Partial(name) };
+        Ok(Some(Item { path: path.clone(), name }))
+    }
+
+    /// Segments that were never finished are no news where they are called so.
+    fn tell_unfinished(&mut self) {
+        let items = self.items.iter();
+        let renamed = items.filter(|item| matches!(item.name, WalFileName::Partial(_)) && !item.is_called_partial());
+        let told = renamed.map(|item| {
+            format!(
+                "{} was never finished: what is behind its last page is no WAL, and the rest is stored as a partial. If a whole one turns up, `stonewal wal push FILE`",
+                item.path.display()
+            )
+        });
+        self.warnings.extend(told.collect::<Vec<_>>());
     }
 }
 
@@ -100,94 +248,5 @@ pub(super) fn segment(name: &str, entry: &Entry) -> Option<SegmentName> {
     }
 }
 
-/// A file of a WAL directory.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) path: PathBuf,
-    pub(super) name: WalFileName,
-}
-
-/// The WAL files of a directory, segments before the small files, which do not say whose they are.
-pub(super) fn list(directory: &Path) -> Result<Vec<Item>, Fault> {
-    if directory.join("archive_status").exists() {
-        let why = "it is the pg_wal of a server, whose last segments are not finished".into();
-        let way_out = "push it by `stonewal wal push --from DIR`, which knows which are, and import without --wal";
-        return Err(Fault::Refused { path: directory.to_owned(), why, way_out });
-    }
-    let mut items: BTreeMap<(bool, String), Item> = BTreeMap::new();
-    for entry in std::fs::read_dir(directory).map_err(io_fault(directory))? {
-        let path = entry.map_err(io_fault(directory))?.path();
-        let text = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let plain = plain_name(&text);
-        let Ok(name) = plain.parse::<WalFileName>() else {
-            if text.len() > 24 && text.as_bytes()[..24].iter().all(u8::is_ascii_hexdigit) {
-                let why = "it is WAL in a form that is not read".into();
-                let way_out = "unpack or decrypt it, or move it elsewhere if it is not wanted; read are segments, .gz, .zst, .lz4 and .partial";
-                return Err(Fault::Refused { path, why, way_out });
-            }
-            continue;
-        };
-        let is_small = matches!(name, WalFileName::History(_) | WalFileName::BackupHistory(..));
-        // Where a file is there twice, the one that is not compressed counts.
-        if plain == text || !items.contains_key(&(is_small, plain.to_owned())) {
-            items.insert((is_small, plain.to_owned()), Item { path, name });
-        }
-    }
-    if items.is_empty() {
-        let why = "it holds no WAL".into();
-        let way_out = "give the directory that pg_receivewal or archive_command filled; names such as 000000010000000000000007, also with .gz, .zst, .lz4 or .partial";
-        return Err(Fault::Refused { path: directory.to_owned(), why, way_out });
-    }
-    Ok(items.into_values().collect())
-}
-
-/// Hands files to a push a few at a time; compressed ones through a directory of their own.
-pub(super) struct Unpacked {
-    pub(super) items: std::vec::IntoIter<Item>,
-    spool: Option<tempfile::TempDir>,
-}
-
-impl Unpacked {
-    pub(super) fn new(items: Vec<Item>) -> Self {
-        Self { items: items.into_iter(), spool: None }
-    }
-}
-
-impl Supply for Unpacked {
-    async fn next(&mut self) -> Result<Option<Vec<PathBuf>>> {
-        // What was handed out before is stored.
-        self.spool = None;
-        let batch: Vec<Item> = self.items.by_ref().take(WAL_PUSHES).collect();
-        if batch.is_empty() {
-            return Ok(None);
-        }
-        let unpacked = tokio::task::spawn_blocking(move || unpack_all(&batch)).await;
-        let (paths, spool) = unpacked.map_err(crate::catalog::Error::Worker)??;
-        self.spool = spool;
-        Ok(Some(paths))
-    }
-}
-
-fn unpack_all(batch: &[Item]) -> Result<(Vec<PathBuf>, Option<tempfile::TempDir>)> {
-    let (mut paths, mut spool) = (Vec::new(), None);
-    for Item { path, name } in batch {
-        if path.file_name().is_some_and(|file| file.to_string_lossy() == name.to_string()) {
-            paths.push(path.clone());
-            continue;
-        }
-        let failed = |error: std::io::Error| Error::File { path: std::env::temp_dir(), why: error.to_string() };
-        let folder = match spool.take() {
-            Some(folder) => folder,
-            None => tempfile::Builder::new().prefix("stonewal-import").tempdir().map_err(failed)?,
-        };
-        let to = folder.path().join(name.to_string());
-        let mut content = unpack::open(path)?;
-        let mut file = std::fs::File::create(&to).map_err(failed)?;
-        // No segment is longer; a file that swells beyond is none.
-        let mut content = (&mut content).take(u64::from(u32::MAX));
-        std::io::copy(&mut content, &mut file).map_err(io_fault(path))?;
-        paths.push(to);
-        spool = Some(folder);
-    }
-    Ok((paths, spool))
-}
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ impl Job<'_> {
             let newer = later || original.copy_of(&root).is_none();
             if named && newer && self.counts(&copy).await? {
                 let arrived_at = copy.entry.last_modified;
-                found.push(Present { arrived_at, copied: copied(original, &copy, true) });
+                found.push(Present { arrived_at, copied: copied(original, copy.clear(), true) });
             }
         }
         found.sort_by(|a, b| a.rank().cmp(&b.rank()));

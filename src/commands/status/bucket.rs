@@ -68,7 +68,7 @@ impl Backups {
         let facts = BackupFacts {
             backup: clear.backup.clone(),
             kind: clear.kind,
-            arrived_at: backup.arrived_at(&repository.trusted_root()),
+            arrived_at: backup.taken_at(&repository.trusted_root()),
             locked_until: clear.lock.as_ref().map(|lock| lock.retain_until),
         };
         if let Some(range) = &clear.base {

@@ -101,7 +101,7 @@ pub struct BackupFacts {
     pub backup: BackupId,
     /// What it is.
     pub kind: Kind,
-    /// When its manifest arrived.
+    /// When its manifest arrived; of an imported base, when that was taken.
     pub arrived_at: Timestamp,
     /// Until when it is locked, as its manifest says.
     pub locked_until: Option<Timestamp>,

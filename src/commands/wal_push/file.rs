@@ -70,6 +70,11 @@ impl WalFile {
         }
     }
 
+    /// Whether it is the unfinished end of a timeline, which has no name of its own in the bucket.
+    pub(super) fn is_partial(&self) -> bool {
+        matches!(self.name, WalFileName::Partial(_))
+    }
+
     /// Whether the bucket has it, by the names in it.
     pub(super) fn is_in(&self, stored: &WalCatalog) -> bool {
         let coverage = |timeline| stored.timelines.get(&timeline);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ImportFact;
@@ -34,7 +34,18 @@ pub struct BaseRange {
     pub ended_at: Timestamp,
 }
 
+/// How long a base must have been over before it began to be stored, so that no wrong clock of a server makes it an old one.
+const LONG_BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
 impl BaseRange {
+    /// When it was taken, for its place among other backups; storing it began at `started_at`, and it came at `arrived_at`, by the
+    /// store's clock. That is its arrival, which nobody can choose. Only what was over long before it began to be stored,
+    /// an import, is as old as it says itself; nothing is younger than its arrival.
+    pub fn taken_at(&self, started_at: Timestamp, arrived_at: Timestamp) -> Timestamp {
+        let is_old = started_at.duration_since(self.ended_at) > LONG_BEFORE;
+        if is_old { self.ended_at.min(arrived_at) } else { arrived_at }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let malformed = |why: &str| Err(Error::Malformed { what: "manifest", why: why.into() });
         if self.start.is_invalid() || self.stop < self.start {

@@ -18,6 +18,10 @@ const PREFIX: usize = RECORD_HEADER + 3 + 5 + 5 + 8;
 const RECORD_MAX: u64 = 1020 << 20;
 const ALIGNMENT: u64 = 8;
 
+const RM_XLOG_ID: u8 = 0;
+/// The record by which PostgreSQL leaves a segment early, `XLOG_SWITCH`; only the upper half of `xl_info` is the kind's.
+const SWITCH: u8 = 0x40;
+const KIND: u8 = 0xF0;
 const RM_XACT_ID: u8 = 1;
 /// `XLOG_XACT_OPMASK` and the operations that end a transaction.
 const OPERATION: u8 = 0x70;
@@ -50,6 +54,8 @@ pub struct CommitScanner {
     /// What goes on behind the next page header; the length of a record is known once its first four bytes are.
     pending: Pending,
     commits: Option<Commits>,
+    /// Whether the last record left its segment.
+    left_segment: bool,
 }
 
 /// The record that a page breaks off.
@@ -63,7 +69,13 @@ enum Pending {
 impl CommitScanner {
     /// A scanner of what comes from `start` on, the first byte of a page.
     pub fn new(start: Lsn) -> Self {
-        Self { at: start.get(), state: State::Page(Vec::new()), pending: Pending::None, commits: None }
+        Self {
+            at: start.get(),
+            state: State::Page(Vec::new()),
+            pending: Pending::None,
+            commits: None,
+            left_segment: false,
+        }
     }
 
     /// Where it is.
@@ -90,6 +102,11 @@ impl CommitScanner {
     /// The times found since the last call.
     pub fn take_commits(&mut self) -> Option<Commits> {
         self.commits.take()
+    }
+
+    /// Whether the last record was one that leaves the segment: what follows are zeros up to its end.
+    pub fn has_left_segment(&self) -> bool {
+        self.left_segment
     }
 
     /// How many bytes the present state takes.
@@ -145,6 +162,8 @@ impl CommitScanner {
 
     fn after_prefix(&mut self, prefix: &[u8]) -> State {
         let Some(total) = record_bytes(prefix) else { return State::Lost };
+        self.left_segment =
+            prefix.get(16).is_some_and(|info| info & KIND == SWITCH) && prefix.get(17) == Some(&RM_XLOG_ID);
         self.commits = Commits::join(self.commits, end_of_transaction(prefix, total).map(Commits::at));
         State::Skip(self.padded(total - prefix.len() as u64))
     }

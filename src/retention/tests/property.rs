@@ -26,6 +26,8 @@ enum Event {
         whole: bool,
     },
     Dump,
+    /// A base comes that was taken when the segment so many before the last was written.
+    Import(usize),
     /// A standby that is so many segments behind takes over, having stored the segment in which it did under its timeline.
     Failover(u64),
     Hours(i64),
@@ -96,6 +98,7 @@ impl World {
                 self.backups.push(dump_at(self.now, self.made));
             }
             Event::Base { whole } => self.back_up(*whole),
+            Event::Import(back) => self.import(*back),
             Event::Failover(behind) => self.fail_over(*behind),
             Event::Plan => self.follow_plan(policy),
         }
@@ -119,6 +122,23 @@ impl World {
         let verified = if whole { Verified::Yes } else { Verified::No("a chunk is missing".into()) };
         let fact = dump_at(self.now, self.made);
         self.backups.push(BackupFact { kind: Kind::Base, base: Some(range), verified, ..fact });
+    }
+
+    fn import(&mut self, back: usize) {
+        let Some(segment) = self.wal.iter().rev().nth(back).cloned() else { return };
+        self.made += 1;
+        let at = segment.number * SEGMENT;
+        let range = BaseRange {
+            start: Lsn::new(at + 0x28),
+            stop: Lsn::new(at + 0x100),
+            timeline: segment.timeline,
+            segment_bytes: SegmentSize::DEFAULT,
+            begun_at: segment.commit,
+            ended_at: segment.commit,
+        };
+        self.backups.push(BackupFact { kind: Kind::Base, base: Some(range), ..dump_at(self.now, self.made) });
+        // What it brings back may need WAL that no plan before it knew of.
+        self.last = None;
     }
 
     fn fail_over(&mut self, behind: u64) {
@@ -249,6 +269,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1..5_u64).prop_map(Event::Lose),
         3 => prop::bool::weighted(0.8).prop_map(|whole| Event::Base { whole }),
         1 => Just(Event::Dump),
+        1 => (0..300_usize).prop_map(Event::Import),
         1 => (0..30_u64).prop_map(Event::Failover),
         2 => (1..200_i64).prop_map(Event::Hours),
         1 => (-100..100_i64).prop_map(Event::Clock),

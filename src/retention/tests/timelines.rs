@@ -221,10 +221,14 @@ fn a_server_whose_clock_is_wrong_makes_no_base_older_or_eternal() {
         });
         BackupFact { base: range, ..fact }
     };
-    // Set back: the base of day 21 claims day 1, and still does not take over before its arrival says so.
-    let back = facts(vec![base(7, 1, 20), clock(base(21, 1, 40), 1)], vec![wal(1, &[(5, 50)], 25, &[])]);
-    let made = plan(&back, &policy(), day(25)).unwrap();
+    // Set back by less than a day, or the base of day 21 claims day 1 as an import would: it still does not take over before its
+    // arrival says so. In the second case that of day 7 stays the newest beside.
+    let back = |on| facts(vec![base(7, 1, 20), clock(base(21, 1, 40), on)], vec![wal(1, &[(5, 50)], 25, &[])]);
+    let made = plan(&back(20), &policy(), day(25)).unwrap();
     assert_eq!(verdicts(&made)[0], ("window", Some(day(31))));
+    let made = plan(&back(1), &policy(), day(25)).unwrap();
+    assert_eq!(verdicts(&made), [("window", Some(day(42))), ("min-redundancy", Some(day(42)))]);
+    assert_eq!(made.backups[1].also[0].until, day(31));
     // Ahead by a century: it does not take over, the one after it does, and nothing is locked for a century.
     let ahead = || clock(base(10, 1, 30), 36_500);
     let far = facts(vec![base(7, 1, 20), ahead()], vec![wal(1, &[(5, 50)], 25, &[])]);

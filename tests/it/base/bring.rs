@@ -15,7 +15,7 @@ impl World {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    fn old_base(&self, name: &str, flags: &str) -> PathBuf {
+    pub(super) fn old_base(&self, name: &str, flags: &str) -> PathBuf {
         let to = self.path(name);
         self.program("pg_basebackup", &format!("--no-sync -c fast -D {} {flags}", to.display()));
         to
@@ -54,6 +54,11 @@ fn at(path: &Path) -> String {
 fn shell(script: &str) {
     let done = std::process::Command::new("bash").args(["-euo", "pipefail", "-c", script]).output().unwrap();
     assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A script for every segment `$s` in a directory.
+fn on_segments(script: &str) -> String {
+    format!("for s in $(ls | grep -E '^[0-9A-F]{{24}}$'); do {script}; done")
 }
 
 fn segments(dir: &Path) -> Vec<String> {
@@ -121,7 +126,20 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
     let foreign =
         spoilt("foreign", &wal, "for s in *; do printf XXXX | dd of=$s bs=1 seek=24 conv=notrunc status=none; done");
     let first = segments(&plain.join("pg_wal")).swap_remove(0);
+    let torn =
+        spoilt("torn", &wal, &on_segments("dd if=/dev/zero of=$s bs=8192 seek=1 count=1 conv=notrunc status=none"));
+    let swollen = spoilt("swollen", &wal, "head -c 2000000 /dev/zero > 00000009.history");
+    let (long, short) = ("x".repeat(120), [first.as_str(), "is not whole", "1000000"]);
     let refused: Vec<(String, i32, &[&str])> = vec![
+        (spoilt("w1", &plain, &format!("truncate -s 1000000 pg_wal/{first}")), 4, &short),
+        (format!("{} --wal {torn}", at(&plain)), 4, &["is not whole", "is damaged, and good ones follow", "--wal DIR"]),
+        (format!("{} --wal {swollen}", at(&plain)), 4, &["00000009.history", "a few lines"]),
+        (spoilt("n1", &plain, &format!("mkdir base/1/{long}")), 4, &["no backup has such a name"]),
+        (
+            spoilt("n2", &plain, "mkdir ../sp && ln -s x ../sp/l && ln -s $(realpath ../sp) pg_tblspc/99"),
+            4,
+            &["pg_tblspc/99/l is a link"],
+        ),
         (at(world.source.data_dir()), 4, &["postmaster.pid", "stonewal backup base"]),
         (spoilt("s1", &plain, "rm backup_label"), 4, &["without backup_label"]),
         (spoilt("s2", &plain, flip), 4, &["base/1/", "is damaged", "backup_manifest"]),
@@ -165,6 +183,13 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_stored() {
 
 /// What is whole by itself or with WAL from elsewhere.
 async fn goes_together(world: &World, plain: &Path, tars: &Path, wal: &Path) {
+    // A segment that was never finished hides nothing of the true one, which comes later.
+    let cut = world.spoilt(
+        "cut",
+        wal,
+        &on_segments("if [ -n \"$(dd if=$s bs=8192 skip=5 count=1 status=none | tr -d '\\0')\" ]; then dd if=/dev/zero of=$s bs=8192 seek=4 count=2044 conv=notrunc status=none; fi"),
+    );
+    world.import(&format!("{} --wal {cut}", at(plain))).await.ends(3).says(&["was never finished", "as a partial"]);
     // The WAL that is missing in one place is found in another.
     let bare = world.spoilt("bare", tars, "rm pg_wal.tar && lz4 -q --rm base.tar base.tar.lz4");
     world.import(&format!("{bare} --wal {}", at(wal))).await.good().says(&["is base backup"]);

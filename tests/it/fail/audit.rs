@@ -1,5 +1,6 @@
 //! Who did what stands in the bucket, and failing to write it down keeps nobody from a restore, unless that is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use stonewal::store::{Prune as _, Read as _};
 
 use super::process::Run;
 use super::world::{PASSPHRASE, World};
+use crate::support::gate::Gate;
 
 impl World {
     pub(super) async fn repository(&self) -> Repository {
@@ -205,13 +207,22 @@ async fn i13_nothing_that_psql_says_is_recorded() {
 async fn hosts_at_the_same_time_do_not_get_into_each_others_way() {
     let Some(world) = World::new("audit_many").await else { return };
     let before = world.audit().await.len();
-    let running: Vec<_> = (0..8).map(|_| world.stonewal("verify --level checksum").start()).collect();
+    // Each has looked what the newest records are before any writes its own.
+    let gate = Gate::start(world.store.endpoint(), |line| line.starts_with("PUT ") && line.contains("/audit/")).await;
+    let verify = || world.stonewal("verify --level checksum").env("AWS_ENDPOINT_URL_S3", gate.endpoint());
+    let running: Vec<_> = (0..8).map(|_| verify().start()).collect();
+    gate.held(8).await;
+    gate.open();
     for one in running {
         one.end().await.good();
     }
     world.stonewal("verify --level checksum").end().await.good();
     let records = world.audit().await;
     assert_eq!(records.len(), before + 18);
+    let named = |record: &AuditRecord| record.previous.iter().map(|link| link.record.clone()).collect::<BTreeSet<_>>();
+    let first = records.iter().find(|record| record.deed == "verify").unwrap();
+    let beside = records.iter().filter(|record| named(record) == named(first));
+    assert_eq!(beside.count(), 8, "they forked");
     // Forks are joined: only the last record of all is named by none.
     let unnamed =
         records.iter().filter(|one| records.iter().all(|by| by.previous.iter().all(|l| l.record != one.record)));

@@ -118,7 +118,7 @@ fn names() -> Names {
 }
 
 /// The file in which the embedded store keeps a version.
-fn file_of(root: &Path, key: &str) -> PathBuf {
+pub(super) fn file_of(root: &Path, key: &str) -> PathBuf {
     let bucket = root.join("buckets").join(BUCKET);
     for entry in std::fs::read_dir(bucket.join("meta")).unwrap() {
         let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();

@@ -316,7 +316,7 @@ async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
     copied_again_after_a_rotation(&stage, &old.backup, &copy).await;
 }
 
-fn copying(stage: &Stage, access: Access, backups: &[&BackupId]) -> reencrypt::Options {
+pub(super) fn copying(stage: &Stage, access: Access, backups: &[&BackupId]) -> reencrypt::Options {
     reencrypt::Options {
         repository: stage.repository(Role::Writer),
         access,

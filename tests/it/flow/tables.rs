@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stage::{MARKER, PREFIX, Stage, cluster, run_backup};
 use crate::support::fixture::{DATABASE, Fixture};
+use crate::support::gate::Gate;
 
 const CUSTOMERS: &str = "\"Geschäfts Daten\".\"Kunden; DROP\"";
 
@@ -74,6 +75,30 @@ fn shape(server: &Fixture, database: &str, table: &str) -> String {
            UNION ALL SELECT 'statistics' || stxkind::text FROM pg_statistic_ext WHERE stxrelid = '{table}'::regclass) l (line)"
     );
     server.value(database, &sql)
+}
+
+/// A row comes when the table was seen to be empty, and before the first is restored.
+async fn row_between(stage: &Stage, what: Tables) {
+    let dump = |line: &str| line.starts_with("GET ") && line.contains("/dump/");
+    let gate = Gate::start(stage.server().endpoint(), dump).await;
+    let (info, programs) = (stage.database.clone(), stage.source.search());
+    let target = DatabaseTarget { info, programs, confirm: Confirm::Given, globals: true };
+    let mut options = stage.restore_options(Which::Latest, RestoreTarget::Database(Box::new(target)));
+    (options.tables, options.repository.s3.endpoint) = (Some(what), Some(gate.endpoint()));
+    let (progress, never) = (Progress::new(), CancellationToken::new());
+    let restoring = Box::pin(restore_dump::run(options, &progress, &never));
+    let adding = async {
+        gate.held(1).await;
+        stage.source.psql(DATABASE, "INSERT INTO lines DEFAULT VALUES", &[]);
+        gate.open();
+    };
+    let (ended, ()) = tokio::join!(restoring, adding);
+    let error = stonewal::observe::chain(&ended.unwrap_err());
+    assert!(error.contains("table public.lines is not empty"), "{error}");
+    assert_eq!(
+        stage.source.value(DATABASE, "WITH gone AS (DELETE FROM lines RETURNING 1) SELECT count(*) FROM gone"),
+        "1"
+    );
 }
 
 /// The playbook of a damaged audit log: the copy beside the original in the live database (PAINS B7: `\restrict` included).
@@ -201,6 +226,7 @@ async fn rows_alone_go_into_an_empty_table_only() {
         "TRUNCATE lines, events; TRUNCATE \"Geschäfts Daten\".\"Kunden; DROP\" RESTART IDENTITY",
         &[],
     );
+    row_between(&stage, only("public", "lines")).await;
     for (schema, table) in [("public", "lines"), ("public", "events"), ("Geschäfts Daten", "Kunden; DROP")] {
         into(&stage, source, &stage.database, only(schema, table)).await.unwrap();
     }
