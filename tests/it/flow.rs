@@ -8,6 +8,8 @@ mod forge;
 mod ground;
 mod imports;
 mod keys;
+#[cfg(feature = "kms")]
+mod kms;
 mod lifecycle;
 mod memory;
 mod network;

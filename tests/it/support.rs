@@ -2,6 +2,8 @@
 
 pub(crate) mod compare;
 pub(crate) mod fixture;
+#[cfg(feature = "kms")]
+pub(crate) mod kms;
 pub(crate) mod ledger;
 pub(crate) mod majors;
 pub(crate) mod pki;
