@@ -157,6 +157,8 @@ pub const KMS_ANSWERS_MAX: usize = WAL_KEYS_MAX;
 pub const KMS_IN_FLIGHT: usize = 8;
 /// Tries of one call to KMS, with growing pauses.
 pub const KMS_ATTEMPTS: u32 = 6;
+/// At most so long is the first of these pauses; the others are twice as long as the one before.
+pub const KMS_PAUSE_MILLIS: u64 = 200;
 /// For one call to KMS, with all its tries.
 pub const KMS_DEADLINE_SECONDS: u64 = 60;
 /// The name of a recipient or passphrase in a roster.

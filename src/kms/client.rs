@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::KmsOptions;
 use super::meaning::{Call, meaning};
 use crate::keys::{Agreed, Agreement, KmsError, KmsKey, Point};
-use crate::limits::{KMS_ATTEMPTS, KMS_DEADLINE_SECONDS, KMS_IN_FLIGHT, STORE_CONNECT_SECONDS};
+use crate::limits::{KMS_ATTEMPTS, KMS_DEADLINE_SECONDS, KMS_IN_FLIGHT, KMS_PAUSE_MILLIS, STORE_CONNECT_SECONDS};
 use crate::store::{aws_endpoint, fixed_credentials, http_client};
 
 /// Before a point of P-256, uncompressed, in DER as SubjectPublicKeyInfo (RFC 5480).
@@ -113,10 +113,12 @@ async fn load(options: &KmsOptions, region: Option<&str>) -> Result<SdkConfig, K
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(STORE_CONNECT_SECONDS))
         .operation_timeout(Duration::from_secs(KMS_DEADLINE_SECONDS));
+    let retries = RetryConfig::standard().with_max_attempts(KMS_ATTEMPTS);
+    let retries = retries.with_initial_backoff(Duration::from_millis(KMS_PAUSE_MILLIS));
     let region = region.map(|region| Region::new(region.to_owned()));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
-        .retry_config(RetryConfig::standard().with_max_attempts(KMS_ATTEMPTS))
+        .retry_config(retries)
         .timeout_config(timeouts.build());
     if let Some(profile) = &options.profile {
         let provider = ProviderConfig::empty().with_http_client(http).with_region(region.clone());

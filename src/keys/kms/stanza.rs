@@ -17,8 +17,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Agreed, KmsKey, Point};
 use crate::format::{DataKey, KeyId};
-use crate::keys::wrap::{Fault, WRAP, decrypt, unwrap_with};
 use crate::keys::Result;
+use crate::keys::wrap::{Fault, WRAP, decrypt, unwrap_with};
 
 /// Kind of the stanza.
 const KIND: &str = "aws-kms-p256";

@@ -7,7 +7,7 @@ use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use secrecy::SecretString;
 use stonewal::catalog::{self, Access};
 use stonewal::commands::keys::{Holder, add, check, revoke, rewrap};
-use stonewal::commands::{Class, Error, Which};
+use stonewal::commands::{Class, Error, Which, doctor};
 use stonewal::keys::{self, Agreement, KmsAccess, KmsError, KmsFile};
 use stonewal::kms::{KmsOptions, service};
 use stonewal::store::roles::Role;
@@ -93,6 +93,11 @@ async fn i07_b05_a_key_in_kms_opens_what_hosts_without_kms_wrote() {
         async |access| check::run(check::Options { repository: stage.repository(Role::Reader), access }).await;
     let found = checked(with(&file, ask())).await.unwrap();
     assert_eq!((found.keys, found.opened, found.counts), (4, 4, Some(true)), "{found:?}");
+
+    let doctored = stage.doctor_options(Role::Reader, Some(with(&file, ask())));
+    let outcome = doctor::run(doctor::Options { probe: false, ..doctored }).await.unwrap();
+    let told = outcome.checks.iter().find(|check| check.name == "recipients").unwrap();
+    assert_eq!(told.detail, "data keys are wrapped to 3 recipients, 1 of them in AWS KMS");
 
     // Whoever cannot ask is told so, and is not told that backups are damaged.
     let refused = read(&stage, id(&new.backup), with(&file, None)).await.unwrap_err();
