@@ -51,7 +51,7 @@ pub async fn look_up(options: &KmsOptions, name: &str) -> keys::Result<KmsKey> {
     #[cfg(not(feature = "kms"))]
     {
         let _ = (options, name);
-        Err(keys::Error::NoKms)
+        std::future::ready(Err(keys::Error::NoKms)).await
     }
 }
 
