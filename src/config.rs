@@ -24,10 +24,10 @@ pub use layers::Flags;
 pub use secret_file::SecretFile;
 pub use settings::{
     AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
-    ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, LimitSettings,
-    LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable, RestoreSettings,
-    RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings, WalMode,
-    WalSettings,
+    ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, KmsSettings,
+    LimitSettings, LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable,
+    RestoreSettings, RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings,
+    WalMode, WalSettings,
 };
 
 pub use settings::ImportSettings;

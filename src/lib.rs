@@ -7,6 +7,7 @@
 //! - [`mod@format`]: the stored bytes; no I/O, no clock, no randomness.
 //! - [`keys`]: secrets, recipients, identities, writer keys; wrapping and unwrapping.
 //! - [`store`]: the bucket behind capability traits; the S3 client; the embedded server.
+//! - [`kms`]: AWS KMS, which opens what is wrapped to its keys; the client behind the feature `kms`.
 //! - [`pipeline`]: stages and receipts; uploading and downloading streams.
 //! - [`postgres`]: connection settings, child processes, SQL, a disposable server.
 //! - [`catalog`]: opening a repository, discovering backups, committing manifests.
@@ -23,6 +24,7 @@ pub mod commands;
 pub mod config;
 pub mod format;
 pub mod keys;
+pub mod kms;
 pub mod limits;
 pub mod observe;
 pub mod pipeline;

@@ -155,6 +155,18 @@ pub const SCRYPT_LOG_N_MAX: u8 = 18;
 
 /// Recipients of data keys: all must find room in the header of a WAL object.
 pub const RECIPIENTS_MAX: usize = 16;
+/// Bytes of the ARN of a key in AWS KMS.
+pub const KMS_ARN_BYTES_MAX: usize = 256;
+/// Secrets kept that KMS agreed on, 32 bytes each: as many as keys of WAL.
+pub const KMS_ANSWERS_MAX: usize = WAL_KEYS_MAX;
+/// Calls to KMS at once: it counts those of a whole account.
+pub const KMS_IN_FLIGHT: usize = 8;
+/// Tries of one call to KMS, with growing pauses.
+pub const KMS_ATTEMPTS: u32 = 6;
+/// At most so long is the first of these pauses; the others are twice as long as the one before.
+pub const KMS_PAUSE_MILLIS: u64 = 200;
+/// For one call to KMS, with all its tries.
+pub const KMS_DEADLINE_SECONDS: u64 = 60;
 /// The name of a recipient or passphrase in a roster.
 pub const ROSTER_NAME_BYTES_MAX: usize = 100;
 /// A roster as stored: room for several hundred keys that were retired.

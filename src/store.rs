@@ -25,6 +25,8 @@ pub use error::{Error, Result};
 pub use pages::Pages;
 pub use pinned::{Pin, versions_of};
 pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule};
+#[cfg(feature = "kms")]
+pub(crate) use s3::{aws_endpoint, find, fixed_credentials, http_client};
 pub use sides::{Altered, Failing, Side, Sides};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,

@@ -14,7 +14,7 @@ use super::{Error, Finding, FindingKind, Result};
 use crate::format::manifest::{Manifest, RepositoryRecord};
 use crate::format::names::Names;
 use crate::format::{self, RepositoryId, Tag, WriterPublic};
-use crate::keys::{Certificate, Keyring, RecoveryFile, WriterFile};
+use crate::keys::{Certificate, Door, Keyring, KmsAccess, RecoveryFile, WriterFile};
 use crate::limits::{DISCOVERIES, FINDINGS_MAX, SMALL_OBJECT_BYTES_MAX};
 use crate::store::{self, Entry, Read};
 
@@ -35,6 +35,8 @@ pub enum Access {
     Writer(Box<WriterFile>),
     /// An offline identity that may read.
     Recovery(RecoveryFile),
+    /// Whoever may use a key in AWS KMS.
+    Kms(Box<KmsAccess>),
 }
 
 /// A repository that was found and whose keys are open.
@@ -48,6 +50,7 @@ pub struct Repository {
     strangers: Vec<(Tag, Finding)>,
     pub(super) manifest_room: Semaphore,
     pub(super) wal_keys: WalKeys,
+    pub(super) door: Door,
 }
 
 impl Repository {
@@ -81,7 +84,7 @@ impl Repository {
     /// The same without looking whether the keys belong to what lies below `names`: for whoever reads and writes only what
     /// proves by itself that it does, many times a minute. With key files this asks the store nothing.
     pub async fn open_lightly(store: Arc<dyn Read>, names: Names, access: Access, location: &str) -> Result<Self> {
-        let (mut findings, mut strangers) = (Vec::new(), Vec::new());
+        let (mut findings, mut strangers, mut service) = (Vec::new(), Vec::new(), None);
         let keyring = match access {
             Access::Passphrase(passphrase) => {
                 let found = find_bundle(&*store, &names, passphrase, None, location).await?;
@@ -95,10 +98,14 @@ impl Repository {
             }
             Access::Writer(file) => Keyring::from_writer_file(*file),
             Access::Recovery(file) => Keyring::from_recovery(file),
+            Access::Kms(access) => {
+                service = access.service;
+                Keyring::from_kms(access.file)
+            }
         };
         let (keyring, manifest_room) = (RwLock::new(keyring), Semaphore::new(DISCOVERIES));
-        let (roster, wal_keys) = (RwLock::default(), WalKeys::default());
-        Ok(Self { store, names, keyring, roster, findings, strangers, manifest_room, wal_keys })
+        let (roster, wal_keys, door) = (RwLock::default(), WalKeys::default(), Door::new(service));
+        Ok(Self { store, names, keyring, roster, findings, strangers, manifest_room, wal_keys, door })
     }
 
     /// Whether the root writer's certificate of this very host lies here. The record's lock ends one day and its name is

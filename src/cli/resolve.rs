@@ -17,7 +17,7 @@ use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
 
-pub(super) use access::{Purpose, access, access_if_any, bundle, recipients, signer};
+pub(super) use access::{Purpose, access, access_if_any, bundle, kms, recipients, signer};
 pub(super) use audit::{Recording, UNSIGNED, recording};
 pub(super) use database::{
     connection, dump_options, encoding, environment, globals, names_replication, names_source, refuse_password,

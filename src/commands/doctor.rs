@@ -125,14 +125,18 @@ pub async fn run(options: Options) -> Result<Outcome> {
 }
 
 async fn keys_and_contents(repository: &Repository, outcome: &mut Outcome) {
-    let (recipients, reads) = repository.with_keyring(|ring| (ring.recipients().len(), ring.can_read_data()));
+    let (recipients, in_kms, reads) = repository.with_keyring(|ring| {
+        let in_kms = ring.recipients().iter().filter(|recipient| recipient.kms().is_some()).count();
+        (ring.recipients().len(), in_kms, ring.can_read_data())
+    });
     let what = if reads { "can read backups" } else { "can write backups and not read them" };
     outcome.add("repository", Status::Ok, format!("{} opens; these keys {what}", repository.id()));
     if recipients == 1 {
         let detail = "data keys are wrapped to one recipient only";
         outcome.advise("recipients", Status::Warn, detail, "a lost passphrase would lose every backup: `stonewal keys add --recovery-file FILE --past` makes another; keep that file offline");
     } else if recipients > 1 {
-        outcome.add("recipients", Status::Ok, format!("data keys are wrapped to {recipients} recipients"));
+        let in_kms = if in_kms == 0 { String::new() } else { format!(", {in_kms} of them in AWS KMS") };
+        outcome.add("recipients", Status::Ok, format!("data keys are wrapped to {recipients} recipients{in_kms}"));
     }
     contents::check(repository, outcome).await;
 }

@@ -262,6 +262,9 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Store(error) | Self::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
+            Self::Keys(keys::Error::Kms(error)) | Self::Catalog(catalog::Error::Keys(keys::Error::Kms(error))) => {
+                error.is_passing()
+            }
             _ => false,
         }
     }
@@ -335,11 +338,12 @@ impl Error {
                 keys::Error::Missing { .. }
                 | keys::Error::BadRecipient { .. }
                 | keys::Error::Retired { .. }
+                | keys::Error::NoKms
                 | keys::Error::File { .. },
             )
-            | Self::Catalog(catalog::Error::Keys(keys::Error::Missing { .. } | keys::Error::Retired { .. })) => {
-                Class::Usage
-            }
+            | Self::Catalog(catalog::Error::Keys(
+                keys::Error::Missing { .. } | keys::Error::Retired { .. } | keys::Error::NoKms,
+            )) => Class::Usage,
             _ => Class::Failed,
         }
     }

@@ -45,6 +45,9 @@ keys! {
     KEYS_IDENTITY_FILE = "keys.identity_file", "STONEWAL_KEYS_IDENTITY_FILE", None, "a file that only its owner may read";
     KEYS_BUNDLE = "keys.bundle", "STONEWAL_KEYS_BUNDLE", None, "the fingerprint of the identity bundle: 16 hexadecimal digits, as init prints it";
     KEYS_RECIPIENTS = "keys.recipients", "STONEWAL_KEYS_RECIPIENTS", None, "a list of age recipients, each starting with \"age1\"";
+    KMS_ENDPOINT = "kms.endpoint", "STONEWAL_KMS_ENDPOINT", None, "http://HOST[:PORT] or https://HOST[:PORT]";
+    KMS_REGION = "kms.region", "STONEWAL_KMS_REGION", None, "a region name, such as \"eu-central-1\"";
+    KMS_PROFILE = "kms.profile", "STONEWAL_KMS_PROFILE", None, "a profile of the AWS configuration files";
     IMPORT_PASSPHRASE_FILE = "import.passphrase_file", "STONEWAL_IMPORT_PASSPHRASE_FILE", None, "a file that only its owner may read";
     IMPORT_ITERATIONS = "import.iterations", "STONEWAL_IMPORT_ITERATIONS", None, "a number from 1 to 10000000";
     DUMP_CODEC = "dump.codec", "STONEWAL_DUMP_CODEC", Some("gzip"), "\"gzip\", \"zstd\", \"lz4\" or \"none\"";

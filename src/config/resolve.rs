@@ -14,8 +14,9 @@ use super::layers::{Given, Layers, Raw};
 use super::secret_file::SecretFile;
 use super::settings::ImportSettings;
 use super::settings::{
-    Codec, DumpSettings, Globals, Immutability, KeySettings, LimitSettings, LockMode, LogFormat, LogSettings,
-    PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode, WalSettings,
+    Codec, DumpSettings, Globals, Immutability, KeySettings, KmsSettings, LimitSettings, LockMode, LogFormat,
+    LogSettings, PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode,
+    WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -51,6 +52,11 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             identity_file: read.path(&key::KEYS_IDENTITY_FILE)?.map(SecretFile::new),
             bundle: read.optional(&key::KEYS_BUNDLE, values::fingerprint)?,
             recipients: read.list(&key::KEYS_RECIPIENTS, values::recipient)?,
+        },
+        kms: KmsSettings {
+            endpoint: read.optional(&key::KMS_ENDPOINT, values::endpoint)?,
+            region: read.optional(&key::KMS_REGION, any)?,
+            profile: read.optional(&key::KMS_PROFILE, any)?,
         },
         import: ImportSettings {
             passphrase: environment.secret("IMPORT_PASSPHRASE"),

@@ -18,7 +18,7 @@ mod verify;
 
 pub use audit::{AuditMode, AuditSettings};
 pub use drill::DrillSettings;
-pub use keys::KeySettings;
+pub use keys::{KeySettings, KmsSettings};
 pub use verify::{
     ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings, ChainText, RequiredTable,
     TableRef, VerifySettings,
@@ -44,6 +44,8 @@ pub struct Settings {
     pub from_replica: Option<String>,
     /// Where keys come from.
     pub keys: KeySettings,
+    /// How to reach AWS KMS.
+    pub kms: KmsSettings,
     /// What imported files are encrypted under.
     pub import: ImportSettings,
     /// What a dump contains.

@@ -1,5 +1,6 @@
 //! What can be wrong with keys, by what the operator can do about it.
 
+use super::KmsError;
 use crate::format::{self, KeyId};
 
 /// Result of a key operation.
@@ -40,7 +41,7 @@ pub enum Error {
         /// What age said.
         why: String,
     },
-    /// A recipient is not an X25519 recipient.
+    /// A recipient is neither X25519 nor a key in KMS.
     #[error("{text:?} is not an age recipient")]
     BadRecipient {
         /// As configured; recipients are public.
@@ -69,12 +70,23 @@ pub enum Error {
     /// A stored structure around a key is malformed or not signed by whom it must be.
     #[error(transparent)]
     Format(#[from] format::Error),
+    /// AWS KMS gave no secret.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// Only AWS KMS would open it, and this build cannot ask.
+    #[error("this needs AWS KMS, and this stonewal was built without the feature `kms`")]
+    NoKms,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,
 }
 
 impl Error {
+    /// Whether AWS KMS, or the way to it, is to blame and nothing that is stored.
+    pub fn is_of_kms(&self) -> bool {
+        matches!(self, Self::Kms(_) | Self::NoKms)
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -82,11 +94,13 @@ impl Error {
                 "check BACKUP_PASSPHRASE (a trailing newline counts); the recovery file made by `stonewal init` opens every backup without it".into()
             }
             Self::ExcessiveWork { .. } => "the object was not written by stonewal; `stonewal doctor` reports who else writes to the bucket".into(),
-            Self::NotARecipient { .. } => "give the passphrase or the recovery file of the repository that made this backup; a writer file cannot read data".into(),
+            Self::NotARecipient { .. } => "give the passphrase or the recovery file of the repository that made this backup; a writer file cannot read data. A KMS file opens what was wrapped since its key was added, or before with `keys rewrap --all`".into(),
             Self::WrongKey { .. } => "someone planted it; `stonewal verify` reports it".into(),
-            Self::BadRecipient { .. } => "recipients look like age1…; `age-keygen` prints one".into(),
+            Self::BadRecipient { .. } => "recipients look like age1… (`age-keygen` prints one), or like aws-kms:… as `keys list --json` shows them".into(),
             Self::Missing { .. } => "set BACKUP_PASSPHRASE, or keys.passphrase_file, keys.writer_file or keys.identity_file in the configuration".into(),
             Self::Retired { .. } => "use the passphrase that replaced it; `stonewal keys list` shows which count. Old backups are still read with this one".into(),
+            Self::Kms(error) => return error.hint(),
+            Self::NoKms => "use a build with it (cargo build --features kms), or the passphrase or a recovery file, which open backups without KMS".into(),
             Self::Age { .. } | Self::File { .. } | Self::Format(_) | Self::Random => return None,
         })
     }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
-use super::{Bundle, Certificate, Error, Identity, Recipient, RecoveryFile, Result, WriterFile, WriterKey, unwrap};
+use super::{
+    Bundle, Certificate, Error, Identity, KmsFile, KmsKey, Recipient, RecoveryFile, Result, WriterFile, WriterKey,
+    unwrap,
+};
 use crate::format::roster::Roster;
 use crate::format::{DataKey, KeyId, RepositoryId, Tag, WriterPublic};
 
@@ -28,6 +32,8 @@ pub struct Keyring {
     metadata_recipients: Vec<Recipient>,
     payload_identities: Vec<Identity>,
     metadata_identities: Vec<Identity>,
+    /// Opens both kinds of keys, with the help of AWS KMS.
+    kms: Option<KmsKey>,
 }
 
 impl Keyring {
@@ -49,6 +55,7 @@ impl Keyring {
             recipients,
             payload_identities: identities.clone(),
             metadata_identities: identities,
+            kms: None,
             writer: Some(Arc::new(bundle.writer)),
         }
     }
@@ -71,26 +78,37 @@ impl Keyring {
             recipients: file.recipients,
             payload_identities: Vec::new(),
             metadata_identities: vec![file.metadata],
+            kms: None,
         }
     }
 
     /// A recovery's: reads only.
     pub fn from_recovery(file: RecoveryFile) -> Self {
-        let identities: Vec<_> = std::iter::once(file.identity).chain(file.former).collect();
+        let identities = std::iter::once(file.identity).chain(file.former).collect();
+        Self::reader(file.repository, file.root, identities, None)
+    }
+
+    /// The same for whoever may use a key in AWS KMS.
+    pub fn from_kms(file: KmsFile) -> Self {
+        Self::reader(file.repository, file.root, Vec::new(), Some(file.key))
+    }
+
+    fn reader(repository: RepositoryId, root: WriterPublic, identities: Vec<Identity>, kms: Option<KmsKey>) -> Self {
         Self {
-            repository: file.repository,
-            root: file.root,
+            repository,
+            root,
             bundle: None,
             generation: 0,
             bundles: Vec::new(),
             retired: None,
-            trusted: vec![file.root],
+            trusted: vec![root],
             writer: None,
             certificate: None,
             recipients: Vec::new(),
             metadata_recipients: Vec::new(),
             payload_identities: identities.clone(),
             metadata_identities: identities,
+            kms,
         }
     }
 
@@ -102,13 +120,13 @@ impl Keyring {
         }
         let recipients =
             roster.recipients.iter().map(|one| one.recipient.parse()).collect::<Result<Vec<Recipient>>>()?;
-        let is_host = self.payload_identities.is_empty();
+        let is_host = !self.can_read_data();
         self.retired = match self.bundle {
             Some(opened) if !is_host && !roster.has_bundle(opened) => {
                 Some(roster.retired_at(&opened.to_string()).unwrap_or(roster.made_at))
             }
             Some(_) => None,
-            None => self.payload_identities.first().and_then(|one| roster.retired_at(&one.recipient().to_string())),
+            None => self.reads_as().first().and_then(|one| roster.retired_at(&one.to_string())),
         };
         self.metadata_recipients.clone_from(&recipients);
         if is_host {
@@ -200,12 +218,13 @@ impl Keyring {
 
     /// Whether payload keys can be opened at all.
     pub fn can_read_data(&self) -> bool {
-        !self.payload_identities.is_empty()
+        !self.payload_identities.is_empty() || self.kms.is_some()
     }
 
     /// The recipients of the identities that read data here, the newest first.
     pub fn reads_as(&self) -> Vec<Recipient> {
-        self.payload_identities.iter().map(Identity::recipient).collect()
+        let kms = self.kms.iter().cloned().map(Recipient::from);
+        self.payload_identities.iter().map(Identity::recipient).chain(kms).collect()
     }
 
     /// The name of a wrap of `key` to the recipients of payload keys.
@@ -214,12 +233,21 @@ impl Keyring {
         key.wrap_tag(recipients.iter().map(String::as_str))
     }
 
-    /// An identity that reads all this process can read, for a process that goes on without its passphrase; `None` on a host
+    /// The key in AWS KMS that opens what [`Keyring::unwrap_payload`] and [`Keyring::unwrap_metadata`] do not.
+    pub fn kms(&self) -> Option<&KmsKey> {
+        self.kms.as_ref()
+    }
+
+    /// A key file that reads all this process can read, for a process that goes on without its passphrase; `None` on a host
     /// that cannot read data.
-    pub fn recovery_file(&self) -> Option<RecoveryFile> {
+    pub fn reading_file(&self) -> Option<SecretString> {
+        let (repository, root) = (self.repository, self.root);
+        if let Some(key) = &self.kms {
+            return Some(KmsFile { repository, root, key: key.clone() }.encode());
+        }
         let (identity, former) = self.payload_identities.split_first()?;
         let (identity, former) = (identity.clone(), former.to_vec());
-        Some(RecoveryFile { repository: self.repository, root: self.root, identity, former })
+        Some(RecoveryFile { repository, root, identity, former }.encode())
     }
 
     /// Unwraps a payload key.

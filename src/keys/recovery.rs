@@ -43,20 +43,22 @@ impl RecoveryFile {
 
     /// Reads [`RecoveryFile::encode`].
     pub fn decode(text: &SecretString) -> Result<Self> {
-        let lines = || text.expose_secret().lines().map(str::trim);
-        let comment = |label: &str| {
-            let missing =
-                || Error::File { what: WHAT, why: format!("it has no line {label:?} as `stonewal init` writes it") };
-            lines().find_map(|line| line.strip_prefix(label)).map(str::trim).ok_or_else(missing)
-        };
-        let secrets = lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")).take(FORMER_IDENTITIES_MAX + 1);
+        let lines = text.expose_secret().lines().map(str::trim);
+        let secrets = lines.filter(|line| line.starts_with("AGE-SECRET-KEY-")).take(FORMER_IDENTITIES_MAX + 1);
         let mut identities = secrets.map(|secret| Identity::parse(&SecretString::from(secret.to_owned())));
         let none = || Error::File { what: WHAT, why: "it holds no line AGE-SECRET-KEY-…".into() };
         Ok(Self {
-            repository: comment(REPOSITORY)?.parse()?,
-            root: comment(WRITER)?.parse()?,
+            repository: comment(WHAT, text, REPOSITORY)?.parse()?,
+            root: comment(WHAT, text, WRITER)?.parse()?,
             identity: identities.next().ok_or_else(none)??,
             former: identities.collect::<Result<_>>()?,
         })
     }
+}
+
+/// What stands behind `label` in a key file.
+pub(super) fn comment<'a>(what: &'static str, text: &'a SecretString, label: &str) -> Result<&'a str> {
+    let missing = || Error::File { what, why: format!("it has no line {label:?} as stonewal writes it") };
+    let mut lines = text.expose_secret().lines().map(str::trim);
+    lines.find_map(|line| line.strip_prefix(label)).map(str::trim).ok_or_else(missing)
 }

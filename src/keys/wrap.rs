@@ -10,31 +10,69 @@ use age::DecryptError;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
+use super::kms::{self, KmsKey};
 use super::{Error, Result};
 use crate::format::{DataKey, KeyId};
 
-const WRAP: &str = "the wrap of a data key";
+pub(super) const WRAP: &str = "the wrap of a data key";
 
 /// Public half: may wrap keys, opens nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Recipient(age::x25519::Recipient);
+pub struct Recipient(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    X25519(age::x25519::Recipient),
+    Kms(Box<KmsKey>),
+}
+
+impl Recipient {
+    /// The key in AWS KMS that it is, if it is one.
+    pub fn kms(&self) -> Option<&KmsKey> {
+        match &self.0 {
+            Kind::X25519(_) => None,
+            Kind::Kms(key) => Some(key),
+        }
+    }
+
+    pub(super) fn as_age(&self) -> &dyn age::Recipient {
+        match &self.0 {
+            Kind::X25519(recipient) => recipient,
+            Kind::Kms(key) => &**key,
+        }
+    }
+}
+
+impl From<KmsKey> for Recipient {
+    fn from(key: KmsKey) -> Self {
+        Self(Kind::Kms(Box::new(key)))
+    }
+}
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            Kind::X25519(recipient) => recipient.fmt(f),
+            Kind::Kms(key) => key.fmt(f),
+        }
     }
 }
 
 impl fmt::Debug for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl FromStr for Recipient {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        text.trim().parse().map(Self).map_err(|_| Error::BadRecipient { text: text.to_owned() })
+        let text = text.trim();
+        if text.starts_with(kms::PREFIX) {
+            return text.parse::<KmsKey>().map(Self::from);
+        }
+        let parsed = text.parse().map(|recipient| Self(Kind::X25519(recipient)));
+        parsed.map_err(|_| Error::BadRecipient { text: text.to_owned() })
     }
 }
 
@@ -50,7 +88,7 @@ impl Identity {
 
     /// The public half.
     pub fn recipient(&self) -> Recipient {
-        Recipient(self.0.to_public())
+        Recipient(Kind::X25519(self.0.to_public()))
     }
 
     /// As `age-keygen` writes it: `AGE-SECRET-KEY-1…`.
@@ -77,13 +115,20 @@ impl fmt::Debug for Identity {
 
 /// Wraps `key` to all of `recipients`; any one of their identities opens it.
 pub fn wrap(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>> {
-    let recipients = recipients.iter().map(|recipient| &recipient.0 as &dyn age::Recipient);
-    encrypt(recipients, key.expose(), WRAP)
+    encrypt(recipients.iter().map(Recipient::as_age), key.expose(), WRAP)
 }
 
 /// The key that `wrapped` holds, if one of `identities` opens it and it is the key named `expected`.
 pub fn unwrap(wrapped: &[u8], identities: &[Identity], expected: KeyId) -> Result<DataKey> {
-    let identities = identities.iter().map(|identity| &identity.0 as &dyn age::Identity);
+    unwrap_with(wrapped, identities.iter().map(|identity| &identity.0 as &dyn age::Identity), expected)
+}
+
+/// The same with identities of any kind.
+pub(super) fn unwrap_with<'a>(
+    wrapped: &[u8],
+    identities: impl Iterator<Item = &'a dyn age::Identity>,
+    expected: KeyId,
+) -> Result<DataKey> {
     let plain = decrypt(wrapped, identities, WRAP).map_err(|fault| match fault {
         Fault::NoMatch => Error::NotARecipient { key: expected },
         Fault::Other(error) => error,
@@ -162,7 +207,7 @@ mod tests {
         let wrapped = wrap(&planted, &[operator.recipient()]).unwrap();
         let refused = unwrap(&wrapped, std::slice::from_ref(&operator), ours.id()).unwrap_err();
         assert!(matches!(refused, Error::WrongKey { .. }), "{refused}");
-        let short = encrypt(std::iter::once(&operator.recipient().0 as _), b"short", WRAP).unwrap();
+        let short = encrypt(std::iter::once(operator.recipient().as_age()), b"short", WRAP).unwrap();
         assert!(matches!(unwrap(&short, &[operator], ours.id()), Err(Error::WrongKey { .. })));
     }
 

@@ -37,6 +37,10 @@ mod retry;
 mod settings;
 mod wire;
 
+#[cfg(feature = "kms")]
+pub(crate) use self::classify::find;
+#[cfg(feature = "kms")]
+pub(crate) use self::connect::{aws_endpoint, fixed_credentials, http_client};
 pub use bucket::DefaultRetention;
 pub use checksum::Checksum;
 pub use lifecycle::TidyRule;

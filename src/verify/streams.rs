@@ -67,6 +67,7 @@ pub(super) async fn decrypt(
         let (key, version) = (backup.entry.key.as_str(), Some(backup.entry.version.as_str()));
         match error {
             catalog::Error::Store(_) => return Err(error.into()),
+            catalog::Error::Keys(ref keys) if keys.is_of_kms() => return Err(error.into()),
             error => findings.push(Finding::new(FindingKind::Unreadable, key, version, error.to_string())),
         }
     }

@@ -9,6 +9,8 @@ mod forge;
 mod ground;
 mod imports;
 mod keys;
+#[cfg(feature = "kms")]
+mod kms;
 mod lifecycle;
 mod memory;
 mod network;

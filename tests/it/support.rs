@@ -4,6 +4,8 @@ pub(crate) mod compare;
 pub(crate) mod fixture;
 pub(crate) mod gate;
 pub(crate) mod host;
+#[cfg(feature = "kms")]
+pub(crate) mod kms;
 pub(crate) mod ledger;
 pub(crate) mod majors;
 pub(crate) mod pki;

@@ -6,6 +6,8 @@ mod budget;
 mod commits;
 mod faults;
 mod holes;
+#[cfg(feature = "kms")]
+mod kms;
 mod push;
 mod recovery;
 mod roster;

@@ -4,6 +4,8 @@ mod answers;
 mod clock;
 mod deletes;
 mod environment;
+#[cfg(feature = "kms")]
+mod kms;
 mod reading;
 mod retries;
 mod sending;

@@ -11,6 +11,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("format", &["limits"]),
     ("keys", &["format", "limits", "observe"]),
     ("store", &["limits", "observe"]),
+    ("kms", &["keys", "store", "limits", "observe"]),
     ("pipeline", &["format", "keys", "store", "limits", "observe"]),
     ("postgres", &["format::Lsn", "format::SegmentSize", "format::Timeline", "pipeline::stage", "limits", "observe"]), // positions in the WAL
     ("catalog", &["format", "keys", "store", "pipeline::stage", "limits", "observe"]), // the receipts that commit consumes
@@ -21,6 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &[
             "format",
             "keys",
+            "kms",
             "store",
             "store::s3",
             "store::embedded",

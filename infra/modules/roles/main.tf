@@ -73,6 +73,23 @@ data "aws_iam_policy_document" "kms" {
   }
 }
 
+data "aws_iam_policy_document" "recipient" {
+  count = var.reader_kms_key_arn == null ? 0 : 1
+
+  statement {
+    actions   = ["kms:DeriveSharedSecret"]
+    resources = [var.reader_kms_key_arn]
+  }
+}
+
+resource "aws_iam_role_policy" "recipient" {
+  count = var.reader_kms_key_arn == null ? 0 : 1
+
+  name   = "recipient"
+  role   = aws_iam_role.this["reader"].name
+  policy = data.aws_iam_policy_document.recipient[0].json
+}
+
 resource "aws_iam_role_policy" "kms" {
   for_each = local.kms_actions
 

@@ -48,6 +48,12 @@ variable "kms_key_arn" {
   default     = null
 }
 
+variable "reader_kms_key_arn" {
+  description = "KMS key that is a recipient of data keys (`stonewal keys add --kms`), or null: the reader may use it."
+  type        = string
+  default     = null
+}
+
 variable "tags" {
   description = "Tags of all resources."
   type        = map(string)

@@ -7,6 +7,7 @@ use crate::catalog::listing::{Oldest, read_small};
 use crate::catalog::{Error, Repository, Result};
 use crate::format::wal::WalHead;
 use crate::format::{DataKey, KeyId};
+use crate::keys::Keyring;
 use crate::limits::WAL_KEYS_MAX;
 
 /// Keys opened so far: one for thousands of objects.
@@ -36,23 +37,24 @@ impl Repository {
         if let Some(key) = self.wal_keys.get(id) {
             return Ok(key);
         }
-        let mut refusal = match self.with_keyring(|ring| ring.unwrap_payload(wrap, id)) {
+        let mut refusal = match self.open_wrap(wrap, id, Keyring::unwrap_payload).await {
             Ok(key) => return Ok(self.wal_keys.keep(key)),
+            Err(refusal) if refusal.is_of_kms() => return Err(refusal.into()),
             Err(refusal) => Error::from(refusal),
         };
-        if !self.with_keyring(crate::keys::Keyring::can_read_data) {
+        if !self.with_keyring(Keyring::can_read_data) {
             return Err(refusal);
         }
         let mut oldest = Oldest::new(&*self.store, self.names.wraps(id));
         while let Some((entries, _)) = oldest.next().await? {
             for entry in &entries {
                 match read_small(&*self.store, entry).await {
-                    Ok(Some(wrap)) => {
-                        if let Ok(key) = self.with_keyring(|ring| ring.unwrap_payload(&wrap, id)) {
-                            return Ok(self.wal_keys.keep(key));
-                        }
-                    }
-                    // What was planted says nothing; a store that fails does.
+                    Ok(Some(wrap)) => match self.open_wrap(&wrap, id, Keyring::unwrap_payload).await {
+                        Ok(key) => return Ok(self.wal_keys.keep(key)),
+                        Err(error) if error.is_of_kms() => return Err(error.into()),
+                        // What was planted says nothing; a store that fails does.
+                        Err(_) => {}
+                    },
                     Ok(None) => {}
                     Err(error) => refusal = error,
                 }

@@ -56,18 +56,25 @@ pub(in crate::cli) struct KeysCheck {}
 Examples:
   stonewal keys add --recovery-file recovery-2.txt --name 'safe in Bern' --past
   stonewal keys add --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
+  stonewal keys add --kms alias/backups --kms-file kms.txt --past
   BACKUP_PASSPHRASE_NEW='another long sentence' stonewal keys add --passphrase --name operations
 
 Variables:
   BACKUP_PASSPHRASE            opens the identity bundle (or keys.passphrase_file)
   BACKUP_PASSPHRASE_NEW        the passphrase to add (or keys.new_passphrase_file)")]
 pub(in crate::cli) struct KeysAdd {
-    /// An age recipient
+    /// An age recipient, or one in AWS KMS as `keys list --json` shows it
     #[arg(long, value_name = "age1…", group = "what")]
     pub(in crate::cli) recipient: Option<String>,
     /// Make a recipient and write its secret half to this new file
     #[arg(long, value_name = "FILE", group = "what")]
     pub(in crate::cli) recovery_file: Option<PathBuf>,
+    /// A key in AWS KMS (ECC_NIST_P256, KEY_AGREEMENT), by id, ARN or alias: whoever may use it reads
+    #[arg(long, value_name = "KEY", group = "what", requires = "kms_file")]
+    pub(in crate::cli) kms: Option<String>,
+    /// The new file for --identity-file with which holders of the key in AWS KMS read; it holds no secret
+    #[arg(long, value_name = "FILE", requires = "kms")]
+    pub(in crate::cli) kms_file: Option<PathBuf>,
     /// Another passphrase: BACKUP_PASSPHRASE_NEW
     #[arg(long, group = "what")]
     pub(in crate::cli) passphrase: bool,
@@ -125,7 +132,7 @@ Examples:
 Variables:
   BACKUP_PASSPHRASE            a passphrase that stays (or keys.passphrase_file)")]
 pub(in crate::cli) struct KeysRevoke {
-    /// A recipient, or the fingerprint of a passphrase's bundle, as `keys list` shows them
+    /// A recipient, the ARN of a key in AWS KMS, or the fingerprint of a passphrase's bundle, as `keys list` shows them
     #[arg(value_name = "RECIPIENT|FINGERPRINT")]
     pub(in crate::cli) what: String,
     #[command(flatten)]

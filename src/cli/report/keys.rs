@@ -34,6 +34,12 @@ fn when(at: Option<Timestamp>) -> String {
     at.map_or("-".into(), time)
 }
 
+/// A key in AWS KMS by its ARN, which `keys revoke` takes too.
+fn shown(recipient: &str) -> &str {
+    let kms = recipient.strip_prefix("aws-kms:").and_then(|rest| rest.split_once(':'));
+    kms.map_or(recipient, |(_, arn)| arn)
+}
+
 impl Report for list::Outcome {
     fn print(&self, out: &mut String) {
         let written = self.generation.map_or("none yet".into(), |number| format!("number {number}"));
@@ -55,7 +61,7 @@ impl Report for list::Outcome {
         let rows = self.recipients.iter().map(|key| {
             let known = if key.is_identity { "the passphrases\u{2019} identity".to_owned() } else { name(key) };
             let keys = key.data_keys.map_or("-".into(), |keys| keys.to_string());
-            vec![key.id.clone(), known, when(key.since), state(key), keys]
+            vec![shown(&key.id).to_owned(), known, when(key.since), state(key), keys]
         });
         table(out, &["RECIPIENT", "NAME", "SINCE", "STATE", ">DATA KEYS"], &rows.collect::<Vec<_>>());
         if let Some(keys) = &self.data_keys {
@@ -180,7 +186,9 @@ impl Report for WithPassphrase<add::Outcome> {
         let _ = writeln!(
             out,
             "{what} {} {done}: roster number {} of {}",
-            outcome.added, outcome.generation, outcome.location
+            shown(&outcome.added),
+            outcome.generation,
+            outcome.location
         );
         if outcome.passphrase {
             let _ = writeln!(
@@ -193,6 +201,13 @@ impl Report for WithPassphrase<add::Outcome> {
         if let Some(file) = &outcome.recovery_file {
             let _ =
                 writeln!(out, "Keep {} offline and prove it: stonewal keys check --identity-file {0}", file.display());
+        }
+        if let Some(file) = &outcome.kms_file {
+            let _ = writeln!(
+                out,
+                "{} holds no secret: with it, whoever may use the key in AWS KMS reads. Prove it: stonewal keys check --identity-file {0}",
+                file.display()
+            );
         }
         match &outcome.past {
             Some(past) => past.print(out),

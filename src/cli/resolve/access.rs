@@ -1,9 +1,13 @@
 //! Which of the configured keys a command uses.
 
+use secrecy::SecretString;
+
 use crate::commands;
-use crate::commands::parts::{Access, KeyError, Recipient, RecoveryFile, Tag, WriterFile};
+use crate::commands::parts::{
+    Access, KeyError, KmsAccess, KmsFile, KmsOptions, Recipient, RecoveryFile, Tag, WriterFile, kms_service,
+};
 use crate::config::key::{self, Key};
-use crate::config::{Origin, SecretFile, Settings};
+use crate::config::{self, Origin, SecretFile, Settings};
 
 use super::super::failure::{Failure, Result};
 
@@ -51,7 +55,7 @@ pub(in crate::cli) fn access_if_any(settings: &Settings, purpose: Purpose) -> Re
                 return Err(Failure::usage("a recovery file cannot sign a backup", ways(purpose)));
             }
             (Kind::Writer, Some(file), _) => return decode(file, writer).map(Some),
-            (Kind::Recovery, _, Some(file)) => return decode(file, recovery).map(Some),
+            (Kind::Recovery, _, Some(file)) => return decode(file, |text| recovery(settings, text)).map(Some),
             (Kind::Passphrase, ..) => {
                 if let Some(passphrase) = keys.passphrase()? {
                     return by_passphrase(settings, passphrase).map(Some);
@@ -72,7 +76,7 @@ pub(in crate::cli) fn signer(settings: &Settings) -> Result<Option<Access>> {
 }
 
 /// Any bundle that opens, or the one that the configuration names.
-fn by_passphrase(settings: &Settings, passphrase: secrecy::SecretString) -> Result<Access> {
+fn by_passphrase(settings: &Settings, passphrase: SecretString) -> Result<Access> {
     Ok(match bundle(settings)? {
         None => Access::Passphrase(passphrase),
         Some(fingerprint) => Access::Bundle { passphrase, fingerprint },
@@ -107,17 +111,27 @@ fn ways(purpose: Purpose) -> &'static str {
     }
 }
 
-fn decode(file: &SecretFile, read: fn(&secrecy::SecretString) -> Result<Access, KeyError>) -> Result<Access> {
+fn decode(file: &SecretFile, read: impl Fn(&SecretString) -> Result<Access, KeyError>) -> Result<Access> {
     let text = file.read()?;
     read(&text).map_err(|source| Failure::KeyFile { path: file.path().to_owned(), source })
 }
 
-fn writer(text: &secrecy::SecretString) -> Result<Access, KeyError> {
+fn writer(text: &SecretString) -> Result<Access, KeyError> {
     WriterFile::decode(text).map(|file| Access::Writer(Box::new(file)))
 }
 
-fn recovery(text: &secrecy::SecretString) -> Result<Access, KeyError> {
+fn recovery(settings: &Settings, text: &SecretString) -> Result<Access, KeyError> {
+    if KmsFile::is_one(text) {
+        let (file, service) = (KmsFile::decode(text)?, kms_service(kms(settings)));
+        return Ok(Access::Kms(Box::new(KmsAccess { file, service })));
+    }
     RecoveryFile::decode(text).map(Access::Recovery)
+}
+
+/// How to reach AWS KMS.
+pub(in crate::cli) fn kms(settings: &Settings) -> KmsOptions {
+    let config::KmsSettings { endpoint, region, profile } = settings.kms.clone();
+    KmsOptions { endpoint, region, profile, ca_file: settings.s3.ca_file.clone(), credentials: None }
 }
 
 /// Further recipients for a new repository.

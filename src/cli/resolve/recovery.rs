@@ -9,7 +9,7 @@ use super::super::failure::{Failure, Result};
 use crate::commands;
 use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Timeline, TimelineChoice};
 use crate::commands::restore_base::{Action, Mapping, WalSource};
-use crate::config::{Environment, Origin, Settings, key};
+use crate::config::{KmsSettings, Origin, Settings, key};
 
 /// The server to take a base backup of, or to stream from. A variable made for replication wins over the one for everything.
 pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
@@ -127,10 +127,13 @@ fn time(text: &str) -> Result<Timestamp> {
     Err(Failure::Usage { what, way_out: Some(format!("give {plain}Z for UTC{here}").into()) })
 }
 
-/// `AWS_*` variables, for a process that will fetch WAL later.
-pub(in crate::cli) fn aws_variables(environment: &Environment) -> Vec<(String, SecretString)> {
-    let variables = environment.with_prefix("AWS_");
-    variables.map(|(name, value)| (name.to_owned(), SecretString::from(value.expose_secret().to_owned()))).collect()
+/// `AWS_*` variables and how to reach KMS, for a process that will fetch WAL later.
+pub(in crate::cli) fn aws_variables(settings: &Settings) -> Vec<(String, SecretString)> {
+    let KmsSettings { endpoint, region, profile } = &settings.kms;
+    let kms = [(&key::KMS_ENDPOINT, endpoint), (&key::KMS_REGION, region), (&key::KMS_PROFILE, profile)];
+    let kms = kms.into_iter().filter_map(|(key, value)| Some((key.variable, value.as_deref()?)));
+    let aws = settings.environment.with_prefix("AWS_").map(|(name, value)| (name, value.expose_secret()));
+    aws.chain(kms).map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned()))).collect()
 }
 
 pub(super) fn choice<T: Copy>(flag: &str, text: &str, choices: &[(&'static str, T)]) -> Result<T> {
@@ -173,6 +176,16 @@ mod tests {
         for text in ["", "yesterday", "17:00", "2026-13-01T00:00:00Z"] {
             assert!(time(text).unwrap_err().to_string().contains("is not a moment"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_recovery_reaches_kms_as_this_process_does() {
+        let given = [("AWS_REGION", "eu-west-1"), ("PGHOST", "db"), ("STONEWAL_KMS_PROFILE", "keyholder")];
+        let environment = crate::config::Environment::from_pairs(given).unwrap();
+        let settings = crate::config::isolated(&crate::config::Flags::default(), environment).unwrap();
+        let carried = aws_variables(&settings);
+        let carried: Vec<_> = carried.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+        assert_eq!(carried, [given[0], given[2]]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Run<'_> {
         Ok(Target {
             tablespaces: args.tablespaces.iter().map(|text| resolve::mapping(text)).collect::<Result<_>>()?,
             delta: args.delta,
-            aws: resolve::aws_variables(&settings.environment),
+            aws: resolve::aws_variables(settings),
             programs: resolve::search(settings),
             dir,
             confirm,

@@ -74,7 +74,7 @@ impl Run<'_> {
                 downloads: settings.limits.downloads,
             },
             program,
-            aws: resolve::aws_variables(&settings.environment),
+            aws: resolve::aws_variables(settings),
             programs: resolve::search(settings),
         })
     }

@@ -84,6 +84,8 @@ impl Run<'_> {
             what = Some(add::What::Passphrase(passphrase));
         } else if let Some(text) = &args.recipient {
             what = Some(add::What::Recipient(text.parse().map_err(crate::commands::Error::from)?));
+        } else if let (Some(key), Some(file)) = (args.kms, args.kms_file) {
+            what = Some(add::What::Kms { key, options: resolve::kms(self.settings), file });
         }
         let what = what.unwrap_or_else(|| add::What::RecoveryFile(args.recovery_file.unwrap_or_default()));
         let options = add::Options { holder: self.holder()?, what, name: args.name, past: args.past };

@@ -11,7 +11,8 @@ use crate::catalog::{self, Access};
 use crate::commands::init::write_secret;
 use crate::commands::{Error, Result};
 use crate::format::Tag;
-use crate::keys::{Identity, Recipient, RecoveryFile};
+use crate::keys::{self, Identity, KmsFile, Recipient, RecoveryFile};
+use crate::kms::{self, KmsOptions};
 use crate::limits::ROSTER_BUNDLES_MAX;
 
 /// What to add.
@@ -21,6 +22,15 @@ pub enum What {
     Recipient(Recipient),
     /// A fresh one, whose identity goes into this new file.
     RecoveryFile(PathBuf),
+    /// A key in AWS KMS, by id, ARN or alias; whoever may use it reads with this new file.
+    Kms {
+        /// The key.
+        key: String,
+        /// How to reach KMS.
+        options: KmsOptions,
+        /// The new file.
+        file: PathBuf,
+    },
     /// Another passphrase for the identity that the first one opens.
     Passphrase(SecretString),
 }
@@ -55,6 +65,8 @@ pub struct Outcome {
     pub recipients: usize,
     /// The recovery file written.
     pub recovery_file: Option<PathBuf>,
+    /// The KMS file written.
+    pub kms_file: Option<PathBuf>,
     /// What became of stored data keys, if that was asked for.
     pub past: Option<rewrap::Outcome>,
 }
@@ -65,16 +77,25 @@ pub async fn run(options: Options) -> Result<Outcome> {
     if let What::Passphrase(new) = &options.what {
         checked_passphrase(&options.holder.passphrase, new)?;
     }
+    let kms_key = match &options.what {
+        What::Kms { key, options, .. } => Some(kms::look_up(options, key).await?),
+        _ => None,
+    };
     let mut change = Change::begin(&options.holder).await?;
     let passphrase = matches!(options.what, What::Passphrase(_));
-    let (mut recovery_file, mut already) = (None, false);
+    let (mut recovery_file, mut kms_file, mut already) = (None, None, false);
     let added = match options.what {
         What::Recipient(recipient) => {
-            already = change.roster.recipients.iter().any(|one| one.recipient == recipient.to_string());
-            if !already {
-                change.add_recipient(&recipient, name)?;
-            }
+            already = !change.add_recipient_once(&recipient, name)?;
             recipient.to_string()
+        }
+        What::Kms { file, .. } => {
+            let key = kms_key.ok_or(keys::Error::NoKms)?;
+            already = !change.add_recipient_once(&key.clone().into(), name)?;
+            let (repository, root) = (change.root.bundle.repository, *change.root.bundle.writer.public());
+            write_secret(&file, &KmsFile { repository, root, key: key.clone() }.encode())?;
+            kms_file = Some(file);
+            key.to_string()
         }
         What::RecoveryFile(path) => {
             let identity = Identity::generate();
@@ -90,7 +111,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     if !already && let Err(error) = change.publish().await {
         // If it counts all the same, data keys are wrapped to it, and this is the only identity that opens them.
         let may_count = matches!(error, Error::Catalog(catalog::Error::UndecidedKeys { .. }));
-        if let Some(path) = recovery_file.as_ref().filter(|_| !may_count) {
+        if let Some(path) = recovery_file.as_ref().or(kms_file.as_ref()).filter(|_| !may_count) {
             let _ = std::fs::remove_file(path);
         }
         return Err(error);
@@ -109,6 +130,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         already,
         recipients: change.roster.recipients.len(),
         recovery_file,
+        kms_file,
         past,
     })
 }

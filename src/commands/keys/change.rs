@@ -76,6 +76,15 @@ impl Change {
         Ok(())
     }
 
+    /// The same unless it counts already. False if it did.
+    pub(super) fn add_recipient_once(&mut self, recipient: &Recipient, name: Option<String>) -> Result<bool> {
+        let text = recipient.to_string();
+        if self.roster.recipients.iter().any(|one| one.recipient == text) {
+            return Ok(false);
+        }
+        self.add_recipient(recipient, name).map(|()| true)
+    }
+
     pub(super) fn add_bundle(&mut self, fingerprint: Tag, name: Option<String>) {
         let since = self.now();
         self.roster.bundles.push(RosterBundle { fingerprint, name, since });

@@ -13,7 +13,7 @@ use crate::keys::Recipient;
 pub struct Options {
     /// Who, with a passphrase that stays.
     pub holder: Holder,
-    /// A recipient, or the fingerprint of a bundle.
+    /// A recipient, the ARN of one in AWS KMS, or the fingerprint of a bundle.
     pub what: String,
 }
 
@@ -36,13 +36,17 @@ pub struct Outcome {
 
 /// Revokes.
 pub async fn run(options: Options) -> Result<Outcome> {
-    let what = options.what.trim().to_owned();
+    let mut what = options.what.trim().to_owned();
     let print: Option<Tag> = what.parse().ok();
-    if print.is_none() && what.parse::<Recipient>().is_err() {
+    let by_arn = what.starts_with("arn:");
+    if print.is_none() && !by_arn && what.parse::<Recipient>().is_err() {
         let why = format!("{what:?} is neither a recipient (age1…) nor a fingerprint; see `stonewal keys list`");
         return Err(Error::Usage(why));
     }
     let mut change = Change::begin(&options.holder).await?;
+    if by_arn {
+        what = recipient_with(&change, &what)?;
+    }
     match print {
         Some(print) => revoke_bundle(&mut change, print).await?,
         None => revoke_recipient(&mut change, &what)?,
@@ -56,6 +60,14 @@ pub async fn run(options: Options) -> Result<Outcome> {
         passphrase: print.is_some(),
         recipients: change.roster.recipients.len(),
     })
+}
+
+/// The recipient that counts and is the key with this ARN.
+fn recipient_with(change: &Change, arn: &str) -> Result<String> {
+    let is_it = |text: &str| text.parse().is_ok_and(|one: Recipient| one.kms().is_some_and(|key| key.arn() == arn));
+    let found = change.roster.recipients.iter().find(|one| is_it(&one.recipient));
+    let none = || Error::Usage(format!("{arn} is no recipient of new data keys; see `stonewal keys list`"));
+    found.map(|one| one.recipient.clone()).ok_or_else(none)
 }
 
 async fn revoke_bundle(change: &mut Change, print: Tag) -> Result<()> {

@@ -60,10 +60,12 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Of an error of opening; what the store alone is to blame for is an error of the run.
+    /// Of an error of opening; what the store or KMS alone is to blame for is an error of the run.
     pub(super) fn of(key: &Use, error: catalog::Error) -> Result<Self> {
-        if matches!(&error, catalog::Error::Store(error) if !error.is_about_the_object()) {
-            return Err(error.into());
+        match &error {
+            catalog::Error::Store(store) if !store.is_about_the_object() => return Err(error.into()),
+            catalog::Error::Keys(keys) if keys.is_of_kms() => return Err(error.into()),
+            _ => {}
         }
         let damaged = !matches!(error, catalog::Error::Keys(keys::Error::NotARecipient { .. }));
         let why = crate::observe::chain(&error);

@@ -16,7 +16,6 @@ use super::roots::failed;
 use crate::catalog::plan::Goal;
 use crate::commands::{Error, Replica, RepositoryOptions, Result};
 use crate::format::{ClusterName, Timeline};
-use crate::keys::RecoveryFile;
 use crate::store::S3Options;
 
 /// Below the data directory: script, configuration and identity for `wal fetch`.
@@ -142,8 +141,9 @@ pub(super) struct FetchKeys<'a> {
     pub(super) program: &'a Path,
     pub(super) repository: &'a RepositoryOptions,
     pub(super) cluster: &'a ClusterName,
-    pub(super) identity: RecoveryFile,
-    /// `AWS_*` variables of this process.
+    /// A recovery file or KMS file.
+    pub(super) identity: SecretString,
+    /// `AWS_*` variables of this process, and how to reach KMS.
     pub(super) aws: &'a [(String, SecretString)],
 }
 
@@ -220,7 +220,7 @@ impl FetchKeys<'_> {
         };
         let config = toml::to_string(&config).map_err(|error| Error::Usage(error.to_string()))?;
         secret_file(&dir.join("stonewal.toml"), &config, owner)?;
-        secret_file(&dir.join("identity"), self.identity.encode().expose_secret(), owner)?;
+        secret_file(&dir.join("identity"), self.identity.expose_secret(), owner)?;
         secret_file(&dir.join("fetch"), self.script().expose_secret(), owner)
     }
 

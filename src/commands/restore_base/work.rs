@@ -237,7 +237,7 @@ impl Job<'_> {
                 interruptible(self.cancel, fetching).await
             }
             WalSource::Repository => {
-                let identity = self.repository.with_keyring(crate::keys::Keyring::recovery_file);
+                let identity = self.repository.with_keyring(crate::keys::Keyring::reading_file);
                 let identity = identity.ok_or(crate::keys::Error::Missing { what: "an identity that reads data" })?;
                 let (repository, cluster) = (self.options, &clear.cluster);
                 FetchKeys { program, repository, cluster, identity, aws }.write(data, owner)

@@ -5,6 +5,17 @@ use secrecy::SecretString;
 use crate::config::error::{Error, Result};
 use crate::config::secret_file::SecretFile;
 
+/// How to reach AWS KMS. What is `None` is left to the AWS configuration files and variables.
+#[derive(Clone, Debug)]
+pub struct KmsSettings {
+    /// Base URL of a service other than AWS.
+    pub endpoint: Option<String>,
+    /// Region; `None` = that of the key.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files, whose credentials count alone.
+    pub profile: Option<String>,
+}
+
 /// Where keys come from.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
@@ -16,7 +27,7 @@ pub struct KeySettings {
     pub new_passphrase_file: Option<SecretFile>,
     /// Writer file of a host that must not decrypt.
     pub writer_file: Option<SecretFile>,
-    /// File with an age identity.
+    /// Recovery file or KMS file.
     pub identity_file: Option<SecretFile>,
     /// Fingerprint of the identity bundle: no other is tried with the passphrase.
     pub bundle: Option<String>,

@@ -47,7 +47,7 @@ impl S3 {
         let clock = Arc::new(StoreClock::default());
         let shared = load(&options, http, wire::StoreTime(clock.clone())).await;
         let contact = Arc::new(wire::Contact::default());
-        let endpoint = effective_endpoint(&options, &shared);
+        let endpoint = options.endpoint.clone().or_else(|| aws_endpoint(&shared, "S3"));
         let region = shared.region().map_or_else(
             || endpoint.as_ref().map(|_| REGION_FALLBACK.to_owned()).ok_or_else(no_region),
             |region| Ok(region.as_ref().to_owned()),
@@ -125,7 +125,7 @@ fn region_without_metadata(profile: Option<&str>) -> RegionProviderChain {
         .or_else(Region::from_static(REGION_FALLBACK))
 }
 
-fn fixed_credentials(fixed: &StaticCredentials) -> SharedCredentialsProvider {
+pub(crate) fn fixed_credentials(fixed: &StaticCredentials) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Credentials::new(
         fixed.access_key.clone(),
         fixed.secret_key.expose_secret(),
@@ -136,12 +136,9 @@ fn fixed_credentials(fixed: &StaticCredentials) -> SharedCredentialsProvider {
 }
 
 /// The SDK keeps the endpoint it resolved to itself; path style and error texts need it too.
-fn effective_endpoint(options: &S3Options, shared: &SdkConfig) -> Option<String> {
+pub(crate) fn aws_endpoint(shared: &SdkConfig, service: &'static str) -> Option<String> {
     use aws_types::service_config::ServiceConfigKey;
-    if options.endpoint.is_some() {
-        return options.endpoint.clone();
-    }
-    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let specific = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
     specific.or_else(|| shared.endpoint_url().map(str::to_owned))
 }
@@ -160,7 +157,7 @@ pub(super) fn place(endpoint: &str) -> String {
 
 /// One HTTP client for the store and for credential providers: rustls on ring, the system's roots plus our CA file, and
 /// the proxy of the environment, except towards the local host.
-fn http_client(ca_file: Option<&Path>, endpoint: Option<&str>) -> Result<SharedHttpClient> {
+pub(crate) fn http_client(ca_file: Option<&Path>, endpoint: Option<&str>) -> Result<SharedHttpClient> {
     let mut trust = TrustStore::empty().with_native_roots(has_native_roots());
     if let Some(path) = ca_file {
         trust = trust.with_pem_certificate(read_certificates(path)?);
