@@ -9,6 +9,7 @@ mod base;
 mod choose;
 mod dump;
 pub mod guard;
+mod kept;
 mod leftover;
 mod measure;
 mod options;
@@ -19,6 +20,7 @@ mod settings;
 mod sql;
 mod workplace;
 
+pub use kept::KeptServer;
 pub use leftover::{Left, clean};
 pub use options::{Limits, Objectives, Options, Pick, Place};
 pub use record::Outcome;
@@ -118,8 +120,8 @@ impl Job<'_> {
         let checking = Box::pin(self.check(&restored, record));
         interruptible(self.cancel, checking).await?;
         record.leave();
-        if self.options.place.keep {
-            restored.server.shut_down(crate::postgres::server::Stop::Fast).await?;
+        if let Some(place) = workplace.as_ref().filter(|_| self.options.place.keep) {
+            record.kept_server = Some(restored.leave(place).await?);
         }
         Ok(())
     }
