@@ -84,7 +84,7 @@ impl World {
         options.data_checksums = Some(true);
         options.settings.push(("max_wal_senders".into(), "10".into()));
         change(&mut options);
-        let source = Server::start(&options).await.unwrap();
+        let source = crate::support::clusters::start(&options).await.unwrap();
         let at = |name: &str| folder.path().join(name);
         let seed = Seed::of(PASSPHRASE, "s3://backups/prod", &[]).await;
         seed.plant(&at("store"), &at("recovery"), &at("writer"));
