@@ -142,6 +142,7 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_base_restore() {
     finished(restoring).await.ends(3).says(&["s3://backups/prod failed", "so other sides were asked"]);
     world.verify_files(&data);
 
+    World::hurry(&data);
     let stopped = world.open(&data, "log1").await.wait_writable(PATIENCE).await.unwrap_err();
     let log = std::fs::read_to_string(world.path("log1")).unwrap_or_default();
     assert!(format!("{stopped} {log}").contains("was not heard"), "{stopped} {log}");

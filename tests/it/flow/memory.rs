@@ -114,7 +114,7 @@ async fn run(stage: &Stage, what: &str, role: Role, bin: &Path, tmp: &Path) -> (
 /// PAINS E5, E6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i12_a_gigabyte_passes_within_the_memory_promised_and_without_a_file() {
-    let Some(stage) = Stage::new("i12_two_gigabytes", |_| ()).await else { return };
+    let Some(stage) = Stage::new("i12_a_gigabyte", |_| ()).await else { return };
     let bin = prolific(stage.dir.path(), stage.source.server.bin_dir());
     let tmp = stage.dir.path().join("tmp");
     std::fs::create_dir(&tmp).unwrap();

@@ -251,7 +251,7 @@ async fn a_new_passphrase_must_be_new_and_the_old_one_right() {
 /// PAINS B5. A real compromise: the copy opens for the new key alone, keeps its times and takes the place of the original.
 #[tokio::test]
 async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
-    let Some(stage) = Stage::light("reencrypt", |_| ()).await else { return };
+    let Some(stage) = Stage::new("reencrypt", |_| ()).await else { return };
     let old = stage.backup().await;
     let other = stage.backup().await;
     let bytes = stage.bytes(id(&old.backup)).await;
