@@ -12,6 +12,7 @@ mod dump;
 pub mod guard;
 mod heads;
 mod judge;
+mod kept;
 mod leftover;
 mod measure;
 mod options;
@@ -22,6 +23,7 @@ mod settings;
 mod sql;
 mod workplace;
 
+pub use kept::KeptServer;
 pub use leftover::{Left, clean};
 pub use options::{Limits, Objectives, Options, Pick, Place};
 pub use record::Outcome;
@@ -125,8 +127,8 @@ impl Job<'_> {
         let checking = Box::pin(self.check(&restored, &seen, record));
         interruptible(self.cancel, checking).await?;
         record.leave();
-        if self.options.place.keep {
-            restored.server.shut_down(crate::postgres::server::Stop::Fast).await?;
+        if let Some(place) = workplace.as_ref().filter(|_| self.options.place.keep) {
+            record.kept_server = Some(restored.leave(place).await?);
         }
         Ok(())
     }

@@ -159,7 +159,7 @@ async fn find_readable(
     if backup.clear().kind != Kind::Dump {
         let id = &backup.clear().backup;
         return Err(Error::Usage(format!(
-            "backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it; one table of it comes out of a server on DIR, with pg_dump -t TABLE"
+            "backup {id} is a base: `stonewal restore base {id} --dir DIR` restores it; docs/RUNBOOK.md, \"One table back from a base backup\", is how one table comes out of it"
         )));
     }
     findings.extend(repository.findings().iter().cloned());

@@ -10,6 +10,7 @@ use super::conninfo::Environment;
 use super::users::{self, User};
 use super::{ConnInfo, Error, Result, Session};
 
+mod by_hand;
 mod create;
 mod files;
 mod launch;
@@ -19,6 +20,7 @@ mod phase;
 mod signals;
 mod standby;
 
+pub use by_hand::{ByHand, shell_word};
 pub use options::{OpenOptions, ServerOptions};
 pub use phase::Phase;
 pub use signals::Stop;

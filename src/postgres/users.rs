@@ -15,6 +15,13 @@ pub struct User {
     pub home: PathBuf,
 }
 
+impl User {
+    /// What is put before a command so that it runs as this user, in a shell of root: by number, as not every one has a name.
+    pub fn become_it(&self) -> String {
+        format!("setpriv --reuid={} --regid={} --clear-groups ", self.uid, self.gid)
+    }
+}
+
 /// The user this process runs as, if the file knows it.
 pub fn current() -> Option<User> {
     let uid = rustix::process::geteuid().as_raw();

@@ -32,7 +32,7 @@ impl Ground {
         options.bin_dir = Some(installed.bin_dir.clone());
         options.settings.push(("autovacuum".into(), "off".into()));
         change(&mut options);
-        Self { server: Server::start(&options).await.unwrap(), dir }
+        Self { server: crate::support::clusters::start(&options).await.unwrap(), dir }
     }
 
     /// A connection of the superuser.

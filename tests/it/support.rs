@@ -1,5 +1,6 @@
 //! What the integration tests stand on: servers, proxies, temporary things.
 
+pub(crate) mod clusters;
 pub(crate) mod compare;
 pub(crate) mod fixture;
 pub(crate) mod gate;
@@ -24,6 +25,11 @@ use stonewal::store::{S3Options, StaticCredentials};
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers exist")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// How often a heavy test repeats what it does: `few`, or as the environment says.
+pub(crate) fn rounds(few: u32) -> u32 {
+    variable("STONEWAL_TEST_ROUNDS").map_or(few, |text| text.parse().expect("STONEWAL_TEST_ROUNDS is a number"))
 }
 
 /// Reports a test that cannot run here. Where everything must run, that is a failure.

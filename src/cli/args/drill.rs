@@ -65,7 +65,7 @@ pub(in crate::cli) struct Drill {
     /// What verify.release_query must answer
     #[arg(long, value_name = "RELEASE")]
     pub(in crate::cli) release: Option<String>,
-    /// Leave the restored directory, with its server stopped
+    /// Leave the restored directory, with its server stopped, and scripts that start and stop it
     #[arg(long)]
     pub(in crate::cli) keep: bool,
     /// Store nothing

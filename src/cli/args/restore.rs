@@ -87,6 +87,8 @@ pub(in crate::cli) struct RestoreDump {
 /// PostgreSQL finds its settings, recovery.signal and a restore_command in the directory. The keys for that lie in
 /// pg_wal/stonewal.recovery, readable by the owner only, and are removed when recovery ends. Until everything is durable
 /// there is no global/pg_control, so that no server starts on half a restore.
+///
+/// One table alone comes out of a base by way of a drill that is kept: see "One table back from a base backup" in the runbook.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -138,6 +140,9 @@ pub(in crate::cli) struct RestoreBase {
     /// A new place for a tablespace (may be repeated)
     #[arg(long = "tablespace", value_name = "OLD=NEW")]
     pub(in crate::cli) tablespaces: Vec<String>,
+    /// Only there to be answered: a base is whole
+    #[arg(long = "table", value_name = "TABLE", hide = true)]
+    pub(in crate::cli) tables: Vec<String>,
     /// Keep files that fit, remove what does not belong: over a stopped cluster of the same origin
     #[arg(long)]
     pub(in crate::cli) delta: bool,

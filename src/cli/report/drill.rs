@@ -28,6 +28,11 @@ impl Report for Outcome {
         let mut lines = Vec::new();
         lines.extend(self.stored.iter().map(|key| ("evidence", key.clone())));
         lines.extend(self.kept.iter().map(|dir| ("kept", format!("{}, its server stopped", dir.display()))));
+        if let Some(server) = &self.kept_server {
+            lines.push(("start", format!("psql \"$({})\"", server.start.display())));
+            lines.push(("stop", server.stop.display().to_string()));
+            lines.push(("remove", format!("rm -r {}", server.directory.display())));
+        }
         facts(out, &lines);
     }
 

@@ -45,6 +45,12 @@ impl Run<'_> {
 
     pub(super) async fn restore_base(&self, args: RestoreBase) -> Result<Exit> {
         let settings = self.settings;
+        if !args.tables.is_empty() {
+            return Err(Failure::usage(
+                "--table: a base backup is whole files of a whole cluster, and gives back no single table",
+                "docs/RUNBOOK.md, \"One table back from a base backup\": `stonewal drill --kind base --target-time TIME --keep`, then pg_dump from what it leaves; of a dump, `stonewal restore dump --table`",
+            ));
+        }
         let options = restore_base::Options {
             request: resolve::recovery(&args)?,
             wal: resolve::wal_source(&args.wal)?,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::choose::Chosen;
 use super::judge;
+use super::kept::KeptServer;
 use super::options::{Objectives, Options, Pick};
 use super::publish::publish;
 use crate::catalog::plan::Goal;
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub checks: Vec<Check>,
     /// Where the restored files were left, if that was asked for.
     pub kept: Option<PathBuf>,
+    /// How to run the server that was left with them.
+    pub kept_server: Option<KeptServer>,
     /// What is worth knowing although the drill was carried out.
     pub warnings: Vec<String>,
     /// What did not belong beside the backup and was ignored.
@@ -66,6 +69,7 @@ pub(super) struct Record {
     pub(super) warnings: Vec<String>,
     pub(super) findings: Vec<Finding>,
     pub(super) kept: Option<PathBuf>,
+    pub(super) kept_server: Option<KeptServer>,
     checks: Vec<Check>,
     phase: Option<(&'static str, Stopwatch)>,
     watch: Stopwatch,
@@ -131,6 +135,7 @@ impl Record {
             warnings: Vec::new(),
             findings: Vec::new(),
             kept: None,
+            kept_server: None,
             checks: Vec::new(),
             phase: None,
             watch: Stopwatch::start(),
@@ -268,6 +273,7 @@ impl Record {
             error: self.failure.as_ref().map(|error| chain(error)),
             hint: self.failure.as_ref().and_then(Error::hint),
             checks: self.checks,
+            kept_server: self.kept_server.filter(|_| self.kept.is_some()),
             kept: self.kept,
             warnings: self.warnings,
             findings: self.findings,

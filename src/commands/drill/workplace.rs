@@ -84,6 +84,11 @@ impl Workplace {
         Ok(place)
     }
 
+    /// All of it.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A path in it.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

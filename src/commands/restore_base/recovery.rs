@@ -16,6 +16,7 @@ use super::roots::failed;
 use crate::catalog::plan::Goal;
 use crate::commands::{Error, Replica, RepositoryOptions, Result};
 use crate::format::{ClusterName, Timeline};
+use crate::postgres::server::shell_word;
 use crate::store::S3Options;
 
 /// Below the data directory: script, configuration and identity for `wal fetch`.
@@ -229,9 +230,9 @@ impl FetchKeys<'_> {
     fn script(&self) -> SecretString {
         let mut text = String::from("# restore_command of this recovery; removed when it ends.\n");
         for (name, value) in self.credentials() {
-            let _ = writeln!(text, "export {name}={}", quoted(value));
+            let _ = writeln!(text, "export {name}={}", shell_word(value));
         }
-        let program = quoted(&self.program.display().to_string());
+        let program = shell_word(&self.program.display().to_string());
         let _ = writeln!(text, "exec {program} --config {KEYS_DIR}/stonewal.toml wal fetch \"$1\" \"$2\"");
         SecretString::from(text)
     }
@@ -246,11 +247,6 @@ impl FetchKeys<'_> {
         }
         all
     }
-}
-
-/// One word for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Readable by the owner only, from the first byte on.
@@ -298,6 +294,6 @@ mod tests {
             text.contains("recovery_target_name = 'it''s \\\\ here'") && text.contains("restore_command = 'false'")
         );
         assert!(settings(&ending(Goal::Name("a\nb".into()), WalSource::None), 140_000, "note").is_err());
-        assert_eq!(quoted("a'b c"), "'a'\\''b c'");
+        assert_eq!(shell_word("a'b c"), "'a'\\''b c'");
     }
 }

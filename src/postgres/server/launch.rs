@@ -1,5 +1,6 @@
 //! Starting the postmaster: as whom, with which environment, on which port.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +11,12 @@ use tokio::process::{Child, Command};
 use super::log::Log;
 use crate::postgres::users::User;
 use crate::postgres::{Error, Result};
+
+/// The environment of every server.
+pub(super) const CLEAN: [(&str, &str); 3] = [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C"), ("TZ", "UTC")];
+
+/// Where nobody listens on TCP, the port is but a part of the socket's name: that which clients look for by themselves.
+const SOCKET_PORT: u16 = 5432;
 
 /// Everything that a start needs, kept for the next one.
 #[derive(Debug, Clone)]
@@ -31,7 +38,8 @@ impl Launch {
         let tries = if port.is_some() { 1 } else { 5 };
         let mut attempt = 1;
         loop {
-            let number = port.map_or_else(free_port, Ok).map_err(|e| io("find a free port", e))?;
+            let any = || if self.tcp { free_port() } else { Ok(SOCKET_PORT) };
+            let number = port.map_or_else(any, Ok).map_err(|e| io("find a free port", e))?;
             let log = Log::begin(&self.dir).map_err(|e| io("open its log", e))?;
             let mut child = self.spawn(number, &log).map_err(|e| io("start it", e))?;
             // Another process may take the free port before the server does: then try another.
@@ -62,24 +70,31 @@ impl Launch {
     fn spawn(&self, port: u16, log: &Log) -> std::io::Result<Child> {
         let mut command = clean_command(&self.bin_dir.join("postgres"), &self.dir, self.owner.as_ref());
         command.envs(self.env.iter().map(|(name, value)| (name, value.expose_secret())));
-        command.arg("-D").arg(&self.data_dir);
-        // A restored cluster may log into files of its own.
-        let log_here = [("logging_collector", "off"), ("log_destination", "stderr")];
-        for (name, value) in log_here.into_iter().chain(self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()))) {
-            command.arg("-c").arg(format!("{name}={value}"));
-        }
-        let addresses = if self.tcp { "127.0.0.1" } else { "" };
-        command.args(["-p", &port.to_string(), "-h", addresses, "-k"]).arg(&self.dir);
+        command.arg("-D").arg(&self.data_dir).args(self.arguments(port));
         let output = log.writer()?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         command.process_group(0).spawn()
+    }
+
+    /// What the postmaster is told besides its data directory.
+    pub(super) fn arguments(&self, port: u16) -> Vec<OsString> {
+        // A restored cluster may log into files of its own.
+        let log_here = [("logging_collector", "off"), ("log_destination", "stderr")];
+        let mut all = Vec::new();
+        for (name, value) in log_here.into_iter().chain(self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()))) {
+            all.extend(["-c".into(), format!("{name}={value}").into()]);
+        }
+        let addresses = if self.tcp { "127.0.0.1" } else { "" };
+        all.extend(["-p", &port.to_string(), "-h", addresses, "-k"].map(OsString::from));
+        all.push(self.dir.clone().into());
+        all
     }
 }
 
 /// A program with an environment that tells it nothing about us.
 pub(super) fn clean_command(program: &Path, dir: &Path, owner: Option<&User>) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
+    command.current_dir(dir).env_clear().envs(CLEAN);
     if let Some(user) = owner {
         command.uid(user.uid).gid(user.gid);
     }

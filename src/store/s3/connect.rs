@@ -1,7 +1,7 @@
 //! Building the client: where, as whom, and over which connections.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -177,8 +177,12 @@ pub(crate) fn http_client(ca_file: Option<&Path>, endpoint: Option<&str>) -> Res
 
 /// A slim container has no system roots; the HTTP client takes an empty set for a programming error.
 fn has_native_roots() -> bool {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 > 0
+    // Hundreds of files are read for it, and a process connects to several stores.
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 > 0
+    })
 }
 
 /// Reads and checks the CA file, because the HTTP client takes a bad one for a programming error.

@@ -10,11 +10,7 @@ use super::archive::archiving;
 use super::world::{PATIENCE, World, usual, value};
 use crate::support::ledger::load::{Load, Pace};
 use crate::support::ledger::{Ledger, Moment, Target};
-use crate::support::variable;
-
-fn rounds() -> u32 {
-    variable("STONEWAL_TEST_ROUNDS").map_or(4, |text| text.parse().unwrap())
-}
+use crate::support::rounds;
 
 async fn check(server: &Server, ledger: &Ledger, target: Target) {
     let session = Session::connect(&server.socket_conninfo("postgres").unwrap(), "check").await.unwrap();
@@ -46,7 +42,7 @@ async fn b03_any_moment_under_load_comes_back_as_the_clients_saw_it() {
     world.archived().await;
 
     let span = u64::try_from((last.time.as_microsecond() - first.time.as_microsecond()).max(1)).unwrap();
-    for round in 0..rounds() {
+    for round in 0..rounds(4) {
         let seed = u64::from(round).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ span;
         let offset = i64::try_from(fastrand::Rng::with_seed(seed).u64(0..span)).unwrap();
         let at = Timestamp::from_microsecond(first.time.as_microsecond() + offset).unwrap();

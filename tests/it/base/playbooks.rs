@@ -7,9 +7,11 @@ use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Put};
 use tokio::process::Command;
 
+use super::archive::archiving;
 use super::replicas::Pair;
-use super::world::{Finished, World, finished};
+use super::world::{Finished, World, finished, names, usual};
 use crate::support::hide;
+use crate::support::ledger::Moment;
 use crate::support::proxy::Weather;
 
 const BOOKS: &str = "CREATE TABLE books AS SELECT i, md5(i::text) AS body FROM generate_series(1, 1000) i";
@@ -126,6 +128,38 @@ async fn i04_the_playbooks_bring_the_database_back() {
     assert_eq!(world.sum("ransomed").await, expected);
     let found = std::fs::read_to_string(world.path("ransomware.json")).unwrap();
     assert!(found.contains("marker") && found.contains("version"), "{found}");
+}
+
+/// Nothing of the live database but the copy is touched, whatever became of its own table since.
+#[tokio::test]
+async fn one_table_comes_back_from_a_base() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(installed) = usual("one_table_comes_back_from_a_base") else { return };
+    let world = World::on(&installed, archiving).await;
+    world.sql(BOOKS).await;
+    world.archive().await;
+    world.good_backup().await;
+    world.sql("ALTER TABLE books ADD PRIMARY KEY (i)").await;
+    world.sql("INSERT INTO books VALUES (1001, 'after the base')").await;
+    let expected = world.sum("postgres").await;
+    let info = world.source.socket_conninfo("postgres").unwrap();
+    let session = stonewal::postgres::Session::connect(&info, "clock").await.unwrap();
+    let moment = Moment::now(session.client()).await.unwrap().time.to_string();
+    world.sql("DELETE FROM books WHERE i > 3").await;
+    world.archived().await;
+    let room = world.path("room");
+    std::fs::create_dir(&room).unwrap();
+    std::fs::set_permissions(&room, std::fs::Permissions::from_mode(0o711)).unwrap();
+
+    let admin = world.command(Role::Admin, "");
+    let url = world.url();
+    let variables =
+        [("MOMENT", &*moment), ("TABLE", "books"), ("ROOM", room.to_str().unwrap()), ("LIVE_DATABASE_URL", &*url)];
+    world.play("One table back from a base backup", &admin, &variables).await.ends(0);
+    assert_eq!(world.value(&SUM.replace("books", "restored.books")).await, expected);
+    assert_eq!(world.value("SELECT count(*) FROM public.books").await, "3");
+    assert_eq!(names(&room), [""; 0], "nothing is left of the copy of the cluster");
+    world.restore("--dir x --table books").await.ends(2).says(&["One table back from a base backup"]);
 }
 
 /// PAINS B5: after the playbook the old passphrase publishes nothing and opens nothing new; in the new repository the old writer

@@ -17,8 +17,8 @@ use crate::support::options;
 use crate::support::proxy::{Proxy, Weather};
 
 const SUM: &str = "SELECT count(*) || ' ' || sum(length(body)) FROM ledger";
-/// About 30 MB that do not compress.
-const LEDGER: &str = "CREATE TABLE ledger AS SELECT i, md5(i::text) || md5((-i)::text) || md5((i * 7)::text) || md5((i * 11)::text) AS body FROM generate_series(1, 200000) i";
+/// About 15 MB that do not compress.
+const LEDGER: &str = "CREATE TABLE ledger AS SELECT i, md5(i::text) || md5((-i)::text) || md5((i * 7)::text) || md5((i * 11)::text) AS body FROM generate_series(1, 100000) i";
 
 /// A world with a second store, and a proxy before the first one.
 pub(super) struct Pair {
@@ -133,7 +133,7 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_base_restore() {
     let half = (world.requests() - before) / 2;
 
     let (before, data) = (world.requests(), world.path("second"));
-    pair.proxy.set(Weather::Slow(std::time::Duration::from_millis(5)));
+    pair.proxy.set(Weather::Slow(std::time::Duration::from_millis(1)));
     let restoring = pair.command(Role::Reader, &format!("restore base --jobs 1 {}", dir(&data))).spawn().unwrap();
     while world.requests() < before + half {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -142,6 +142,7 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_base_restore() {
     finished(restoring).await.ends(3).says(&["s3://backups/prod failed", "so other sides were asked"]);
     world.verify_files(&data);
 
+    World::hurry(&data);
     let stopped = world.open(&data, "log1").await.wait_writable(PATIENCE).await.unwrap_err();
     let log = std::fs::read_to_string(world.path("log1")).unwrap_or_default();
     assert!(format!("{stopped} {log}").contains("was not heard"), "{stopped} {log}");
@@ -247,7 +248,9 @@ async fn i10_a_silent_bucket_and_an_empty_replica_are_no_absence() {
     let fetch = async |role: Role, name: &str, silent: bool| {
         pair.proxy.set(if silent { Weather::Refuse } else { Weather::Fair });
         let mut command = pair.command(role, &format!("wal fetch {name} {}", to("fetched").display()));
-        command.env("STONEWAL_WAL_DEADLINE", "8s").env("STONEWAL_KEYS_IDENTITY_FILE", world.path("recovery"));
+        command.env("STONEWAL_KEYS_IDENTITY_FILE", world.path("recovery"));
+        // Whoever is refused at once need not be asked for long.
+        command.env("STONEWAL_WAL_DEADLINE", if silent { "3s" } else { "8s" });
         finished(command.spawn().unwrap()).await
     };
     // Nothing is there yet but the cluster's record: the replica lags.

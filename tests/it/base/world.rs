@@ -84,7 +84,7 @@ impl World {
         options.data_checksums = Some(true);
         options.settings.push(("max_wal_senders".into(), "10".into()));
         change(&mut options);
-        let source = Server::start(&options).await.unwrap();
+        let source = crate::support::clusters::start(&options).await.unwrap();
         let at = |name: &str| folder.path().join(name);
         let seed = Seed::of(PASSPHRASE, host::REPOSITORY, &[]).await;
         seed.plant(&at("store"), &at("recovery"), &at("writer"));
@@ -199,6 +199,15 @@ impl World {
         let mut server = self.open(data, name).await;
         server.wait_writable(PATIENCE).await.unwrap();
         server
+    }
+
+    /// Lets the `restore_command` of a restored directory give up after seconds instead of a minute.
+    pub(super) fn hurry(data: &Path) {
+        let path = data.join("pg_wal/stonewal.recovery/stonewal.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        if !text.contains("[wal]") {
+            std::fs::write(&path, format!("{text}\n[wal]\ndeadline = \"6s\"\n")).unwrap();
+        }
     }
 
     /// Runs `pg_verifybackup`, where it is installed: it is not among the programs of every major version.

@@ -9,11 +9,10 @@ use stonewal::store::roles::Role;
 use super::process::no_descendants;
 use super::programs;
 use super::world::World;
-use crate::support::variable;
+use crate::support::rounds;
 
 /// `STONEWAL_TEST_ROUNDS=50` for the large run.
-const KILLS_OF_PG_DUMP: usize = 20;
-const KILLS_OF_STONEWAL: u32 = 20;
+const KILLS: u32 = 8;
 
 /// The same numbers in every run.
 struct Random(u64);
@@ -31,8 +30,7 @@ async fn i01_pg_dump_killed_at_any_byte_makes_no_backup() {
     let Some(world) = World::new("i01_killed").await else { return };
     let whole = world.restorer("restore dump --to-stdout").end().await.good().stdout.len() as u64;
     let mut random = Random(11);
-    let kills = variable("STONEWAL_TEST_ROUNDS").map_or(KILLS_OF_PG_DUMP, |text| text.parse().unwrap());
-    let mut offsets: Vec<u64> = (2..kills).map(|_| random.below(whole)).collect();
+    let mut offsets: Vec<u64> = (2..rounds(KILLS)).map(|_| random.below(whole)).collect();
     // Also before the first byte, and after the last.
     offsets.extend([0, whole + 1000]);
     for bytes in offsets {
@@ -56,11 +54,11 @@ async fn i02_stonewal_killed_at_any_moment_leaves_a_whole_backup_or_none() {
     let Some(world) = World::new("i02_backup").await else { return };
     let took = world.stonewal("backup dump").end().await.good().took;
     let mut random = Random(22);
-    let mut cut_short = 0;
-    for round in 0..KILLS_OF_STONEWAL {
+    let (kills, mut cut_short) = (rounds(KILLS), 0);
+    for round in 0..kills {
         let before = world.objects("/manifest-").await.len();
         let mut running = world.stonewal("backup dump").start();
-        tokio::time::sleep(moment(took, round, &mut random)).await;
+        tokio::time::sleep(moment(took, (round, kills), &mut random)).await;
         running.child.start_kill().unwrap();
         running.child.wait().await.unwrap();
         no_descendants(&world.home()).await;
@@ -80,7 +78,7 @@ async fn i02_stonewal_killed_at_any_moment_leaves_a_whole_backup_or_none() {
     world.target("target").await;
     world.restore_into("target", "").end().await.good();
     world.assert_restored("target");
-    assert!(cut_short >= KILLS_OF_STONEWAL / 2, "only {cut_short} kills came before the end");
+    assert!(cut_short >= kills / 2, "only {cut_short} kills came before the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,14 +88,14 @@ async fn i02_stonewal_killed_at_any_moment_leaves_a_whole_database_or_an_empty_o
     let took = world.restore_into("target", "").end().await.good().took;
     world.assert_restored("target");
     let mut random = Random(33);
-    let (mut cut_short, mut whole) = (0, true);
-    for round in 0..KILLS_OF_STONEWAL {
+    let (kills, mut cut_short, mut whole) = (rounds(KILLS), 0, true);
+    for round in 0..kills {
         if whole {
             world.fixture.server.execute("postgres", "DROP DATABASE target").await.unwrap();
             world.target("target").await;
         }
         let mut running = world.restore_into("target", "").start();
-        tokio::time::sleep(moment(took, round, &mut random)).await;
+        tokio::time::sleep(moment(took, (round, kills), &mut random)).await;
         running.signal(Signal::KILL);
         running.child.wait().await.unwrap();
         no_descendants(&world.home()).await;
@@ -110,11 +108,11 @@ async fn i02_stonewal_killed_at_any_moment_leaves_a_whole_database_or_an_empty_o
             cut_short += 1;
         }
     }
-    assert!(cut_short >= KILLS_OF_STONEWAL / 2, "only {cut_short} kills came before the end");
+    assert!(cut_short >= kills / 2, "only {cut_short} kills came before the end");
 }
 
 /// One moment in each of as many parts of a run as there are rounds, so that early and late ones come.
-fn moment(took: Duration, round: u32, random: &mut Random) -> Duration {
-    let part = took / KILLS_OF_STONEWAL;
+fn moment(took: Duration, (round, kills): (u32, u32), random: &mut Random) -> Duration {
+    let part = took / kills;
     part * round + Duration::from_micros(random.below(u64::try_from(part.as_micros()).unwrap().max(1)))
 }

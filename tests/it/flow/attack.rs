@@ -100,10 +100,11 @@ fn assert_tampering(outcome: &verify::Outcome) {
 
 #[tokio::test]
 async fn i04_i06_an_attacker_with_every_right_but_bypass_changes_no_restore() {
-    let Some(target) = Target::new("i04_attacker", 1000).await else { return };
-    target.attack(60, 1000).await;
+    let Some(target) = Target::new("i04_attacker", 400).await else { return };
+    // Three pages of versions.
+    target.attack(25, 500).await;
     target.assert_unharmed().await;
-    target.assert_reported(&[Level::List, Level::Checksum, Level::Decrypt]).await;
+    target.assert_reported(&[Level::List, Level::Decrypt]).await;
 }
 
 /// PAINS D8; and a store with coarse clocks gives everything one time, so that age says nothing. The next backup of a host

@@ -10,7 +10,7 @@ use stonewal::postgres::rows::TableName;
 use stonewal::verify::chain::{self, Algorithm, BreakKind, ChainReport, Definition, Encoding, Field, Nulls, Shape};
 
 use crate::support::fixture::Fixture;
-use crate::support::{skip, variable};
+use crate::support::{rounds, skip, variable};
 
 /// The Node program, with its packages.
 pub(super) struct Node {
@@ -91,8 +91,7 @@ async fn what_node_hashed_is_what_we_hash() {
     let dir = tempfile::tempdir().unwrap();
     let auto = definition(dir.path(), PRESET);
     let fixed = definition(dir.path(), &format!("{PRESET}null_rule = \"omit\"\n"));
-    let rounds = variable("STONEWAL_TEST_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    for round in 0..rounds {
+    for round in 0..rounds(1) {
         for (number, absent) in ["omit", "keep", "mixed"].into_iter().enumerate() {
             let database = format!("log_{absent}_{round}");
             fixture.psql(

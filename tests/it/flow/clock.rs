@@ -18,7 +18,7 @@ fn host_now() -> Timestamp {
 
 /// PAINS D6.
 async fn locks_follow_the_store(test: &str, ahead: SignedDuration) {
-    let Some(stage) = Stage::new(test, |options| options.clock_offset = ahead).await else { return };
+    let Some(stage) = Stage::light(test, |options| options.clock_offset = ahead).await else { return };
     let made = stage.backup().await;
     let due = host_now() + ahead + SignedDuration::try_from(30 * DAY).unwrap();
     let off = |at: Timestamp| at.duration_until(due).abs();

@@ -21,7 +21,7 @@ const WORM: [&str; 6] = ["worm: lock", "worm: shorten", "worm: delete", "worm: b
 /// docs/STORES.md has what was seen.
 #[tokio::test]
 async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
-    let Some(stage) = Stage::new("doctor_writer", |_| ()).await else { return };
+    let Some(stage) = Stage::light("doctor_writer", |_| ()).await else { return };
     stage.backup().await;
     for access in [Some(stage.writer_access()), Some(Stage::passphrase()), None] {
         let has_key = access.is_some();
@@ -46,7 +46,7 @@ async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
 
 #[tokio::test]
 async fn doctor_names_what_is_wrong_with_the_credentials() {
-    let Some(stage) = Stage::new("doctor_roles", |_| ()).await else { return };
+    let Some(stage) = Stage::light("doctor_roles", |_| ()).await else { return };
     let cases = [
         (Role::Admin, "worm: bypass", Status::Fail),
         (Role::Attacker, "worm: bypass", Status::Ok),
@@ -140,7 +140,7 @@ fn expires(prefix: &str, days: i32) -> aws_sdk_s3::types::BucketLifecycleConfigu
 /// PAINS A8 and C7: found by the host that backs up, with the rights that it has.
 #[tokio::test]
 async fn doctor_finds_lifecycle_rules_that_would_break_the_plan() {
-    let Some(stage) = Stage::new("doctor_lifecycle", |_| ()).await else { return };
+    let Some(stage) = Stage::light("doctor_lifecycle", |_| ()).await else { return };
     let raw = raw_client(&stage);
     let detail = |outcome: &doctor::Outcome, name: &str| {
         outcome.checks.iter().find(|check| check.name == name).unwrap().detail.clone()
@@ -207,7 +207,7 @@ async fn e01_init_installs_a_lifecycle_that_doctor_finds_good() {
 
 #[tokio::test]
 async fn doctor_reads_the_bucket_policy_as_auditor() {
-    let Some(stage) = Stage::new("doctor_policy", |_| ()).await else { return };
+    let Some(stage) = Stage::light("doctor_policy", |_| ()).await else { return };
     let raw = raw_client(&stage);
     let look = async |role| statuses(&doctor::run(stage.doctor_options(role, None)).await.unwrap())["bucket policy"];
     assert_eq!(look(Role::Auditor).await, Status::Note, "there is none");

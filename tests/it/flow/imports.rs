@@ -44,7 +44,7 @@ struct Old {
 
 impl Old {
     async fn new(test: &str) -> Option<Self> {
-        let stage = Stage::new(test, |_| ()).await?;
+        let stage = Stage::light(test, |_| ()).await?;
         let pg_dump = stage.source.server.bin_dir().join("pg_dump");
         let arguments = ["--format=plain", "--no-owner", "--no-privileges"];
         let plain = run(&pg_dump, &stage.database, &arguments, "").into_bytes();

@@ -11,7 +11,7 @@ use super::stage::{PASSPHRASE, Stage, run_backup};
 
 #[tokio::test]
 async fn the_recovery_file_opens_everything_and_a_wrong_passphrase_nothing() {
-    let Some(stage) = Stage::new("recovery_file", |_| ()).await else { return };
+    let Some(stage) = Stage::light("recovery_file", |_| ()).await else { return };
     let by_host = stage.backup().await;
     let by_operator = run_backup(stage.backup_options_with(Stage::passphrase())).await.unwrap();
     assert_ne!(by_host.backup, by_operator.backup);
@@ -42,7 +42,7 @@ async fn the_recovery_file_opens_everything_and_a_wrong_passphrase_nothing() {
 
 #[tokio::test]
 async fn the_recovery_file_cannot_publish() {
-    let Some(stage) = Stage::new("recovery_cannot_publish", |_| ()).await else { return };
+    let Some(stage) = Stage::light("recovery_cannot_publish", |_| ()).await else { return };
     let before = stage.entries().await.len();
     let error = run_backup(stage.backup_options_with(stage.recovery())).await.unwrap_err();
     assert_eq!(error.class(), Class::Usage, "{error}");
@@ -51,7 +51,7 @@ async fn the_recovery_file_cannot_publish() {
 
 #[tokio::test]
 async fn the_writer_file_of_another_repository_publishes_nothing() {
-    let Some(stage) = Stage::new("another_repository", |_| ()).await else { return };
+    let Some(stage) = Stage::light("another_repository", |_| ()).await else { return };
     let mut other = stage.init();
     other.repository.prefix = "elsewhere/".into();
     other.recovery_file = None;
@@ -77,7 +77,7 @@ async fn the_writer_file_of_another_repository_publishes_nothing() {
 
 #[tokio::test]
 async fn an_interrupted_init_is_completed_and_a_second_one_changes_nothing() {
-    let Some(stage) = Stage::new("interrupted_init", |_| ()).await else { return };
+    let Some(stage) = Stage::light("interrupted_init", |_| ()).await else { return };
     let again = || init::Options { recovery_file: None, ..stage.init() };
     let entries = stage.entries().await;
     let first = init::run(again()).await.unwrap();
@@ -103,7 +103,7 @@ async fn an_interrupted_init_is_completed_and_a_second_one_changes_nothing() {
 /// The record's name is fixed, so its lock cannot be renewed by a copy; a host trusts its certificate instead.
 #[tokio::test]
 async fn a_host_goes_on_when_the_record_is_gone_or_was_forged_since() {
-    let Some(stage) = Stage::new("record_gone", |_| ()).await else { return };
+    let Some(stage) = Stage::light("record_gone", |_| ()).await else { return };
     let entries = stage.entries().await;
     let record = entries.iter().find(|entry| entry.key.as_str() == "flow/repository").unwrap();
     let store = stage.connected(Role::Admin).await.store;

@@ -96,7 +96,7 @@ fn retaining(stage: &Stage, days: u32) -> backup_dump::Options {
 
 #[tokio::test]
 async fn i11_the_foundation_outlives_every_backup_that_stands_on_it() {
-    let Some(stage) = Stage::new("i11_foundation", |_| ()).await else { return };
+    let Some(stage) = Stage::light("i11_foundation", |_| ()).await else { return };
     for days in [30, 90, 91, 400] {
         let made = run_backup(retaining(&stage, days)).await.unwrap();
         let until = made.lock.unwrap().retain_until.as_second();
@@ -125,7 +125,7 @@ async fn i11_the_foundation_outlives_every_backup_that_stands_on_it() {
 
 #[tokio::test]
 async fn i11_a_backup_survives_the_end_of_the_first_foundations_lock() {
-    let Some(stage) = Stage::new("i11_survives", |_| ()).await else { return };
+    let Some(stage) = Stage::light("i11_survives", |_| ()).await else { return };
     let made = run_backup(retaining(&stage, 90)).await.unwrap();
     let before = stage.bytes(id(&made.backup)).await;
     stage.server().advance_clock(60 * DAY);

@@ -46,7 +46,7 @@ struct Restored {
 impl Restored {
     async fn new(test: &str) -> Option<Self> {
         let node = Node::new(test)?;
-        let stage = Box::pin(Stage::new(test, |_| {})).await?;
+        let stage = Box::pin(Stage::light(test, |_| {})).await?;
         stage.source.psql("app", SCHEMA, &[]);
         stage.source.psql("app", &node.log(400, 11, "omit"), &[]);
         let mut options = stage.backup_options();

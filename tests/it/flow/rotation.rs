@@ -62,7 +62,7 @@ async fn read(stage: &Stage, which: Which, access: Access) -> stonewal::commands
 /// PAINS B16: the host has nothing but its writer file, and learns of the recipient from the bucket.
 #[tokio::test]
 async fn b05_an_added_recipient_reads_what_comes_and_with_past_what_was() {
-    let Some(stage) = Stage::new("added_recipient", |_| ()).await else { return };
+    let Some(stage) = Stage::light("added_recipient", |_| ()).await else { return };
     let old = stage.backup().await;
     let file = stage.dir.path().join("second.txt");
     let outcome = added(&stage, add::What::RecoveryFile(file.clone()), false).await;
@@ -99,7 +99,7 @@ async fn b05_an_added_recipient_reads_what_comes_and_with_past_what_was() {
 /// PAINS B5. The whole rotation by a writer: no delete, no bypass, no key PUT twice.
 #[tokio::test]
 async fn b05_i03_old_backups_restore_with_either_passphrase_new_ones_with_the_current() {
-    let Some(stage) = Stage::new("rotation", |_| ()).await else { return };
+    let Some(stage) = Stage::light("rotation", |_| ()).await else { return };
     let old = stage.backup().await;
     let done = rotated(&stage, PASSPHRASE, NEXT, true).await.unwrap();
     assert!(done.former_identity.is_some() && done.retired.len() == 1 && done.recipients == 2, "{done:?}");
@@ -155,7 +155,7 @@ fn writer(stage: &Stage, passphrase: &str) -> stonewal::commands::writer::Option
 
 #[tokio::test]
 async fn of_two_rotations_at_once_one_counts() {
-    let Some(stage) = Stage::new("two_rotations", |_| ()).await else { return };
+    let Some(stage) = Stage::light("two_rotations", |_| ()).await else { return };
     rotated(&stage, PASSPHRASE, "the first of many stones", false).await.unwrap();
     let from = "the first of many stones";
     let (a, b) = ("rotated by the left hand", "rotated by the right hand");
@@ -178,7 +178,7 @@ async fn of_two_rotations_at_once_one_counts() {
 
 #[tokio::test]
 async fn a_revoked_recipient_reads_nothing_new_and_a_second_passphrase_everything() {
-    let Some(stage) = Stage::new("revoked", |_| ()).await else { return };
+    let Some(stage) = Stage::light("revoked", |_| ()).await else { return };
     stage.backup().await;
     let identity = Identity::generate();
     let what = add::What::Recipient(identity.recipient());
@@ -216,7 +216,7 @@ async fn a_revoked_recipient_reads_nothing_new_and_a_second_passphrase_everythin
 
 #[tokio::test]
 async fn a_rewrap_that_was_killed_is_completed() {
-    let Some(stage) = Stage::new("killed_rewrap", |_| ()).await else { return };
+    let Some(stage) = Stage::light("killed_rewrap", |_| ()).await else { return };
     for _ in 0..3 {
         stage.backup().await;
     }
@@ -248,7 +248,7 @@ async fn a_rewrap_that_was_killed_is_completed() {
 
 #[tokio::test]
 async fn a_new_passphrase_must_be_new_and_the_old_one_right() {
-    let Some(stage) = Stage::new("wrong_passphrases", |_| ()).await else { return };
+    let Some(stage) = Stage::light("wrong_passphrases", |_| ()).await else { return };
     let before = stage.entries().await.len();
     for (from, to) in [(PASSPHRASE, PASSPHRASE), (PASSPHRASE, "")] {
         let error = rotated(&stage, from, to, false).await.unwrap_err();

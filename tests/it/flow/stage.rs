@@ -38,6 +38,8 @@ pub(super) const DAY: Duration = Duration::from_hours(24);
 pub(super) const MARKER: &str = "Marmalade-4711";
 /// Name of the small database.
 const SMALL: &str = "app";
+/// Rows of its table: 25 MB, several chunks.
+const ROWS: u32 = 110_000;
 
 /// Everything, running.
 pub(super) struct Stage {
@@ -51,16 +53,16 @@ pub(super) struct Stage {
 impl Stage {
     /// A small database of 25 MB, an ordinary store, and no repository yet.
     pub(super) async fn empty(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
-        let (source, database) = Self::small(test).await?;
+        let (source, database) = Self::small(test, ROWS).await?;
         Some(Self::around(source, database, change, false).await)
     }
 
-    async fn small(test: &str) -> Option<(Fixture, ConnInfo)> {
+    async fn small(test: &str, rows: u32) -> Option<(Fixture, ConnInfo)> {
         let source = Fixture::empty(test).await?;
         source.psql("postgres", &format!("CREATE DATABASE {SMALL};"), &[]);
         let script = format!(
             "CREATE TABLE ledger (id int PRIMARY KEY, body text NOT NULL);
-             INSERT INTO ledger SELECT n, '{MARKER} ' || n || repeat(md5(n::text), 3) || md5((-n)::text) || md5((n * 7)::text) || md5((n * 11)::text) FROM generate_series(1, 110000) n;
+             INSERT INTO ledger SELECT n, '{MARKER} ' || n || repeat(md5(n::text), 3) || md5((-n)::text) || md5((n * 7)::text) || md5((n * 11)::text) FROM generate_series(1, {rows}) n;
              CREATE TABLE \"{MARKER}\" (note text); INSERT INTO \"{MARKER}\" VALUES ('{MARKER}'), (NULL);
              CREATE ROLE \"{MARKER} role\";"
         );
@@ -71,7 +73,13 @@ impl Stage {
 
     /// [`Stage::empty`] with a repository and a writer file.
     pub(super) async fn new(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
-        let (source, database) = Self::small(test).await?;
+        let (source, database) = Self::small(test, ROWS).await?;
+        Some(Box::pin(Self::around(source, database, change, true)).await)
+    }
+
+    /// The same for what is not about chunks: with a table of 2 MB, which is some frames of one.
+    pub(super) async fn light(test: &str, change: impl FnOnce(&mut Options)) -> Option<Self> {
+        let (source, database) = Self::small(test, ROWS / 12).await?;
         Some(Box::pin(Self::around(source, database, change, true)).await)
     }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{assert_sessions_end, drain, dumped, sessions};
 use crate::support::fixture::{DATABASE, Fixture};
+use crate::support::rounds;
 
 const OURS: &str = "stonewal dump";
 
@@ -27,7 +28,7 @@ async fn a01_pg_dump_killed_at_random_offsets_never_ends_well() {
     let Some(fixture) = Fixture::awkward("a01_killed", 1).await else { return };
     let (whole, _) = dumped(&fixture, DumpOptions::default()).await;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    for round in 0..50 {
+    for round in 0..rounds(12) {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // The pipe holds 64 KiB: a pg_dump killed later than that before the end may have ended already.
         let offset = usize::try_from(seed >> 33).unwrap() % (whole.len() - (256 << 10));
@@ -37,7 +38,7 @@ async fn a01_pg_dump_killed_at_random_offsets_never_ends_well() {
         while seen <= offset {
             seen += dump.read(&mut buffer).await.unwrap();
         }
-        let signal = ["-KILL", "-TERM", "-SEGV"][round % 3];
+        let signal = ["-KILL", "-TERM", "-SEGV"][round as usize % 3];
         kill(dump.child_id().unwrap(), signal);
         let error = drain(dump).await.unwrap_err();
         assert!(matches!(error, Error::ChildFailed { .. }), "{signal} at {offset}: {error}");

@@ -35,7 +35,7 @@ impl Pair {
             .settings
             .push(("archive_command".into(), "cp %p \"$WAL/%f.tmp\" && mv \"$WAL/%f.tmp\" \"$WAL/%f\"".into()));
         options.env.push(wal(dir.path()));
-        let mut server = Server::start(&options).await.unwrap();
+        let mut server = crate::support::clusters::start(&options).await.unwrap();
         server.shut_down(Stop::Fast).await.unwrap();
         copy(server.data_dir(), &dir.path().join("base"));
         server.restart().await.unwrap();

@@ -146,7 +146,7 @@ async fn counts_follow_pg_dumps_own_patterns() {
 
 #[tokio::test]
 async fn a_larger_database_comes_back_on_the_same_server() {
-    let Some(fixture) = Fixture::awkward("a_larger_database", 20).await else { return };
+    let Some(fixture) = Fixture::awkward("a_larger_database", 5).await else { return };
     let target = fixture.target("restored").await;
     let cancel = CancellationToken::new();
     let mut dump = Dump::start(&fixture.source(), DumpOptions::default(), &fixture.search(), &cancel).await.unwrap();

@@ -9,7 +9,7 @@ use stonewal::postgres::replication::{BaseBackupOptions, BaseEvent, Client, WalE
 use super::{Ground, behind, through_proxy};
 use crate::support::majors::postgres_majors;
 use crate::support::proxy::Weather;
-use crate::support::variable;
+use crate::support::rounds;
 
 fn first() -> Timeline {
     Timeline::new(1).unwrap()
@@ -36,13 +36,12 @@ async fn whole_base(info: &stonewal::postgres::ConnInfo) -> Result<u64, Error> {
 
 #[tokio::test]
 async fn a_connection_cut_anywhere_is_an_error() {
-    let rounds = variable("STONEWAL_TEST_ROUNDS").and_then(|text| text.parse().ok()).unwrap_or(6);
     for installed in postgres_majors("cut_connections") {
         let ground = Ground::new(&installed, |_| {}).await;
         let (proxy, client) = through_proxy(&ground).await;
         drop(client);
         let whole = whole_base(&behind(&proxy)).await.unwrap();
-        for round in 0..rounds {
+        for round in 0..rounds(6) {
             // The first ones hit login and header, the others anything.
             let at = if round < 2 { fastrand::u64(1..700) } else { fastrand::u64(1..whole) };
             proxy.set(Weather::CutAfterDown(at));

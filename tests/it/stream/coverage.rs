@@ -16,7 +16,7 @@ async fn every_byte_is_stored_in_segments_of_every_size() {
         let streamer = stage.stream("");
         let mut lsn = Lsn::default();
         for _ in 0..6 {
-            lsn = stage.write(60_000).await;
+            lsn = stage.write(36_000).await;
             stage.flushed(lsn, SOON).await;
         }
         let first = stage.coverage(timeline(1)).await.windows[0].start;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::stage::{Stage, rounds, timeline};
+use super::stage::{Stage, timeline};
+use crate::support::rounds;
 
 const SOON: Duration = Duration::from_secs(30);
 

@@ -46,7 +46,7 @@ async fn i08_a_store_that_is_gone_for_a_while_costs_nothing() {
         let begin = Instant::now();
         let mut last = lsn;
         while begin.elapsed() < outage() {
-            last = stage.write(20_000).await;
+            last = stage.write(4_000).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let kept = stage.restart_lsn("stonewal").await.unwrap();

@@ -25,14 +25,8 @@ use tokio::process::{Child, Command};
 use crate::support::fixture::Fixture;
 use crate::support::host;
 use crate::support::seed::Seed;
-use crate::support::variable;
 
 const PASSPHRASE: &str = "SENTINEL-passphrase of the streams";
-
-/// How often a heavy test repeats what it does: `few`, or as the environment says.
-pub(super) fn rounds(few: u32) -> u32 {
-    variable("STONEWAL_TEST_ROUNDS").map_or(few, |text| text.parse().unwrap())
-}
 
 pub(super) struct Stage {
     pub(super) fixture: Fixture,

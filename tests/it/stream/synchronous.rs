@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use stonewal::postgres::{ConnInfo, Session};
 use tokio::task::JoinSet;
 
-use super::stage::{Stage, rounds};
+use super::stage::Stage;
+use crate::support::rounds;
 
 const SOON: Duration = Duration::from_mins(1);
 const CLIENTS: i32 = 4;

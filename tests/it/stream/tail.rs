@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use stonewal::store::Read as _;
 use stonewal::store::roles::Role;
+use stonewal::store::{Read as _, S3};
 
 use super::stage::{Stage, timeline};
 
@@ -33,6 +33,33 @@ async fn i11_the_last_tail_gets_the_full_lock_at_the_end() {
     }
 }
 
+/// Seconds that a lock of a minute has only after it was looked after.
+const LONGER: SignedDuration = SignedDuration::from_secs(63);
+
+/// Waits until the first partial of the tail is locked for longer than it was when it came.
+async fn tail_is_locked_longer(stage: &Stage, store: &S3) {
+    let tail = stage.coverage(timeline(1)).await.tail().unwrap();
+    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
+    let chain = stage.repository().await.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
+    let first = &chain[0].entry;
+    let locked = async || {
+        let head = store.head(&first.key, &first.version).await.unwrap();
+        head.last_modified.duration_until(head.lock.unwrap().retain_until)
+    };
+    until(async || locked().await > LONGER).await;
+}
+
+/// Locks of a minute are looked after every 15 s.
+async fn until(holds: impl AsyncFn() -> bool) {
+    for _ in 0..120 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    panic!("no lock became longer within a minute");
+}
+
 /// With a short lock of partials, an idle server's tail is looked after while the streamer runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_an_idle_tail_and_the_ground_are_looked_after() {
@@ -43,24 +70,19 @@ async fn i11_an_idle_tail_and_the_ground_are_looked_after() {
     });
     stage.flushed(stage.write(50).await, SOON).await;
     let store = stage.s3(Role::Admin).await;
-    // Locks of a minute are looked after every 15 s: half a minute later what is needed is locked for longer than it was.
-    tokio::time::sleep(Duration::from_secs(25)).await;
-    let tail = stage.coverage(timeline(1)).await.tail().unwrap();
-    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
-    let chain = stage.repository().await.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
-    let head = store.head(&chain[0].entry.key, &chain[0].entry.version).await.unwrap();
-    let locked = head.last_modified.duration_until(head.lock.unwrap().retain_until);
-    assert!(locked > SignedDuration::from_secs(63), "{locked:#}");
-    let page = store
-        .list_page(&stonewal::store::ListQuery { prefix: "prod/main/cluster".into(), by_folder: false }, None)
-        .await
-        .unwrap();
-    let mut longest = SignedDuration::ZERO;
-    for entry in &page.entries {
-        let lock = store.head(&entry.key, &entry.version).await.unwrap().lock.unwrap();
-        longest = longest.max(store.clock().now().duration_until(lock.retain_until));
-    }
-    assert!(longest > SignedDuration::from_secs(63), "the cluster record outlives what is written now: {longest:#}");
+    tail_is_locked_longer(&stage, &store).await;
+    // And the cluster record outlives what is written now.
+    let query = stonewal::store::ListQuery { prefix: "prod/main/cluster".into(), by_folder: false };
+    let records = store.list_page(&query, None).await.unwrap().entries;
+    let outlives = async || {
+        let mut longest = SignedDuration::ZERO;
+        for entry in &records {
+            let lock = store.head(&entry.key, &entry.version).await.unwrap().lock.unwrap();
+            longest = longest.max(store.clock().now().duration_until(lock.retain_until));
+        }
+        longest > LONGER
+    };
+    until(outlives).await;
     streamer.stop().await;
 }
 
@@ -74,12 +96,6 @@ async fn i11_the_tail_is_looked_after_while_the_server_is_down() {
     stage.flushed(stage.write(50).await, SOON).await;
     stage.fixture.server.kill().await.unwrap();
     let store = stage.s3(Role::Admin).await;
-    tokio::time::sleep(Duration::from_secs(25)).await;
+    tail_is_locked_longer(&stage, &store).await;
     assert!(streamer.is_running(), "{}", streamer.said());
-    let tail = stage.coverage(timeline(1)).await.tail().unwrap();
-    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
-    let chain = stage.repository().await.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
-    let head = store.head(&chain[0].entry.key, &chain[0].entry.version).await.unwrap();
-    let locked = head.last_modified.duration_until(head.lock.unwrap().retain_until);
-    assert!(locked > SignedDuration::from_secs(63), "{locked:#}");
 }

@@ -37,7 +37,7 @@ impl Fixture {
         options.bin_dir = Some(bin_dir);
         options.settings.push(("allow_in_place_tablespaces".into(), "on".into()));
         change(&mut options);
-        let server = Server::start(&options).await.unwrap();
+        let server = super::clusters::start(&options).await.unwrap();
         Some(Self { server, _dir: dir })
     }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use stonewal::format::wal::{CommitScanner, Commits, SegmentHeader};
-use stonewal::postgres::server::{Server, ServerOptions};
+use stonewal::postgres::server::ServerOptions;
 
 use super::world::{switch, value, wal_file};
 use crate::support::majors::postgres_majors;
@@ -41,7 +41,7 @@ async fn times_are_those_of_pg_waldump() {
         for (setting, value) in [("wal_keep_size", "1GB"), ("max_prepared_transactions", "4"), ("autovacuum", "off")] {
             options.settings.push((setting.into(), value.into()));
         }
-        let server = Server::start(&options).await.unwrap();
+        let server = crate::support::clusters::start(&options).await.unwrap();
         let mut names = vec![value(&server, "SELECT pg_walfile_name(pg_current_wal_lsn())").await];
         for sql in [
             "CREATE TABLE t (n int, s text)",

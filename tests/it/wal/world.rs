@@ -117,7 +117,7 @@ impl World {
 
     /// As the restore host, into a directory of its own.
     pub(super) async fn fetch(&self, name: &str, to: &str) -> Finished {
-        self.fetch_with(name, to, &[("STONEWAL_WAL_DEADLINE", "10s")]).await
+        self.fetch_with(name, to, &[("STONEWAL_WAL_DEADLINE", "6s")]).await
     }
 
     pub(super) async fn fetch_with(&self, name: &str, to: &str, env: &[(&str, &str)]) -> Finished {
@@ -140,7 +140,7 @@ impl World {
             options.settings.push(("archive_command".into(), format!("{PROGRAM} wal push \"%p\"")));
             options.env = secret(self.env(Role::Writer, Some("writer")));
         }
-        Server::start(&options).await.unwrap()
+        crate::support::clusters::start(&options).await.unwrap()
     }
 
     pub(super) fn server_options(&self, name: &str, segment_mib: u32) -> ServerOptions {

@@ -5,7 +5,7 @@ use stonewal::postgres::Session;
 use stonewal::postgres::server::ServerOptions;
 use stonewal::store::roles::Role;
 
-use super::super::world::finished;
+use super::super::world::{World, finished};
 use super::{CONFIGURATION, accounting, accounting_on, has};
 use crate::support::ledger::Moment;
 use crate::support::majors::postgres_majors;
@@ -84,6 +84,24 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
     assert!(evidence["error"].as_str().unwrap().contains("no database nowhere") && wrong["stored"].is_string());
     world.drill("--clean").await.ends(0).says(&["nothing is left"]);
     assert!(data.exists(), "what is kept on purpose is not cleaned away");
+    run_by_hand(&world, &kept["kept_server"]);
+    assert!(!data.join("postmaster.pid").exists());
+}
+
+/// Started again, what was kept reaches out as little as the drill did, and a login loads nothing.
+fn run_by_hand(world: &World, kept: &serde_json::Value) {
+    let run = |script: &str| {
+        let output = std::process::Command::new(kept[script].as_str().unwrap()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    let connect = run("start");
+    assert_eq!(kept["connect"], connect.as_str());
+    let sql = "SELECT string_agg(setting, ',' ORDER BY name) FROM pg_settings WHERE name IN \
+        ('archive_mode', 'listen_addresses', 'primary_conninfo', 'session_preload_libraries', 'ssl')";
+    let psql = std::process::Command::new(world.installed.bin_dir.join("psql")).args(["-XAtc", sql, &connect]).output();
+    assert_eq!(String::from_utf8(psql.unwrap().stdout).unwrap(), "off,,,,off\n");
+    assert_eq!(run("stop"), "");
 }
 
 /// What no count and no chain tells: rows deleted from the end before the backup, by what an earlier drill saw; and an index

@@ -92,7 +92,7 @@ async fn a16_verify_locks_names_what_is_unlocked_first() {
 #[tokio::test]
 async fn a16_a_weaker_mode_than_the_manifests_is_told() {
     use stonewal::commands::Immutability;
-    let Some(stage) = Stage::new("a16_mode", |_| ()).await else { return };
+    let Some(stage) = Stage::light("a16_mode", |_| ()).await else { return };
     let mut options = stage.backup_options();
     options.repository.immutability = Immutability::ObjectLock { mode: LockMode::Compliance, retain: 20 * DAY };
     crate::flow::stage::run_backup(options).await.unwrap();
