@@ -9,6 +9,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -19,6 +20,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_types::os_shim_internal::{Env, Fs};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,6 +29,7 @@ use secrecy::ExposeSecret as _;
 use super::super::{Error, Result, StoreClock};
 use super::{S3, S3Options, StaticCredentials, wire};
 use crate::limits::STORE_CONNECT_SECONDS;
+use crate::observe::chain;
 
 /// What the AWS tools sign with when a custom endpoint names no region.
 const REGION_FALLBACK: &str = "us-east-1";
@@ -42,6 +45,9 @@ impl S3 {
         }
         if let Some(endpoint) = options.endpoint.as_deref().filter(|url| !has_scheme(url)) {
             return Err(Error::Setup(format!("endpoint {endpoint} is not a URL: it starts with http:// or https://")));
+        }
+        if let Some(profile) = options.profile.as_deref().filter(|_| options.profile_only) {
+            check_profile(profile).await?;
         }
         let http = http_client(options.ca_file.as_deref(), options.endpoint.as_deref())?;
         let clock = Arc::new(StoreClock::default());
@@ -112,6 +118,19 @@ async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime
         loader = loader.credentials_provider(fixed_credentials(fixed));
     }
     loader.load().await
+}
+
+/// A second set of credentials that nobody wrote down is a mistake in the configuration.
+async fn check_profile(name: &str) -> Result<()> {
+    let files = EnvConfigFiles::default();
+    let known = aws_config::profile::load(&Fs::real(), &Env::real(), &files, None).await;
+    let known = known.map_err(|error| Error::Setup(chain(&error)))?;
+    match known.get_profile(name) {
+        Some(_) => Ok(()),
+        None => Err(Error::Setup(format!(
+            "there is no profile {name:?} in the AWS configuration files, which retention.profile, audit.profile or the profile of a replica names"
+        ))),
+    }
 }
 
 /// Environment, profile, fallback: a store of one's own is no reason to ask the cloud's metadata service for a region.
