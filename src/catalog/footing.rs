@@ -55,7 +55,10 @@ impl Repository {
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
         let Some(prefix) = self.copies(of) else { return Ok(Vec::new()) };
         let mut longest: Vec<Footing> = Vec::new();
-        let mut oldest = Oldest::new(&*self.store, prefix);
+        // Of names that can be guessed ours may be a later version.
+        let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
+        let all = if guessable { Oldest::and_later } else { Oldest::new };
+        let mut oldest = all(&*self.store, prefix);
         while let Some((entries, _)) = oldest.next().await? {
             // The newest copy is the one that is locked longest.
             for entry in entries.iter().rev() {
