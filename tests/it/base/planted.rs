@@ -36,15 +36,20 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
-    let Some(installed) = usual("i11_planted_wal") else { return };
+/// Archives segments of 1 MiB.
+async fn small_segments(test: &str) -> Option<World> {
     let smaller = |options: &mut stonewal::postgres::server::ServerOptions| {
         archiving(options);
         options.wal_segment_mib = Some(1);
     };
-    let world = World::on(&installed, smaller).await;
+    let world = World::on(&usual(test)?, smaller).await;
     world.archive().await;
+    Some(world)
+}
+
+#[tokio::test]
+async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
+    let Some(world) = small_segments("i11_planted_wal").await else { return };
     world.sql("CREATE TABLE steps (n int)").await;
     let base = world.good_backup().await;
     // The segment that is written now, and the next one; more junk there than a listing holds.
@@ -64,29 +69,26 @@ async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
         assert_eq!(world.sorted(key).await.1.len(), count, "{key}");
     }
 
+    // A lock that is too short is noticed.
+    let in_two_days = world.s3(Role::Admin).await.clock().now() + SignedDuration::from_hours(24 * 2);
+    crate::support::shorten(&world.store, "backups", &keys[1], in_two_days).await;
+    world.expire(Role::Reader, "verify --locks").await.ends(3).says(&["SHORT", &keys[1]]);
     world.store.advance_clock(34 * DAY);
     world.expire(Role::Retainer, "retention extend").await.good();
+    world.expire(Role::Reader, "verify --locks").await.good().says(&["ok"]);
     let admin = world.s3(Role::Admin).await;
     admin.bucket_state().await.unwrap();
+    let soon = admin.clock().now() + SignedDuration::from_hours(24 * 2);
     let locked_until =
         async |entry: &Entry| admin.head(&entry.key, &entry.version).await.unwrap().lock.map(|lock| lock.retain_until);
-    let mut soon = jiff::Timestamp::MIN;
     for key in &keys {
         let (genuine, planted) = world.sorted(key).await;
-        soon = admin.clock().now() + SignedDuration::from_hours(24 * 2);
         let until = locked_until(&genuine).await;
         assert!(until.is_some_and(|until| until > soon), "{key} is locked until {until:?}, {soon} is soon");
         for junk in planted {
             assert_eq!(locked_until(&junk).await, None, "junk is nobody's business");
         }
     }
-
-    // A lock that is too short is noticed.
-    world.expire(Role::Reader, "verify --locks").await.good().says(&["ok"]);
-    crate::support::shorten(&world.store, "backups", &keys[1], soon).await;
-    world.expire(Role::Reader, "verify --locks").await.ends(3).says(&["SHORT", &keys[1]]);
-    world.expire(Role::Retainer, "retention extend").await.good();
-    world.expire(Role::Reader, "verify --locks").await.good().says(&["ok"]);
 
     for (line, held) in [("add", true), ("remove", false)] {
         let flags = if held { "--wal-until latest" } else { "" };
