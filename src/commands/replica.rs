@@ -54,6 +54,7 @@ impl Ends {
     async fn of(options: &RepositoryOptions, name: &str) -> Result<Self> {
         let names = Names::new(&options.prefix)?;
         let replica = find(options, name)?;
+        replica.s3.check_profile().await?;
         let location = format!("s3://{}/{}", replica.s3.bucket, names.prefix());
         let here = Arc::new(S3::connect(options.s3.clone()).await?);
         // What is copied is known by its SHA-256, so that is what the far side keeps and shows.

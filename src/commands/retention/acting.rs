@@ -49,6 +49,7 @@ impl Scene {
             let why = "immutability is \"none\": nothing of this repository is locked, so there are no locks to change";
             return Err(Error::Usage(why.into()));
         };
+        scope.acting.check_profile().await?;
         let connected = Connected::to(&scope.repository).await?;
         let store = Arc::new(S3::connect(scope.acting).await?);
         let repository = connected.open(scope.access).await?;

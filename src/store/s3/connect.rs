@@ -46,9 +46,6 @@ impl S3 {
         if let Some(endpoint) = options.endpoint.as_deref().filter(|url| !has_scheme(url)) {
             return Err(Error::Setup(format!("endpoint {endpoint} is not a URL: it starts with http:// or https://")));
         }
-        if let Some(profile) = options.profile.as_deref().filter(|_| options.profile_only) {
-            check_profile(profile).await?;
-        }
         let http = http_client(options.ca_file.as_deref(), options.endpoint.as_deref())?;
         let clock = Arc::new(StoreClock::default());
         let shared = load(&options, http, wire::StoreTime(clock.clone())).await;
@@ -76,6 +73,23 @@ impl S3 {
             clock,
             contact,
         })
+    }
+}
+
+impl S3Options {
+    /// Whether the profile that alone gives the credentials is written down: one that nobody wrote down is a mistake in the
+    /// configuration. For whoever changes something with it; a restore goes on without a replica that it cannot ask.
+    pub async fn check_profile(&self) -> Result<()> {
+        let Some(profile) = self.profile.as_deref().filter(|_| self.profile_only) else { return Ok(()) };
+        let files = EnvConfigFiles::default();
+        let known = aws_config::profile::load(&Fs::real(), &Env::real(), &files, None).await;
+        let known = known.map_err(|error| Error::Setup(chain(&error)))?;
+        match known.get_profile(profile) {
+            Some(_) => Ok(()),
+            None => Err(Error::Setup(format!(
+                "there is no profile {profile:?} in the AWS configuration files, which retention.profile or the profile of a replica names"
+            ))),
+        }
     }
 }
 
@@ -118,19 +132,6 @@ async fn load(options: &S3Options, http: SharedHttpClient, time: wire::StoreTime
         loader = loader.credentials_provider(fixed_credentials(fixed));
     }
     loader.load().await
-}
-
-/// A second set of credentials that nobody wrote down is a mistake in the configuration.
-async fn check_profile(name: &str) -> Result<()> {
-    let files = EnvConfigFiles::default();
-    let known = aws_config::profile::load(&Fs::real(), &Env::real(), &files, None).await;
-    let known = known.map_err(|error| Error::Setup(chain(&error)))?;
-    match known.get_profile(name) {
-        Some(_) => Ok(()),
-        None => Err(Error::Setup(format!(
-            "there is no profile {name:?} in the AWS configuration files, which retention.profile, audit.profile or the profile of a replica names"
-        ))),
-    }
 }
 
 /// Environment, profile, fallback: a store of one's own is no reason to ask the cloud's metadata service for a region.
