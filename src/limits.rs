@@ -220,6 +220,8 @@ pub const STORE_BACKOFF_MILLIS: u64 = 100;
 pub const STORE_BACKOFF_MILLIS_MAX: u64 = 10_000;
 /// Of a key's versions that might be what a manifest pins, so many of the oldest and so many of the newest are read.
 pub const REPLICA_CANDIDATES: usize = 8;
+/// Of the versions of a name that everybody can guess, so many of the oldest are held while a listing goes by.
+pub const GUESSED_VERSIONS: usize = 8;
 /// Failures in a row after which one side of several is passed over.
 pub const SIDE_FAILURES_MAX: u32 = 3;
 /// How long it is passed over; seconds.

@@ -58,7 +58,10 @@ impl Repository {
     /// long as `enough`. None if there is none at all.
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
         let mut longest: Vec<Footing> = Vec::new();
-        let mut oldest = Oldest::new(&*self.store, self.copies(of));
+        // Of names that can be guessed ours may be a later version.
+        let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
+        let all = if guessable { Oldest::and_later } else { Oldest::new };
+        let mut oldest = all(&*self.store, self.copies(of));
         while let Some((entries, _)) = oldest.next().await? {
             // The newest copy is the one that is locked longest.
             for entry in entries.iter().rev().filter(|entry| self.may_be_copy(of, entry)) {

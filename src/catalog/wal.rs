@@ -6,6 +6,7 @@
 
 mod cluster;
 mod gap;
+mod genuine;
 mod ground;
 mod keep;
 mod keys;

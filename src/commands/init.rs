@@ -13,7 +13,7 @@ use super::{Connected, Error, Immutability, RepositoryOptions, Result, lifecycle
 use crate::catalog::{self, Access, Repository, found, open_bundle, put_record};
 use crate::format::{RepositoryId, WriterPublic};
 use crate::keys::{self, Bundle, Identity, Recipient, RecoveryFile};
-use crate::store::{self, Read as _};
+use crate::store::{self, Lock, ObjectKey, Read as _};
 
 /// What to make.
 #[derive(Debug)]
@@ -136,6 +136,9 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
         let why = format!("another `stonewal init` was there at the same time: repository {first} is the one to use");
         return Err(Error::Usage(why));
     }
+    if let Some(lock) = lock {
+        check_locked(&connected, &key, lock).await?;
+    }
     let everyone = std::iter::once(bundle.identity.recipient()).chain(bundle.recipients.iter().cloned());
     Ok(Outcome {
         location: connected.location,
@@ -148,6 +151,19 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
         recovery_file,
         lifecycle: None,
     })
+}
+
+/// A store that takes locks and forgets them is noticed before anybody relies on it.
+async fn check_locked(connected: &Connected, bundle: &ObjectKey, lock: Lock) -> Result<()> {
+    let found = match connected.store.newest(bundle, 1).await? {
+        Some(newest) => connected.store.head(bundle, &newest.version).await?.lock,
+        None => None,
+    };
+    if found.is_some_and(|found| found.outlasts(lock)) {
+        return Ok(());
+    }
+    let why = format!("{lock:?} was asked for, {found:?} is there");
+    Err(catalog::Error::Unlocked { key: bundle.to_string(), why }.into())
 }
 
 /// Writes a new file that only its owner may read, and makes it durable. An existing file is never overwritten.

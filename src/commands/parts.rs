@@ -16,7 +16,7 @@ pub use crate::postgres::programs::Search;
 pub use crate::postgres::rows::TableName;
 pub use crate::postgres::slot::WalStatus;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
-pub use crate::retention::{BackupDecision, Policy, UnfinishedDecision, Verdict, Verified, WalDecision};
+pub use crate::retention::{BackupDecision, Policy, Reason, UnfinishedDecision, Verdict, Verified, WalDecision};
 pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::chain;
 pub use crate::verify::restored::{Check, Expected, Guard, Recorded, Status as CheckStatus};

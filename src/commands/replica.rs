@@ -8,7 +8,10 @@ mod copying;
 pub mod list;
 mod pace;
 mod pairs;
+mod pinned;
 pub mod verify;
+
+pub(super) use pairs::is_copy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use super::sides::check_other;
 use super::{Error, Replica, RepositoryOptions, Result};
 use crate::format::names::Names;
 use crate::limits::{CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
-use crate::store::{Checksum, Entry, ListQuery, ObjectKey, Read as _, S3, S3Options, versions_of};
+use crate::store::{Checksum, Entry, ObjectKey, Read as _, S3, S3Options, versions_of};
 
 /// No object of ours is longer.
 const OBJECT_BYTES_MAX: u64 =
@@ -51,6 +54,7 @@ impl Ends {
     async fn of(options: &RepositoryOptions, name: &str) -> Result<Self> {
         let names = Names::new(&options.prefix)?;
         let replica = find(options, name)?;
+        replica.s3.check_profile().await?;
         let location = format!("s3://{}/{}", replica.s3.bucket, names.prefix());
         let here = Arc::new(S3::connect(options.s3.clone()).await?);
         // What is copied is known by its SHA-256, so that is what the far side keeps and shows.
@@ -84,10 +88,6 @@ impl Ends {
             Identity::Other => Err(Error::OtherReplica { name: self.name.clone(), location: self.location.clone() }),
             identity => Ok(identity),
         }
-    }
-
-    fn query(&self) -> ListQuery {
-        ListQuery { prefix: self.names.prefix().to_owned(), by_folder: false }
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod acting;
 pub mod apply;
 mod copies;
 pub mod extend;
+pub(super) mod firsts;
 mod gather;
 pub mod hold;
 pub mod locks;

@@ -87,6 +87,11 @@ impl Digest {
         Self::of_parts(&[bytes])
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Hashes `parts` one after the other.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);

@@ -82,10 +82,26 @@ pub struct Options {
     pub request_log: Option<PathBuf>,
     /// Most entries in a listing page, 1 to 1000; tests lower it.
     pub page_size: usize,
+    /// How it treats locks: tests ask for stores that promise more than they keep.
+    pub conduct: Conduct,
+}
+
+/// How a store treats locks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conduct {
+    /// As S3 does.
+    #[default]
+    Sound,
+    /// It acknowledges a PUT with a lock and forgets the lock.
+    Forgets,
+    /// It keeps locks and lets everybody do what they forbid.
+    Ignores,
+    /// What is written over an object takes the place of its first version.
+    Replaces,
 }
 
 impl Options {
-    /// A server in `root` on a free loopback port, in `us-east-1`, with an exact clock and no log.
+    /// A sound server in `root` on a free loopback port, in `us-east-1`, with an exact clock and no log.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -95,6 +111,7 @@ impl Options {
             clock_offset: SignedDuration::ZERO,
             request_log: None,
             page_size: usize::try_from(LIST_PAGE_MAX).unwrap_or(1000),
+            conduct: Conduct::Sound,
         }
     }
 }
@@ -235,7 +252,8 @@ fn open(options: &Options, clock: Arc<clock::Clock>) -> Result<Opened> {
     };
     let index = load::index(&disk).map_err(damaged)?;
     let page_size = options.page_size.clamp(1, usize::try_from(LIST_PAGE_MAX).unwrap_or(1000));
-    let backend = backend::Backend::new(disk, clock, options.region.clone(), page_size, index);
+    let mut backend = backend::Backend::new(disk, clock, options.region.clone(), page_size, index);
+    backend.conduct = options.conduct;
     backend.uploads.load(&backend.disk).map_err(damaged)?;
     Ok((backend, users, log))
 }

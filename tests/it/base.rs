@@ -10,6 +10,7 @@ mod drill;
 mod expiry;
 mod frozen;
 mod pitr;
+mod planted;
 mod playbooks;
 mod refusals;
 mod rehearsals;

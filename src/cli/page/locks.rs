@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::axis::Axis;
 use super::shapes::{Form, Key, Picture, WIDTH, legend};
 use super::words::{count, relative, time};
+use crate::commands::parts::Kind;
 use crate::commands::report::{BackupRow, ClusterReport, LockState, Outcome};
 
 /// Room for ids.
@@ -81,9 +82,12 @@ pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterRepo
 /// Whose lock ends first of what the newest base backup needs, WAL included, and whether that is before the backup's own.
 pub(super) fn dependencies(cluster: &ClusterReport) -> Vec<String> {
     let locks = &cluster.locks;
+    let is_dump = locks.kind == Some(Kind::Dump);
+    let (newest, kind) =
+        if is_dump { ("dump needs", "dump") } else { ("base backup needs, WAL included", "base backup") };
     let soonest = locks.soonest.as_ref().map(|end| {
         format!(
-            "Of what the newest base backup needs, WAL included, {} is unlocked first, at {} (of {} asked; verify --locks asks all)",
+            "Of what the newest {newest}, {} is unlocked first, at {} (of {} asked; verify --locks asks all)",
             end.key,
             time(end.until),
             count(locks.asked, "object")
@@ -91,7 +95,7 @@ pub(super) fn dependencies(cluster: &ClusterReport) -> Vec<String> {
     });
     let short = locks.short.as_ref().map(|short| {
         let (until, needed) = (time(short.until), time(short.needed_until));
-        format!("{} is unlocked at {until}, before the base backup that needs it until {needed}", short.key)
+        format!("{} is unlocked at {until}, before the {kind} that needs it until {needed}", short.key)
     });
     let unlocked = locks.unlocked.as_ref().map(|key| format!("{key} is not locked at all"));
     soonest.into_iter().chain(short).chain(unlocked).collect()

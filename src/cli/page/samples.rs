@@ -171,6 +171,7 @@ fn points() -> Vec<Point> {
 
 fn locks() -> Locks {
     Locks {
+        kind: Some(Kind::Base),
         soonest: Some(LockEnd { key: WAL.into(), until: ago(-20 * 24) }),
         asked: 9,
         unlocked: None,

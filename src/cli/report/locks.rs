@@ -23,8 +23,9 @@ impl Report for extend::Outcome {
         let mut lines = gone(&self.missing, self.missing_count);
         if self.unacknowledged > 0 {
             let locks = count(self.unacknowledged, "compliance lock");
+            let until = self.acknowledge.map_or_else(|| "DATE".into(), |day| day.to_string());
             lines.push(format!(
-                "{locks} would have to be lengthened: give --acknowledge-compliance DATE, since nobody can take it back"
+                "{locks} would have to be lengthened: give --acknowledge-compliance {until}, since nobody can take it back"
             ));
         }
         if self.weaker_mode > 0 {
@@ -46,7 +47,8 @@ impl Report for apply::Outcome {
             .backups
             .iter()
             .map(|expired| {
-                let state = if expired.gone || self.dry_run { "expires" } else { "stays" };
+                let expires = expired.gone || (self.dry_run && !expired.locked);
+                let state = if expires { "expires" } else { "stays" };
                 vec![expired.backup.to_string(), state.into(), expired.why.to_string()]
             })
             .collect();
@@ -65,7 +67,9 @@ impl Report for apply::Outcome {
         let mut lines: Vec<String> = self.locked.iter().map(locked).collect();
         if self.locked_count > 0 {
             let until = self.locked_until.map_or_else(String::new, |at| format!("; the last lock ends {}", time(at)));
-            lines.push(format!("{} had to stay, locked or held{until}", count(self.locked_count, "version")));
+            let verb = if self.dry_run { "would have" } else { "had" };
+            let versions = count(self.locked_count, "version");
+            lines.push(format!("{versions} {verb} to stay, locked or held{until}"));
         }
         lines.extend(warnings_of(&self.findings));
         lines
@@ -118,4 +122,53 @@ fn gone(keys: &[String], all: u64) -> Vec<String> {
         lines.push(format!("in all, {} are needed and gone", count(all, "object")));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::parts::{LockMode, Reason};
+
+    /// What a run says before and after: PAINS A8, E4.
+    #[test]
+    fn what_a_lock_keeps_is_told_with_its_mode_and_its_end() {
+        let until = "2026-12-31T00:00:00Z".parse().ok();
+        let kept = |key: &str, mode, retain_until, held| apply::Locked {
+            key: key.into(),
+            version: "v1".into(),
+            mode,
+            retain_until,
+            held,
+        };
+        let mut outcome = apply::Outcome {
+            location: "s3://backups/prod/".into(),
+            cluster: "main".parse().unwrap(),
+            dry_run: true,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            backups: vec![apply::Expired {
+                backup: "20261124T031500Z-5b0c6f2e".parse().unwrap(),
+                why: Reason::NoRule,
+                gone: false,
+                locked: true,
+            }],
+            removed: apply::Removed::default(),
+            locked: vec![kept("a", Some(LockMode::Compliance), until, false), kept("b", None, None, true)],
+            locked_count: 2,
+            locked_until: until,
+            too_new: 0,
+            findings: Vec::new(),
+        };
+        let mut text = String::new();
+        outcome.print(&mut text);
+        assert!(text.contains("stays") && text.contains("would remove 0 versions"), "{text}");
+        let warnings = outcome.warnings();
+        assert_eq!(warnings[0], "a stays: locked in compliance mode until 2026-12-31 00:00:00Z");
+        assert!(warnings[1].starts_with("b stays: under legal hold"), "{warnings:?}");
+        assert_eq!(
+            warnings[2],
+            "2 versions would have to stay, locked or held; the last lock ends 2026-12-31 00:00:00Z"
+        );
+        outcome.dry_run = false;
+        assert!(outcome.warnings()[2].starts_with("2 versions had to stay"));
+    }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::catalog::{self, Root, newest_roster, open_bundle, publish_roster, put_bundle};
-use crate::commands::retention::acting::Firsts;
+use crate::commands::retention::firsts::Firsts;
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::Tag;
 use crate::format::roster::{Retired, Roster, RosterBundle, RosterRecipient, is_name};

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
 use crate::commands::Result;
-use crate::commands::retention::acting::Firsts;
+use crate::commands::retention::firsts::Firsts;
 use crate::format::manifest::KeyRecord;
 use crate::format::names::WalName;
 use crate::format::wal::WalHead;
@@ -138,7 +138,7 @@ async fn wal(
 ) -> Result<()> {
     let (mut seen, mut told, mut hurt) = (HashSet::new(), 0, false);
     for timeline in repository.wal_timelines(cluster, findings).await? {
-        let mut firsts = Firsts::of(&**repository.store(), &repository.names().wal_timeline(cluster, timeline));
+        let mut firsts = Firsts::genuine(repository, &repository.names().wal_timeline(cluster, timeline));
         while let Some(entries) = firsts.next().await? {
             let named = entries.into_iter().filter(|entry| {
                 let name = repository.names().wal_of(cluster, entry.key.as_str());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::every::{Use, each};
 use crate::catalog::{self, Access, Finding, Repository};
-use crate::commands::retention::acting::Firsts;
+use crate::commands::retention::firsts::Firsts;
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::keys::{self, Keyring};
 use crate::limits::{FINDINGS_MAX, KEYS_IN_FLIGHT, SMALL_OBJECT_BYTES_MAX};

@@ -4,6 +4,7 @@
 //! order of its positions. Nothing is remembered between runs; each compares the two listings and copies what is missing.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use super::copying::{Copying, Done, Follow, Moved, What};
 use super::pace::{Rate, Room};
 use super::pairs::{Pair, Pairs};
+use super::pinned::Pinned;
 use super::{Ends, Identity, OBJECT_BYTES_MAX};
 use crate::catalog::{Access, Finding, FindingKind, Repository};
 use crate::commands::{Error, Immutability, RepositoryOptions, Result};
@@ -98,7 +100,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     }
     let here = format!("s3://{}/{}", ends.here.bucket(), ends.names.prefix());
     let genuine = match options.access {
-        Some(access) => Some(Repository::open(ends.here.clone(), ends.names.clone(), access, &here).await?),
+        Some(access) => Some(Arc::new(Repository::open(ends.here.clone(), ends.names.clone(), access, &here).await?)),
         None => None,
     };
     let begun = ends.here.clock().now().checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
@@ -165,7 +167,7 @@ fn warnings(outcome: &Outcome, identity: Identity) -> Vec<String> {
 struct Run<'a> {
     ends: &'a Ends,
     copying: Copying,
-    genuine: Option<Repository>,
+    genuine: Option<Arc<Repository>>,
     begun: Timestamp,
     /// Folders of backups of which something was not copied.
     broken: HashSet<String>,
@@ -175,13 +177,15 @@ struct Run<'a> {
 impl Run<'_> {
     /// Both listings once, for the objects of one class.
     async fn pass(&mut self, class: Class) -> Result<()> {
-        let mut pairs = Pairs::of(&*self.ends.here, &*self.ends.there, self.ends.query());
+        let (ends, genuine) = (self.ends, self.genuine.clone());
+        let mut pinned = Pinned::of(&*ends.here, &ends.names, genuine.as_deref());
+        let mut pairs = Pairs::of(&*self.ends.here, &*self.ends.there, &self.ends.names);
         let mut batch = Vec::new();
         loop {
             let pair = pairs.next().await?;
             let is_last = pair.is_none();
             if let Some(pair) = pair {
-                batch.extend(self.choose(class, pair).await?);
+                batch.extend(self.choose(class, pair, &mut pinned).await?);
             }
             if batch.len() >= BATCH || is_last {
                 let what = std::mem::take(&mut batch);
@@ -201,29 +205,71 @@ impl Run<'_> {
     }
 
     /// What is to be done about a key in this pass.
-    async fn choose(&mut self, class: Class, pair: Pair) -> Result<Option<What>> {
-        let copies = pair.copies();
-        let Some(here) = pair.here else {
+    async fn choose(&mut self, class: Class, mut pair: Pair, pinned: &mut Pinned<'_>) -> Result<Vec<What>> {
+        let Some(first) = pair.here.first() else {
             self.outcome.strays += u64::from(class == Class::Ground);
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let key = here.key.as_str();
-        if class_of(&self.ends.names, key) != Some(class) {
-            return Ok(None);
+        if class_of(&self.ends.names, first.key.as_str()) != Some(class) {
+            return Ok(Vec::new());
         }
+        if pair.passed_over > 0 {
+            self.search(&mut pair).await?;
+        }
+        let mut chosen = Vec::new();
+        for here in std::mem::take(&mut pair.here) {
+            chosen.extend(self.choose_one(class, here, &pair, pinned).await?);
+        }
+        Ok(chosen)
+    }
+
+    /// Among more versions than are copied unread ours may be one of the others. Keys tell.
+    async fn search(&mut self, pair: &mut Pair) -> Result<()> {
+        let Some(first) = pair.here.first() else { return Ok(()) };
+        let (key, few, left) = (first.key.to_string(), pair.here.len(), pair.passed_over);
+        let of = self.genuine.as_ref().zip(self.ends.names.guessable(&key));
+        let found = match of {
+            Some((repository, cluster)) => {
+                repository.first_genuine(&cluster, key.clone(), |other| other == key).await?
+            }
+            None => None,
+        };
+        match found {
+            Some(found) if pair.here.iter().all(|here| here.version != found.version) => pair.here.push(found),
+            Some(_) => {}
+            None => {
+                let detail = format!(
+                    "{left} versions beside the oldest and newest {few} were not copied: with keys, the genuine one is looked for among all"
+                );
+                let first = first.clone();
+                self.find(FindingKind::LaterVersion, &first, &detail);
+            }
+        }
+        Ok(())
+    }
+
+    async fn choose_one(
+        &mut self,
+        class: Class,
+        here: Entry,
+        pair: &Pair,
+        pinned: &mut Pinned<'_>,
+    ) -> Result<Option<What>> {
         let most = if class == Class::Wal { WAL_OBJECT_BYTES_MAX as u64 } else { OBJECT_BYTES_MAX };
         if here.bytes > most {
             self.find(FindingKind::Stray, &here, "it is longer than any object of ours, and was not copied");
             return Ok(None);
         }
+        let copies = pair.copies(&here);
         if !copies.is_empty() {
             return Ok(Some(What::Follow { here, there: copies }));
         }
         if class == Class::Manifest && !self.may_copy(&here).await? {
             return Ok(None);
         }
-        let same_length = pair.there.into_iter().filter(|there| there.bytes == here.bytes).collect();
-        Ok(Some(What::Copy { here, same_length }))
+        let same_length = pair.same_length(&here);
+        let digests = if class == Class::Chunk { pinned.digests(here.key.as_str()).await? } else { Vec::new() };
+        Ok(Some(What::Copy { here, same_length, digests }))
     }
 
     /// A manifest is copied once everything it pins is there, and if it is genuine as far as that can be told.

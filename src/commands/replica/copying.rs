@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use super::pace::{Rate, Room};
 use crate::catalog;
 use crate::commands::Result;
+use crate::format::Digest;
 use crate::limits::HEADS;
 use crate::observe::Progress;
 use crate::store::{self, Append as _, Entry, Head, Lock, LockMode, Put, Read as _, Retain as _, S3};
@@ -37,7 +38,12 @@ pub(super) enum What {
     /// It is there, perhaps more than once: the lock and the hold of the one that is locked best follow those here.
     Follow { here: Entry, there: Vec<Entry> },
     /// It is not there, unless one of these of the same length is it.
-    Copy { here: Entry, same_length: Vec<Entry> },
+    Copy {
+        here: Entry,
+        same_length: Vec<Entry>,
+        /// What its bytes must come to, any of these; nothing where nobody says.
+        digests: Vec<Digest>,
+    },
 }
 
 /// What is known before anything is changed.
@@ -78,8 +84,15 @@ impl Copying {
     /// All of them, many at once.
     pub(super) async fn all(&self, what: Vec<What>) -> Result<Vec<Done>> {
         let carry = |what: What| async move {
-            let _room = self.room.take(what.bytes()).await;
-            self.finish(self.prepare(what).await?).await
+            let room = self.room.take(what.bytes()).await;
+            match self.prepare(what).await? {
+                stored @ Prepared::Copy { .. } => self.finish(stored).await,
+                // Nothing of it is held any more, and what is copied anew takes room of its own.
+                other => {
+                    drop(room);
+                    self.finish(other).await
+                }
+            }
         };
         stream::iter(what).map(carry).buffer_unordered(HEADS).try_collect().await
     }
@@ -106,7 +119,7 @@ impl Copying {
     }
 
     async fn prepare(&self, what: What) -> Result<Prepared> {
-        let (here, same_length) = match what {
+        let (here, same_length, digests) = match what {
             What::Follow { here, there } => {
                 let heads = tokio::try_join!(head(&self.here, &here), self.best(there));
                 return match heads {
@@ -115,7 +128,7 @@ impl Copying {
                     Err(error) => unreadable(here, error),
                 };
             }
-            What::Copy { here, same_length } => (here, same_length),
+            What::Copy { here, same_length, digests } => (here, same_length, digests),
         };
         if self.dry_run && same_length.is_empty() {
             return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
@@ -127,6 +140,10 @@ impl Copying {
             Err(error) => return unreadable(here, error),
         };
         let sha256 = sha256(&body).await?;
+        if !digests.is_empty() && digests.iter().all(|digest| *digest.bytes() != sha256) {
+            let why = "its bytes are not those that its manifest names, so it was not copied";
+            return Ok(Prepared::Known(Done::new(here, Moved::Unreadable(why.into()))));
+        }
         // Where ETags say nothing, as under KMS keys, the digest that the far side keeps does.
         let mut same = Vec::new();
         for there in &same_length {

@@ -8,12 +8,14 @@ use ring::digest;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::copy::class_of;
+use super::copy::{Class, class_of};
 use super::pace::Room;
 use super::pairs::{Pair, Pairs};
+use super::pinned::Pinned;
 use super::{Ends, Identity, OBJECT_BYTES_MAX};
 use crate::catalog::{self, Finding, FindingKind};
 use crate::commands::{RepositoryOptions, Result};
+use crate::format::Digest;
 use crate::limits::{FINDINGS_MAX, HEADS};
 use crate::observe::Progress;
 use crate::store::{Entry, Lock, Read as _, S3};
@@ -141,27 +143,39 @@ enum State {
     Missing,
     Unproven,
     Different(String),
+    /// It is damaged here.
+    Rotten,
 }
 
 impl Look<'_> {
     async fn all(&mut self) -> Result<()> {
-        let mut pairs = Pairs::of(&*self.ends.here, &*self.ends.there, self.ends.query());
+        let ends = self.ends;
+        let mut pinned = Pinned::of(&*ends.here, &ends.names, None);
+        let mut pairs = Pairs::of(&*ends.here, &*ends.there, &ends.names);
         let mut batch = Vec::new();
         loop {
             let pair = pairs.next().await?;
             let is_last = pair.is_none();
             if let Some(pair) = pair {
-                match &pair.here {
-                    Some(here) if class_of(&self.ends.names, here.key.as_str()).is_some() => batch.push(pair),
-                    Some(_) => {}
+                match pair.here.first() {
+                    Some(here) => {
+                        let class = class_of(&ends.names, here.key.as_str());
+                        let is_read = self.outcome.deep && class == Some(Class::Chunk);
+                        let digests = if is_read { pinned.digests(here.key.as_str()).await? } else { Vec::new() };
+                        if class.is_some() {
+                            self.passed_over(&pair);
+                            batch.push((pair, digests));
+                        }
+                    }
                     None => self.stray(&pair),
                 }
             }
             if batch.len() >= BATCH || is_last {
                 let pairs = std::mem::take(&mut batch);
-                let looks = stream::iter(pairs).map(|pair| self.state(pair)).buffer_unordered(HEADS);
-                let states: Vec<(Entry, State)> = looks.try_collect().await?;
-                for (entry, state) in states {
+                let looks =
+                    stream::iter(pairs).map(|(pair, digests)| self.state(pair, digests)).buffer_unordered(HEADS);
+                let states: Vec<Vec<(Entry, State)>> = looks.try_collect().await?;
+                for (entry, state) in states.into_iter().flatten() {
                     self.note(&entry, state);
                 }
             }
@@ -179,27 +193,42 @@ impl Look<'_> {
         }
     }
 
-    async fn state(&self, pair: Pair) -> Result<(Entry, State)> {
-        let copies = pair.copies();
-        let Some(here) = pair.here else { return Err(crate::commands::Error::Usage("a key without an object".into())) };
-        let state = match copies.as_slice() {
-            [_, ..] if self.outcome.deep => self.compare(&here, copies).await?,
-            [_, ..] => State::Present(self.protection(&here, &copies).await?),
-            [] if pair.versions_there == 0 => State::Missing,
+    /// More versions of a name that everybody can guess than are compared.
+    fn passed_over(&mut self, pair: &Pair) {
+        let Some(first) = pair.here.first().filter(|_| pair.passed_over > 0) else { return };
+        let (few, left) = (pair.here.len(), pair.passed_over);
+        let detail = format!("{left} versions beside the oldest and newest {few} were not compared");
+        self.outcome.unproven += 1;
+        self.find(FindingKind::LaterVersion, first, &detail);
+    }
+
+    async fn state(&self, pair: Pair, digests: Vec<Digest>) -> Result<Vec<(Entry, State)>> {
+        let mut states = Vec::new();
+        for here in &pair.here {
+            states.push((here.clone(), self.state_of(here, &pair, &digests).await?));
+        }
+        Ok(states)
+    }
+
+    async fn state_of(&self, here: &Entry, pair: &Pair, digests: &[Digest]) -> Result<State> {
+        let copies = pair.copies(here);
+        Ok(match copies.as_slice() {
+            [_, ..] if self.outcome.deep => self.compare(here, copies, digests).await?,
+            [_, ..] => State::Present(self.protection(here, &copies).await?),
+            [] if pair.has_nothing_else() => State::Missing,
             [] => {
-                let same_length: Vec<_> = pair.there.into_iter().filter(|there| there.bytes == here.bytes).collect();
+                let same_length = pair.same_length(here);
                 match (same_length.is_empty(), self.outcome.deep) {
                     (true, _) => State::Different(format!("{} versions, none of its length", pair.versions_there)),
                     (false, false) => State::Unproven,
-                    (false, true) => self.compare(&here, same_length).await?,
+                    (false, true) => self.compare(here, same_length, digests).await?,
                 }
             }
-        };
-        Ok((here, state))
+        })
     }
 
     /// Reads both sides.
-    async fn compare(&self, here: &Entry, candidates: Vec<Entry>) -> Result<State> {
+    async fn compare(&self, here: &Entry, candidates: Vec<Entry>, digests: &[Digest]) -> Result<State> {
         if here.bytes > OBJECT_BYTES_MAX {
             return Ok(State::Different("longer than any object of ours".into()));
         }
@@ -208,6 +237,9 @@ impl Look<'_> {
             Ok(digest) => digest,
             Err(why) => return Ok(State::Different(format!("it cannot be read here: {why}"))),
         };
+        if !digests.is_empty() && digests.iter().all(|digest| digest.bytes() != ours.as_ref()) {
+            return Ok(State::Rotten);
+        }
         let (mut why, mut same) = ("its bytes are others".to_owned(), Vec::new());
         for there in candidates {
             match digest_of(&self.ends.there, &there).await? {
@@ -289,6 +321,10 @@ impl Look<'_> {
                 self.oldest_missing = Some(oldest.min(here.last_modified));
             }
             State::Unproven => outcome.unproven += 1,
+            State::Rotten => {
+                outcome.different += 1;
+                self.find(FindingKind::Altered, here, "its bytes here are not those that the manifest names");
+            }
             State::Different(why) => {
                 outcome.different += 1;
                 self.find(FindingKind::Altered, here, &format!("the replica has something else: {why}"));

@@ -49,6 +49,7 @@ impl Scene {
             let why = "immutability is \"none\": nothing of this repository is locked, so there are no locks to change";
             return Err(Error::Usage(why.into()));
         };
+        scope.acting.check_profile().await?;
         let connected = Connected::to(&scope.repository).await?;
         let store = Arc::new(S3::connect(scope.acting).await?);
         let repository = connected.open(scope.access).await?;
@@ -113,30 +114,6 @@ pub(in crate::commands) fn pinned(repository: &Repository, backup: &Backup) -> V
 /// Every version and delete marker below a prefix, page by page.
 pub(super) fn pages<'a>(store: &'a dyn Read, prefix: &str) -> Pages<'a> {
     Pages::of(store, ListQuery { prefix: prefix.to_owned(), by_folder: false })
-}
-
-/// The first version of every object below a prefix, page by page (invariant I4).
-pub(in crate::commands) struct Firsts<'a> {
-    pages: Pages<'a>,
-    passing: Option<Entry>,
-}
-
-impl<'a> Firsts<'a> {
-    pub(in crate::commands) fn of(store: &'a dyn Read, prefix: &str) -> Self {
-        Self { pages: pages(store, prefix), passing: None }
-    }
-
-    pub(in crate::commands) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        let Some(page) = self.pages.next().await? else { return Ok(self.passing.take().map(|last| vec![last])) };
-        let mut firsts = Vec::new();
-        for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {
-            // A listing gives the newest version of a key first.
-            let same = self.passing.as_ref().is_some_and(|passing| passing.key == entry.key);
-            let before = self.passing.replace(entry);
-            firsts.extend(before.filter(|_| !same));
-        }
-        Ok(Some(firsts))
-    }
 }
 
 /// Findings that are worth a warning.

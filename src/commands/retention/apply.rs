@@ -15,7 +15,7 @@ use crate::commands::Result;
 use crate::format::{BackupId, ClusterName};
 use crate::limits::{DELETE_KEYS_MAX, RETENTION_IN_FLIGHT};
 use crate::retention::{Item, Reason, Verdict};
-use crate::store::{self, Entry, Lock, LockMode, Prune as _, Read as _, Retain as _, VersionOf};
+use crate::store::{self, Entry, Lock, LockMode, Prune as _, Read as _, Retain as _, S3, VersionOf};
 
 /// What is younger than this when the facts are gathered may not be among them: the times of one store differ.
 const SETTLED: SignedDuration = SignedDuration::from_mins(5);
@@ -73,9 +73,9 @@ pub struct Outcome {
     pub backups: Vec<Expired>,
     /// What was removed, or would be.
     pub removed: Removed,
-    /// What had to stay because it is locked; the first ones.
+    /// What had to stay, or would have to, because it is locked; the first ones.
     pub locked: Vec<Locked>,
-    /// How many versions had to stay.
+    /// How many versions that are.
     pub locked_count: u64,
     /// When the last of these locks ends.
     pub locked_until: Option<Timestamp>,
@@ -94,6 +94,8 @@ pub struct Expired {
     pub why: Reason,
     /// Whether its manifest is gone; never in a dry run.
     pub gone: bool,
+    /// Whether a lock or a hold keeps its manifest, and so all of it.
+    pub locked: bool,
 }
 
 /// Applies the plan.
@@ -163,12 +165,13 @@ impl Work<'_> {
                 }
             }
             self.flush().await?;
-            gone &= self.outcome.locked_count == before;
+            let locked = self.outcome.locked_count > before;
+            gone &= !locked;
             if gone {
                 self.cleared.insert(decision.backup.clone());
             }
             let (backup, why) = (decision.backup.clone(), why.clone());
-            self.outcome.backups.push(Expired { backup, why, gone: gone && !self.outcome.dry_run });
+            self.outcome.backups.push(Expired { backup, why, gone: gone && !self.outcome.dry_run, locked });
         }
         for folder in scene.plan.unfinished.iter().filter(|folder| folder.verdict.expires()) {
             self.cleared.insert(folder.backup.clone());
@@ -218,21 +221,16 @@ impl Work<'_> {
 
     async fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
+        if self.outcome.dry_run {
+            return self.foresee(batch).await;
+        }
         let doomed: Vec<VersionOf> = batch.iter().map(|doomed| doomed.target.at.clone()).collect();
-        let answers = if self.outcome.dry_run || doomed.is_empty() {
-            batch.iter().map(|_| Ok(())).collect()
-        } else {
-            self.scene.store.delete_versions(&doomed).await?
-        };
+        let answers = if doomed.is_empty() { Vec::new() } else { self.scene.store.delete_versions(&doomed).await? };
         let mut denied = HashMap::new();
         let mut failed = None;
         for (Doomed { target, marker }, answer) in batch.into_iter().zip(answers) {
             match answer {
-                Ok(()) if marker => self.outcome.removed.markers += 1,
-                Ok(()) => {
-                    self.outcome.removed.versions += 1;
-                    self.outcome.removed.bytes += target.bytes;
-                }
+                Ok(()) => self.remove(&target, marker),
                 Err(error @ (store::Error::Denied { .. } | store::Error::Refused { .. })) => {
                     denied.insert(target.at, error);
                 }
@@ -248,12 +246,7 @@ impl Work<'_> {
     async fn explain(&mut self, denied: HashMap<VersionOf, store::Error>) -> Result<()> {
         let store = &self.scene.store;
         let asked = stream::iter(denied).map(|(at, error)| async move {
-            let now = store.clock().now();
-            let lock = store.lock_of(&at.key, &at.version).await?.filter(|lock| lock.retain_until > now);
-            let held = match lock {
-                Some(_) => false,
-                None => store.hold_of(&at.key, &at.version).await?,
-            };
+            let (lock, held) = protection(store, &at).await?;
             if lock.is_none() && !held {
                 return Err(error);
             }
@@ -262,15 +255,61 @@ impl Work<'_> {
         let told: Vec<(VersionOf, Option<Lock>, bool)> =
             asked.buffer_unordered(RETENTION_IN_FLIGHT).try_collect().await?;
         for (at, lock, held) in told {
-            let retain_until = lock.map(|lock| lock.retain_until);
-            self.outcome.locked_count += 1;
-            self.outcome.locked_until = self.outcome.locked_until.max(retain_until);
-            if self.outcome.locked.len() < REFUSALS_TOLD {
-                let (key, version) = (at.key.to_string(), at.version.to_string());
-                let mode = lock.map(|lock| lock.mode);
-                self.outcome.locked.push(Locked { key, version, mode, retain_until, held });
+            self.keep(&at, lock, held);
+        }
+        Ok(())
+    }
+
+    /// What would become of a batch: the same questions that explain a refusal.
+    async fn foresee(&mut self, batch: Vec<Doomed>) -> Result<()> {
+        let store = &self.scene.store;
+        let asked = stream::iter(batch).map(|doomed| async move {
+            if doomed.marker {
+                return Ok((doomed, None, false)); // Nothing can be locked less.
+            }
+            match protection(store, &doomed.target.at).await {
+                Ok((lock, held)) => Ok((doomed, lock, held)),
+                Err(store::Error::NotFound { .. }) => Ok((doomed, None, false)),
+                Err(error) => Err(error),
+            }
+        });
+        let told: Vec<(Doomed, Option<Lock>, bool)> = asked.buffered(RETENTION_IN_FLIGHT).try_collect().await?;
+        for (Doomed { target, marker }, lock, held) in told {
+            match (lock, held) {
+                (None, false) => self.remove(&target, marker),
+                (lock, held) => self.keep(&target.at, lock, held),
             }
         }
         Ok(())
     }
+
+    fn remove(&mut self, target: &Target, marker: bool) {
+        let removed = &mut self.outcome.removed;
+        if marker {
+            removed.markers += 1;
+        } else {
+            removed.versions += 1;
+            removed.bytes += target.bytes;
+        }
+    }
+
+    fn keep(&mut self, at: &VersionOf, lock: Option<Lock>, held: bool) {
+        let retain_until = lock.map(|lock| lock.retain_until);
+        self.outcome.locked_count += 1;
+        self.outcome.locked_until = self.outcome.locked_until.max(retain_until);
+        if self.outcome.locked.len() < REFUSALS_TOLD {
+            let (key, version) = (at.key.to_string(), at.version.to_string());
+            let mode = lock.map(|lock| lock.mode);
+            self.outcome.locked.push(Locked { key, version, mode, retain_until, held });
+        }
+    }
+}
+
+/// The lock that still binds, and where there is none, whether there is a legal hold.
+async fn protection(store: &S3, at: &VersionOf) -> store::Result<(Option<Lock>, bool)> {
+    // The answer tells the store's time.
+    let lock = store.lock_of(&at.key, &at.version).await?;
+    let lock = lock.filter(|lock| lock.retain_until > store.clock().now());
+    let held = lock.is_none() && store.hold_of(&at.key, &at.version).await?;
+    Ok((lock, held))
 }

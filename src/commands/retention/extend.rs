@@ -9,7 +9,8 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use serde::Serialize;
 
-use super::acting::{Firsts, Scene, Scope, Target, noteworthy, pinned};
+use super::acting::{Scene, Scope, Target, noteworthy, pinned};
+use super::firsts::Firsts;
 use crate::catalog::Finding;
 use crate::commands::{Error, Result};
 use crate::format::ClusterName;
@@ -57,8 +58,10 @@ pub struct Outcome {
     pub extended_bytes: u64,
     /// What storing these bytes until the new ends costs, in the currency of the price.
     pub cost: f64,
-    /// Compliance locks left as they are because nobody acknowledged.
+    /// Compliance locks that nobody acknowledged: left as they are. A dry run counts them among those to lengthen.
     pub unacknowledged: u64,
+    /// The day that would have to be acknowledged for them.
+    pub acknowledge: Option<Date>,
     /// Objects locked in governance mode although the configuration says compliance: the mode of a lock is never changed.
     pub weaker_mode: u64,
     /// Objects that the plan needs and that are gone; the first ones.
@@ -72,7 +75,7 @@ pub struct Outcome {
 /// What became of one lock.
 enum Step {
     Fine { weaker: bool },
-    Extended { bytes: u64, gib_months: f64, until: Timestamp, weaker: bool },
+    Extended { bytes: u64, gib_months: f64, until: Timestamp, weaker: bool, unacknowledged: bool },
     Unacknowledged,
     Missing(String),
 }
@@ -84,7 +87,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let findings = noteworthy(std::mem::take(&mut scene.findings));
     let targets = Targets::new(scene.plan.at, scene.plan.open_until, step, max);
     let furthest = scene.plan.furthest.map(|at| targets.of(at));
-    let acknowledged = acknowledge(scene.mode, options.acknowledged, furthest)?;
+    // Looking needs no acknowledgement, but one that falls short is told.
+    let mode = if options.dry_run { LockMode::Governance } else { scene.mode };
+    let acknowledged = acknowledge(mode, options.acknowledged, furthest)?;
     let mut work = Work {
         acknowledged,
         dry_run: options.dry_run,
@@ -102,6 +107,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
             extended_bytes: 0,
             cost: 0.0,
             unacknowledged: 0,
+            acknowledge: furthest.map(day).filter(|_| !acknowledged),
             weaker_mode: 0,
             missing: Vec::new(),
             missing_count: 0,
@@ -115,7 +121,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
         work.listed(&prefix).await?;
     }
     work.backups().await?;
-    Ok(work.outcome)
+    let mut outcome = work.outcome;
+    outcome.acknowledge = outcome.acknowledge.filter(|_| outcome.unacknowledged > 0);
+    Ok(outcome)
 }
 
 fn day(at: Timestamp) -> Date {
@@ -148,10 +156,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Everything below a prefix that the plan keeps, in its first version.
+    /// Everything below a prefix that the plan keeps, in the version that counts.
     async fn listed(&mut self, prefix: &str) -> Result<()> {
         let scene = self.scene;
-        let mut firsts = Firsts::of(&**scene.repository.store(), prefix);
+        let mut firsts = Firsts::genuine(&scene.repository, prefix);
         while let Some(entries) = firsts.next().await? {
             let mut kept = Vec::new();
             for entry in &entries {
@@ -213,7 +221,8 @@ impl Work<'_> {
         if found.is_some_and(|lock| lock.retain_until >= until) || until <= now {
             return Ok(Step::Fine { weaker });
         }
-        if mode == LockMode::Compliance && !self.acknowledged {
+        let unacknowledged = mode == LockMode::Compliance && !self.acknowledged;
+        if unacknowledged && !self.dry_run {
             return Ok(Step::Unacknowledged);
         }
         if !self.dry_run {
@@ -225,7 +234,7 @@ impl Work<'_> {
         }
         #[expect(clippy::cast_precision_loss, reason = "an estimate of a price")]
         let gib_months = bytes as f64 / GIB * from.duration_until(until).as_secs_f64() / MONTH_SECONDS;
-        Ok(Step::Extended { bytes, gib_months, until, weaker })
+        Ok(Step::Extended { bytes, gib_months, until, weaker, unacknowledged })
     }
 
     fn take(&mut self, step: Step) {
@@ -233,8 +242,9 @@ impl Work<'_> {
         outcome.looked_at += 1;
         match step {
             Step::Fine { weaker } => outcome.weaker_mode += u64::from(weaker),
-            Step::Extended { bytes, gib_months, until, weaker } => {
+            Step::Extended { bytes, gib_months, until, weaker, unacknowledged } => {
                 outcome.weaker_mode += u64::from(weaker);
+                outcome.unacknowledged += u64::from(unacknowledged);
                 outcome.extended += 1;
                 outcome.extended_bytes += bytes;
                 outcome.cost += gib_months * self.price;

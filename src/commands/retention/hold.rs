@@ -7,7 +7,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::acting::{Firsts, Scene, Scope, Target, pinned};
+use super::acting::{Scene, Scope, Target, pinned};
+use super::firsts::Firsts;
 use super::reach::Reach;
 pub use super::reach::WalUntil;
 use crate::catalog::Backup;
@@ -196,7 +197,7 @@ impl Work<'_> {
         spared: impl Fn(&Item) -> bool,
     ) -> Result<()> {
         let scene = self.scene;
-        let mut firsts = Firsts::of(&**scene.repository.store(), prefix);
+        let mut firsts = Firsts::genuine(&scene.repository, prefix);
         while let Some(entries) = firsts.next().await? {
             let mut targets = Vec::new();
             for entry in &entries {

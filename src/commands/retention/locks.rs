@@ -10,12 +10,14 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::acting::{Firsts, pinned};
+use super::acting::pinned;
+use super::firsts::Firsts;
 use super::gather;
 use super::reach::Reach;
-use crate::catalog::{self, Access, Backup, Footing, Foundation, Repository};
+use crate::catalog::{Access, Backup, Finding, FindingKind, Footing, Foundation, Repository};
 use crate::commands::{Connected, Error, Immutability, RepositoryOptions, Result};
 use crate::format::manifest::Kind;
+use crate::format::names::WalName;
 use crate::format::{BackupId, ClusterName, Timeline};
 use crate::keys::Keyring;
 use crate::limits::HEADS;
@@ -157,6 +159,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         let mut look = Look::at(&repository, &cluster, &gathered.facts, &plan, &options.policy);
         look.backups().await?;
         look.wal().await?;
+        beside.merge(std::mem::take(&mut look.beside));
         let backups = look.tallies.into_iter().map(Tally::told).collect();
         told.push(ClusterLocks { cluster, at, backups });
     }
@@ -178,6 +181,8 @@ struct Look<'a> {
     reaches: Vec<(usize, Reach)>,
     /// What was looked for already, by what the names of its copies begin with.
     footings: HashMap<String, Vec<Footing>>,
+    /// What is not of any backup.
+    beside: Findings,
 }
 
 impl<'a> Look<'a> {
@@ -190,8 +195,9 @@ impl<'a> Look<'a> {
     ) -> Self {
         let soon = plan.at.checked_add(policy.margin).unwrap_or(Timestamp::MAX);
         let open = plan.open_until.checked_sub(policy.margin).unwrap_or(plan.at);
-        let (tallies, reaches) = (Vec::new(), Vec::new());
-        Self { repository, cluster, facts, plan, soon, open, tallies, reaches, footings: HashMap::new() }
+        let (tallies, reaches, footings) = (Vec::new(), Vec::new(), HashMap::new());
+        let beside = Findings::default();
+        Self { repository, cluster, facts, plan, soon, open, tallies, reaches, footings, beside }
     }
 
     /// Until when something is needed as of today, if at all.
@@ -277,7 +283,7 @@ impl<'a> Look<'a> {
         }
         let prefix = self.repository.names().wal_timelines(self.cluster);
         let store = &**self.repository.store();
-        let (mut firsts, mut latest) = (Firsts::of(store, &prefix), BTreeMap::new());
+        let (mut firsts, mut latest) = (Firsts::genuine(self.repository, &prefix), BTreeMap::new());
         while let Some(entries) = firsts.next().await? {
             let pieces: HashMap<VersionOf, Entry> = entries.into_iter().filter_map(|entry| self.kept(entry)).collect();
             let needed = pieces.keys().cloned().collect();
@@ -315,8 +321,12 @@ impl<'a> Look<'a> {
         };
         let needing = self.reaches.iter().filter(|(_, reach)| reach.holds(*timeline, *range)).map(|(index, _)| *index);
         let needing: Vec<usize> = needing.collect();
+        if needing.is_empty() {
+            return Ok(None);
+        }
         // Whoever may write may plant a name and lock it for a minute.
-        if needing.is_empty() || (lock.is_short(until.min(self.soon)) && !self.is_genuine(entry).await?) {
+        if lock.is_short(until.min(self.soon)) && !self.repository.authenticates(self.cluster, entry).await? {
+            self.planted(entry).await?;
             return Ok(None);
         }
         for index in needing {
@@ -325,12 +335,18 @@ impl<'a> Look<'a> {
         Ok(Some((*timeline, until)))
     }
 
-    async fn is_genuine(&self, entry: &Entry) -> Result<bool> {
-        match self.repository.wal_version_head(self.cluster, entry).await {
-            Ok(_) => Ok(true),
-            Err(catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
-            Err(_) => Ok(false),
+    /// Something that is not genuine. Where the genuine one lies beside it, that is asked for its lock; else it is told.
+    async fn planted(&mut self, entry: &Entry) -> Result<()> {
+        let names = self.repository.names();
+        let Some(name) = names.wal_of(self.cluster, entry.key.as_str()).map(WalName::without_tag) else {
+            return Ok(());
+        };
+        if self.repository.first_genuine_wal(self.cluster, name).await?.is_none() {
+            let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
+            let detail = "no genuine WAL lies under this name; `stonewal wal verify` tells whether any is missing";
+            self.beside.push(Finding::new(FindingKind::ForgedWal, key, version, detail));
         }
+        Ok(())
     }
 
     /// The cluster record and the history of a timeline, needed for as long as its WAL.
@@ -341,10 +357,17 @@ impl<'a> Look<'a> {
         needed.extend((timeline.get() > 1).then_some((Part::History, Foundation::History(cluster, timeline))));
         for (part, foundation) in needed {
             let found = self.repository.footings(foundation, None).await?;
-            let Some(Footing { key, lock }) = Footing::best(&found, None) else { continue };
-            for (index, reach) in &self.reaches {
-                if reach.touches(timeline) {
-                    self.tallies[*index].needed(part, key.as_str(), Asked::Is(*lock), until);
+            let best = Footing::best(&found, None);
+            for (index, _) in self.reaches.iter().filter(|(_, reach)| reach.touches(timeline)) {
+                match best {
+                    Some(Footing { key, lock }) => {
+                        self.tallies[*index].needed(part, key.as_str(), Asked::Is(*lock), until);
+                    }
+                    None if part == Part::ClusterRecord => {
+                        self.tallies[*index].gone(&self.repository.names().cluster_record(cluster));
+                    }
+                    // A timeline may have no history: that of a restore that was never archived.
+                    None => {}
                 }
             }
         }

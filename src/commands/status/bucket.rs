@@ -9,9 +9,9 @@ use super::window;
 use crate::catalog::plan::PlanBase;
 use crate::catalog::{Backup, Repository, WalCatalog};
 use crate::commands::{Connected, Result};
-use crate::format::manifest::BaseRange;
+use crate::format::manifest::{BaseRange, Kind};
 use crate::format::{ClusterName, SegmentSize, StreamRecord, Timeline};
-use crate::store::{ObjectKey, Read as _, S3, VersionId};
+use crate::store::{Entry, ObjectKey, Read as _, S3, VersionId};
 use crate::verify::Findings;
 
 mod locks;
@@ -34,7 +34,7 @@ pub(super) struct Look<'a> {
 pub(super) struct Backups {
     /// By arrival.
     pub(super) bases: Vec<Base>,
-    newest_dump: Option<BackupFacts>,
+    pub(super) newest_dump: Option<Dump>,
 }
 
 /// A base backup with its manifest's object.
@@ -43,7 +43,20 @@ pub(super) struct Base {
     pub(super) facts: BackupFacts,
     pub(super) range: BaseRange,
     system_identifier: Option<u64>,
-    pub(super) manifest: (ObjectKey, VersionId),
+    pub(super) objects: Objects,
+}
+
+/// A dump.
+#[derive(Debug)]
+pub(super) struct Dump {
+    pub(super) facts: BackupFacts,
+    pub(super) objects: Objects,
+}
+
+/// Some objects of a backup, in place of all.
+#[derive(Debug)]
+pub(super) struct Objects {
+    pub(super) manifest: Entry,
     /// Some of what the manifest names: the keys, the first chunk and the last.
     pub(super) named: Vec<(ObjectKey, VersionId)>,
     /// Who signed it: the short id.
@@ -71,14 +84,23 @@ impl Backups {
             arrived_at: backup.taken_at(&repository.trusted_root()),
             locked_until: clear.lock.as_ref().map(|lock| lock.retain_until),
         };
+        let objects = || Objects {
+            manifest: backup.entry.clone(),
+            named: named(repository, backup),
+            writer: backup.manifest.writer().id(),
+        };
         if let Some(range) = &clear.base {
-            let manifest = (backup.entry.key.clone(), backup.entry.version.clone());
             let (range, system_identifier) = (range.clone(), clear.system_identifier);
-            let (named, writer) = (named(repository, backup), backup.manifest.writer().id());
-            self.bases.push(Base { facts, range, system_identifier, manifest, named, writer });
-        } else if self.newest_dump.as_ref().is_none_or(|newest| newest.arrived_at < facts.arrived_at) {
-            self.newest_dump = Some(facts);
+            self.bases.push(Base { facts, range, system_identifier, objects: objects() });
+        } else if self.newest_dump.as_ref().is_none_or(|newest| newest.facts.arrived_at < facts.arrived_at) {
+            self.newest_dump = Some(Dump { facts, objects: objects() });
         }
+    }
+
+    /// The newest base backup, or where there is none the newest dump.
+    pub(super) fn newest(&self) -> Option<(Kind, &Objects)> {
+        let base = self.bases.last().map(|base| (Kind::Base, &base.objects));
+        base.or_else(|| self.newest_dump.as_ref().map(|dump| (Kind::Dump, &dump.objects)))
     }
 }
 
@@ -167,7 +189,7 @@ impl<'a> Look<'a> {
             segment_bytes: self.segment(),
             timelines: view.timelines,
             bases: self.backups.bases.iter().map(Base::told).collect(),
-            newest_dump: self.backups.newest_dump.clone(),
+            newest_dump: self.backups.newest_dump.as_ref().map(|dump| dump.facts.clone()),
             durable: view.durable,
             window: view.window,
             blocked: view.blocked,

@@ -31,7 +31,7 @@ pub struct BucketFacts {
     pub blocked: Option<Blocked>,
     /// Whether the latest timeline is not the one that lives.
     pub diverging: Option<Diverging>,
-    /// Locks of what that window needs.
+    /// Locks of what that window needs, or else the newest dump.
     pub locks: Locks,
 }
 
@@ -157,9 +157,12 @@ pub struct Window {
 }
 
 /// Locks of what the newest base backup and the WAL after it consist of. Not every object is asked: the manifest, the first
-/// and the last chunk, the keys, the identity bundle, the certificate, the oldest WAL that is needed, and the newest.
+/// and the last chunk, the keys, the identity bundle, the certificate, the oldest WAL that is needed, and the newest. Where there
+/// is no base backup: of the newest dump.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Locks {
+    /// What the newest backup is; `None` if there is none.
+    pub kind: Option<Kind>,
     /// The first one to end.
     pub soonest: Option<LockEnd>,
     /// Objects asked for their lock.

@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::bucket::Look;
 use super::lag::age;
+use crate::commands::replica::is_copy;
 use crate::commands::sides::{check_other, hasty};
 use crate::commands::{Replica, RepositoryOptions, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
 use crate::observe::chain;
-use crate::store::{ObjectKey, Read as _, S3};
+use crate::store::{Entry, ObjectKey, Read as _, S3, versions_of};
 
 /// One replica.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +27,8 @@ pub struct ReplicaFacts {
     pub missing_wal_bytes: u64,
     /// Whether it lacks the newest base backup.
     pub lacks_newest_base: bool,
+    /// Whether it lacks the newest dump.
+    pub lacks_newest_dump: bool,
     /// For how long what it lacks has been here; seconds.
     pub lag_seconds: u64,
     /// What is acceptable.
@@ -43,6 +46,7 @@ async fn facts(replica: &Replica, look: &Look<'_>) -> ReplicaFacts {
         failure: None,
         missing_wal_bytes: 0,
         lacks_newest_base: false,
+        lacks_newest_dump: false,
         lag_seconds: 0,
         max_lag_seconds: replica.max_lag.as_secs(),
     };
@@ -57,9 +61,13 @@ async fn compare(replica: &Replica, look: &Look<'_>, facts: &mut ReplicaFacts) -
     check_other(&look.store, &there, replica)?;
     let now = look.store.clock().now();
     let mut lag = Duration::ZERO;
-    if let Some(base) = look.backups.bases.last() {
-        facts.lacks_newest_base = there.newest(&base.manifest.0, 1).await?.is_none();
-        lag = if facts.lacks_newest_base { age(base.facts.arrived_at, now) } else { lag };
+    let newest_base = look.backups.bases.last().map(|base| &base.objects.manifest);
+    let newest_dump = look.backups.newest_dump.as_ref().map(|dump| &dump.objects.manifest);
+    for (manifest, lacks) in [(newest_base, &mut facts.lacks_newest_base), (newest_dump, &mut facts.lacks_newest_dump)]
+    {
+        let Some(manifest) = manifest else { continue };
+        *lacks = !has(&there, look, manifest).await?;
+        lag = if *lacks { lag.max(age(manifest.last_modified, now)) } else { lag };
     }
     if let Some((name, bytes)) = first_missing(&there, look).await? {
         facts.missing_wal_bytes = bytes;
@@ -68,6 +76,25 @@ async fn compare(replica: &Replica, look: &Look<'_>, facts: &mut ReplicaFacts) -
     }
     facts.lag_seconds = lag.as_secs();
     Ok(())
+}
+
+/// Whether a manifest lies there: itself, and not something that was planted under its name. Where listings do not tell, as under
+/// KMS keys, its bytes do.
+async fn has(there: &S3, look: &Look<'_>, manifest: &Entry) -> Result<bool> {
+    let same_length = versions_of(there, &manifest.key, |entry| entry.bytes == manifest.bytes).await?;
+    if same_length.is_empty() || same_length.iter().any(|copy| is_copy(manifest, copy)) {
+        return Ok(!same_length.is_empty());
+    }
+    let ours = look.store.get(&manifest.key, &manifest.version, 0..manifest.bytes).await?;
+    for copy in &same_length {
+        match there.get(&copy.key, &copy.version, 0..copy.bytes).await {
+            Ok(theirs) if theirs == ours => return Ok(true),
+            Ok(_) => {}
+            Err(error) if error.is_about_the_object() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// The first piece of the newest window that the replica lacks, and how much from there on; a search by halves.

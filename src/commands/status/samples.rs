@@ -101,6 +101,7 @@ pub(super) fn bucket() -> BucketFacts {
         newest_dump: None,
         durable: Some(durable(-1)),
         locks: Locks {
+            kind: Some(Kind::Base),
             soonest: Some(LockEnd { key: "main/wal/x".into(), until: at(30 * 86_400) }),
             asked: 3,
             unlocked: None,

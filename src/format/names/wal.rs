@@ -115,6 +115,14 @@ impl Names {
         }
     }
 
+    /// Whose WAL or record `key` names, if everybody can tell that name before anything is written there: it holds nothing random.
+    pub fn guessable(&self, key: &str) -> Option<ClusterName> {
+        let (folder, _) = key.strip_prefix(&self.prefix)?.split_once('/')?;
+        let cluster: ClusterName = folder.parse().ok()?;
+        let is_record = key == self.cluster_record(&cluster);
+        (is_record || self.wal_of(&cluster, key).is_some_and(|name| name.tag().is_none())).then_some(cluster)
+    }
+
     /// Folder of the WAL of one cluster.
     pub fn wal_timelines(&self, cluster: &ClusterName) -> String {
         format!("{}{cluster}/wal/", self.prefix)
@@ -213,6 +221,7 @@ mod tests {
             let key = names.wal(&cluster, &name);
             assert_eq!(key, format!("p/main/wal/00000002/{text}"));
             assert_eq!(names.wal_of(&cluster, &key), Some(name));
+            assert_eq!(names.guessable(&key), name.tag().is_none().then(|| cluster.clone()), "{key}");
         }
         for bad in [
             "0000000004000000-0000000003000000",
@@ -229,6 +238,15 @@ mod tests {
             "",
         ] {
             assert_eq!(names.wal_of(&cluster, &format!("p/main/wal/00000002/{bad}")), None, "{bad}");
+        }
+        assert_eq!(names.guessable(&names.cluster_record(&cluster)), Some(cluster.clone()));
+        for random in [
+            names.cluster_record_alternate(&cluster, tag),
+            names.repository(),
+            "p/keys/x".into(),
+            "q/main/cluster".into(),
+        ] {
+            assert_eq!(names.guessable(&random), None, "{random}");
         }
         assert_eq!(names.timeline_of(&cluster, "p/main/wal/00000002/"), Some(timeline));
         assert_eq!(names.timeline_of(&cluster, "p/main/wal/2/"), None);

@@ -1,6 +1,7 @@
 //! Random lives of a cluster, with plans made and followed on the way. Whatever happens: every moment of the window that
 //! could be recovered before can be recovered after, and nothing is needed for longer than the plan before said, so that
-//! locks that follow plans never end too early. What can be recovered is asked of the planner of recoveries.
+//! locks that follow plans never end too early; what is kept keeps its keys, and what is held its WAL up to the next base: to
+//! its own end a base restores by itself. What can be recovered is asked of the planner of recoveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,12 @@ enum Event {
     Hours(i64),
     /// The server's clock is set, against the store's.
     Clock(i64),
+    /// The store's clock is set, by so many hours.
+    StoreClock(i64),
+    /// Another policy counts from now on.
+    Policy(Policy),
+    /// A legal hold is laid on one of the backups, or taken off.
+    Hold(prop::sample::Index),
     /// A plan is made and followed.
     Plan,
 }
@@ -54,11 +61,12 @@ struct World {
     wal: Vec<Segment>,
     backups: Vec<BackupFact>,
     made: u32,
+    policy: Policy,
     last: Option<(Timestamp, Plan)>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(policy: Policy) -> Self {
         Self {
             now: day(0),
             server_ahead: SignedDuration::ZERO,
@@ -68,6 +76,7 @@ impl World {
             wal: Vec::new(),
             backups: Vec::new(),
             made: 0,
+            policy,
             last: None,
         }
     }
@@ -81,7 +90,7 @@ impl World {
         self.wal.push(Segment { timeline: self.timeline, number, commit, sealed });
     }
 
-    fn live(&mut self, event: &Event, policy: &Policy) {
+    fn live(&mut self, event: &Event) {
         match event {
             Event::Write(count) => {
                 for _ in 0..*count {
@@ -100,7 +109,22 @@ impl World {
             Event::Base { whole } => self.back_up(*whole),
             Event::Import(back) => self.import(*back),
             Event::Failover(behind) => self.fail_over(*behind),
-            Event::Plan => self.follow_plan(policy),
+            Event::Plan => self.follow_plan(),
+            // What was locked by other rules, or another clock, promised nothing under these.
+            Event::StoreClock(hours) => {
+                self.hours(*hours);
+                self.last = None;
+            }
+            Event::Policy(policy) => {
+                self.policy = policy.clone();
+                self.last = None;
+            }
+            Event::Hold(which) if !self.backups.is_empty() => {
+                let fact = which.get_mut(&mut self.backups);
+                fact.held = !fact.held;
+                self.last = None;
+            }
+            Event::Hold(_) => {}
         }
     }
 
@@ -220,13 +244,46 @@ impl World {
         Some((at, end.timeline, end.number))
     }
 
-    fn follow_plan(&mut self, policy: &Policy) {
-        let made = plan(&self.facts(), policy, self.now).unwrap();
+    /// The WAL of held bases up to the next base.
+    fn held_wal(&self) -> BTreeSet<(Timeline, u64)> {
+        let starts = |fact: &BackupFact| fact.base.as_ref().map(|base| (base.timeline, base.start.get()));
+        let of_base = |timeline: Timeline, start: u64| {
+            let all = self.backups.iter().filter_map(starts);
+            let next = all.filter(|(other, at)| *other == timeline && *at > start).map(|(_, at)| at).min();
+            (timeline, start / SEGMENT, next.map_or(u64::MAX, |next| next / SEGMENT))
+        };
+        let held = self.backups.iter().filter(|fact| fact.held && fact.verified == Verified::Yes);
+        let held = held.filter(|fact| fact.arrived_at <= self.now).filter_map(starts);
+        let spans: Vec<_> = held.map(|(timeline, start)| of_base(timeline, start)).collect();
+        let is_held = |segment: &&Segment| {
+            let mut spans = spans.iter().filter(|(timeline, ..)| *timeline == segment.timeline);
+            spans.any(|(_, first, end)| (*first..*end).contains(&segment.number))
+        };
+        self.wal.iter().filter(is_held).map(|segment| (segment.timeline, segment.number)).collect()
+    }
+
+    /// What is held stays, and what is kept keeps its keys.
+    fn keeps_whole(&self, held: &BTreeSet<BackupId>, wal: &BTreeSet<(Timeline, u64)>, made: &Plan) {
+        let left: BTreeSet<BackupId> = self.backups.iter().map(|fact| fact.id.clone()).collect();
+        assert!(held.is_subset(&left), "of {held:?} {left:?} are left\n{made:#?}");
+        let stored: BTreeSet<_> = self.wal.iter().map(|segment| (segment.timeline, segment.number)).collect();
+        let lost: Vec<_> = wal.difference(&stored).collect();
+        assert!(lost.is_empty(), "held WAL is lost: {lost:?}\n{made:#?}");
+        for (fact, key) in self.backups.iter().flat_map(|fact| fact.keys.iter().map(move |key| (fact, *key))) {
+            assert!(!made.verdict(&Item::Wrap(key)).expires(), "{} lost its key\n{made:#?}", fact.id);
+        }
+    }
+
+    fn follow_plan(&mut self) {
+        let policy = self.policy.clone();
+        // Nothing happens under a policy that would leave nothing.
+        let Ok(made) = plan(&self.facts(), &policy, self.now) else { return };
         if let Some((_, before)) = self.last.take().filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
             self.was_locked(&before, &made);
         }
         let moments = self.moments(self.now - policy.window);
-        let before = self.recoverable(&moments);
+        let (before, held_wal) = (self.recoverable(&moments), self.held_wal());
+        let held = self.backups.iter().filter(|fact| fact.held).map(|fact| fact.id.clone()).collect();
         self.backups.retain(|fact| !made.verdict(&Item::Backup(fact.id.clone())).expires());
         self.wal.retain(|segment| {
             let range = range(segment.number, segment.number + 1);
@@ -235,6 +292,7 @@ impl World {
         let after = self.recoverable(&moments);
         let lost: Vec<_> = before.difference(&after).collect();
         assert!(lost.is_empty(), "lost at {}: {lost:?}\n{made:#?}", self.now);
+        self.keeps_whole(&held, &held_wal, &made);
         self.last = Some((self.now, made));
     }
 
@@ -273,6 +331,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..30_u64).prop_map(Event::Failover),
         2 => (1..200_i64).prop_map(Event::Hours),
         1 => (-100..100_i64).prop_map(Event::Clock),
+        1 => (-200..400_i64).prop_map(Event::StoreClock),
+        1 => policies().prop_map(Event::Policy),
+        1 => any::<prop::sample::Index>().prop_map(Event::Hold),
         4 => Just(Event::Plan),
     ]
 }
@@ -301,10 +362,10 @@ proptest! {
         events in prop::collection::vec(event(), 1..60),
         policy in policies(),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(policy);
         for event in events {
-            world.live(&event, &policy);
+            world.live(&event);
         }
-        world.follow_plan(&policy);
+        world.follow_plan();
     }
 }

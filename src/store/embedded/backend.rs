@@ -17,7 +17,7 @@ use super::disk::{self, Disk, Unfinished};
 use super::frost::Frost;
 use super::index::{Bucket, Index};
 use super::model::{Body, BucketRecord, NULL_VERSION, Version, Versioning, random_id};
-use super::{locks, uploads};
+use super::{Conduct, locks, uploads};
 use crate::store::Lock;
 
 const KEY_LOCKS: usize = 64;
@@ -31,6 +31,7 @@ pub(super) struct Backend {
     pub(super) region: String,
     /// Most entries in one listing page.
     pub(super) page_size: usize,
+    pub(super) conduct: Conduct,
     pub(super) uploads: uploads::Table,
     index: RwLock<Index>,
     key_locks: [Mutex<()>; KEY_LOCKS],
@@ -79,6 +80,7 @@ impl Backend {
             frost: Arc::default(),
             region,
             page_size,
+            conduct: Conduct::Sound,
             uploads: uploads::Table::default(),
             index: RwLock::new(index),
             key_locks: std::array::from_fn(|_| Mutex::new(())),
@@ -181,7 +183,7 @@ impl Backend {
             return Ok(Deleted { version: Some(id.to_owned()), marker: false });
         };
         // Delete markers are not protected ("Managing delete markers with Object Lock").
-        if !version.is_marker() {
+        if !version.is_marker() && self.conduct != Conduct::Ignores {
             let hold = version.legal_hold == Some(true);
             locks::may_delete(version.retention, hold, self.clock.now(), bypass).map_err(refused)?;
         }

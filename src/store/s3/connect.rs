@@ -9,6 +9,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -19,6 +20,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_types::os_shim_internal::{Env, Fs};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,6 +29,7 @@ use secrecy::ExposeSecret as _;
 use super::super::{Error, Result, StoreClock};
 use super::{S3, S3Options, StaticCredentials, wire};
 use crate::limits::STORE_CONNECT_SECONDS;
+use crate::observe::chain;
 
 /// What the AWS tools sign with when a custom endpoint names no region.
 const REGION_FALLBACK: &str = "us-east-1";
@@ -70,6 +73,23 @@ impl S3 {
             clock,
             contact,
         })
+    }
+}
+
+impl S3Options {
+    /// Whether the profile that alone gives the credentials is written down: one that nobody wrote down is a mistake in the
+    /// configuration. For whoever changes something with it; a restore goes on without a replica that it cannot ask.
+    pub async fn check_profile(&self) -> Result<()> {
+        let Some(profile) = self.profile.as_deref().filter(|_| self.profile_only) else { return Ok(()) };
+        let files = EnvConfigFiles::default();
+        let known = aws_config::profile::load(&Fs::real(), &Env::real(), &files, None).await;
+        let known = known.map_err(|error| Error::Setup(chain(&error)))?;
+        match known.get_profile(profile) {
+            Some(_) => Ok(()),
+            None => Err(Error::Setup(format!(
+                "there is no profile {profile:?} in the AWS configuration files, which retention.profile or the profile of a replica names"
+            ))),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ async fn pair(test: &str) -> Option<Pair> {
 }
 
 /// Without any key: ciphertext is copied.
-async fn replica(pair: &Pair, line: &str) -> Finished {
+pub(super) async fn replica(pair: &Pair, line: &str) -> Finished {
     let mut command = pair.command(Role::Reader, &format!("replica {line} --json"));
     command.env_remove("STONEWAL_KEYS_IDENTITY_FILE");
     super::world::finished(command.spawn().unwrap()).await
@@ -150,18 +150,25 @@ async fn i11_planted_copies_do_not_count_and_planted_locks_are_not_followed() {
     let now = Timestamp::from_second(bucket.clock().now().as_second()).unwrap();
     let in_days = |days: i64| now + SignedDuration::from_hours(24 * days);
     let strict = Lock { mode: LockMode::Compliance, retain_until: in_days(40) };
-    let stricter = ObjectKey::new("prod/zz-strict");
-    bucket.put(Put { key: stricter.clone(), body: "strict".into(), lock: Some(strict) }).await.unwrap();
+    // As large as all the memory that copies may have, so that nothing else fits beside what is copied anew (invariant I12).
+    let (stricter, large) = (ObjectKey::new("prod/zz-strict"), bytes::Bytes::from(vec![7_u8; 16 << 20]));
+    bucket.put(Put { key: stricter.clone(), body: large.clone(), lock: Some(strict) }).await.unwrap();
     // The same bytes, by somebody who may remove them again; under governance the lock can be laid on them.
     let wrapped = bucket.get(&wrap.key, &wrap.version, 0..wrap.bytes).await.unwrap();
-    for (key, body) in [(&stricter, "strict".into()), (&wrap.key, wrapped)] {
+    for (key, body) in [(&stricter, large), (&wrap.key, wrapped)] {
         far.put(Put { key: key.clone(), body, lock: None }).await.unwrap();
     }
     let century = ObjectKey::new("prod/zz-century");
     let lock = Some(Lock { mode: LockMode::Compliance, retain_until: in_days(20_000) });
     bucket.put(Put { key: century.clone(), body: "junk".into(), lock }).await.unwrap();
 
-    let copied = replica(&pair, "copy far").await.ends(3).json();
+    let mut narrow = pair.command(Role::Reader, "replica copy far --json");
+    narrow.env_remove("STONEWAL_KEYS_IDENTITY_FILE");
+    narrow
+        .env("STONEWAL_LIMITS_MEMORY", "16MiB")
+        .env("STONEWAL_LIMITS_UPLOADS", "1")
+        .env("STONEWAL_LIMITS_DOWNLOADS", "1");
+    let copied = super::world::finished(narrow.spawn().unwrap()).await.ends(3).json();
     assert_eq!((number(&copied, "locks_unacknowledged"), number(&copied, "locks_lengthened")), (1, 1), "{copied}");
     let locks = async |key: &ObjectKey| {
         let mut locks = Vec::new();
@@ -206,6 +213,9 @@ async fn f03_a_replica_that_is_not_what_it_should_be_is_told() {
         std::fs::write(path, format!("{text}max_lag = \"{lag}\"\n")).unwrap();
     };
     with_lag("1s");
+    // Junk under the manifest's name is no manifest.
+    let manifest = all.iter().find(|entry| entry.key.as_str().contains("/manifest-")).unwrap();
+    far.put(Put { key: manifest.key.clone(), body: "junk".into(), lock: None }).await.unwrap();
     let behind = pair.run(Role::Reader, "status --offline --json").await;
     assert!(behind.stdout.contains("replica-behind") && behind.stdout.contains("the newest base backup"), "{behind:?}");
     pair.run(Role::Reader, "doctor --no-probe").await.says(&["it holds nothing yet"]);
@@ -215,6 +225,64 @@ async fn f03_a_replica_that_is_not_what_it_should_be_is_told() {
     pair.run(Role::Reader, "doctor --no-probe").await.says(&["versioned, locked, a copy of this repository"]);
     replica(&pair, "verify far --deep").await.ends(0);
     pair.run_far("verify --level checksum --from-replica far").await.ends(3);
+}
+
+/// What rotted here is not copied, whatever the store says of it, and neither is the manifest that names it.
+#[tokio::test]
+async fn f03_rot_is_not_copied() {
+    let Some(pair) = pair("f03_rot_is_not_copied").await else { return };
+    let file_of = |key: &str| {
+        let bucket = pair.world.path("store/buckets/backups");
+        let metas = std::fs::read_dir(bucket.join("meta")).unwrap().map(|entry| std::fs::read(entry.unwrap().path()));
+        let mut metas = metas.map(|meta| serde_json::from_slice::<Value>(&meta.unwrap()).unwrap());
+        bucket.join("data").join(metas.find(|meta| meta["key"] == key).unwrap()["file"].as_str().unwrap())
+    };
+    let all = versions(&pair.bucket().await).await;
+    let chunk =
+        all.iter().filter(|entry| entry.key.as_str().contains("/base/0-")).max_by_key(|entry| entry.bytes).unwrap();
+    let path = file_of(chunk.key.as_str());
+    let bend = || {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    bend();
+    let told = replica(&pair, "copy far").await;
+    let told = told.says(&["not those that its manifest names"]).json();
+    assert_eq!(number(&told, "left"), 1, "the manifest waits: {told}");
+    let there = versions(&pair.far_bucket(Role::Admin).await).await;
+    assert!(
+        there.iter().all(|entry| entry.key != chunk.key && !entry.key.as_str().contains("/manifest-")),
+        "{there:?}"
+    );
+    bend();
+    replica(&pair, "copy far").await.ends(0);
+    bend();
+    replica(&pair, "verify far --deep").await.ends(4).says(&["not those that the manifest names"]);
+}
+
+/// PAINS A16, F3: where there are dumps only, the newest of them is watched.
+#[tokio::test]
+async fn a16_status_tells_the_locks_and_the_lag_of_dumps() {
+    let Some(world) = World::new("a16_status_of_dumps").await else { return };
+    world.run_as(Role::Writer, &format!("backup dump --from {}", world.url())).await.good();
+    let pair = Pair::around(world).await;
+    let path = pair.world.path("stonewal.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, format!("{text}max_lag = \"1s\"\n")).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = pair.run(Role::Reader, "status --offline --json").await;
+    told.says(&["lacks the newest dump"]);
+    let told = pair.run(Role::Reader, "status --offline --json").await.json();
+    let locks = &told["bucket"]["locks"];
+    assert!(locks["kind"] == "dump" && number(locks, "asked") >= 6 && locks["soonest"]["until"].is_string(), "{locks}");
+    let day = SignedDuration::from_hours(24);
+    let manifest =
+        versions(&pair.bucket().await).await.into_iter().find(|entry| entry.key.as_str().contains("/manifest-"));
+    let key = manifest.unwrap().key;
+    crate::support::shorten(&pair.world.store, "backups", key.as_str(), pair.bucket().await.clock().now() + day).await;
+    pair.run(Role::Reader, "status --offline").await.says(&["lock of", key.as_str(), "make a new dump"]);
 }
 
 /// Nothing is mixed with what is somebody else's.

@@ -1,9 +1,11 @@
 //! Retention over the command line: one set of credentials reads, another acts, and what stays can be recovered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 use stonewal::postgres::Session;
 use stonewal::store::roles::Role;
 
@@ -18,9 +20,9 @@ fn flag(time: jiff::Timestamp) -> String {
 
 impl World {
     /// Reads as a reader; changes with the profile of another role.
-    async fn expire(&self, acting: Role, line: &str) -> Finished {
+    pub(super) async fn expire(&self, acting: Role, line: &str) -> Finished {
         let mut text = String::new();
-        for role in [Role::Retainer, Role::Pruner] {
+        for role in [Role::Retainer, Role::Pruner, Role::Reader] {
             let user = self.store.credentials(role).unwrap();
             let (key, secret) = (&user.access_key, user.secret_key.expose_secret());
             let _ = write!(text, "[{role}]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
@@ -34,6 +36,21 @@ impl World {
             .env("STONEWAL_RETENTION_KEEP_LAST_DUMPS", "1")
             .env("STONEWAL_RETENTION_KEEP_LAST_BASES", "1");
         finished(command.spawn().unwrap()).await
+    }
+
+    /// PAINS B6: so far nothing was deleted, and no key was PUT twice.
+    fn assert_written_once(&self) {
+        let mut keys = BTreeSet::new();
+        for line in std::fs::read_to_string(self.path("requests.jsonl")).unwrap().lines() {
+            let request: Value = serde_json::from_str(line).unwrap();
+            let action = request["action"].as_str().unwrap_or_default();
+            assert!(!action.contains("Delete"), "{request}");
+            let stored = action == "PutObject" && request["status"] == 200;
+            assert!(!stored || keys.insert(request["key"].to_string()), "PUT twice: {request}");
+        }
+        for part in ["/base/", "/dump/", "/wal/", "/manifest-", "/keys/"] {
+            assert!(keys.iter().any(|key| key.contains(part)), "{part} is among {keys:?}");
+        }
     }
 }
 
@@ -58,11 +75,15 @@ async fn a08_what_retention_keeps_can_be_recovered() {
     world.archived().await;
 
     world.store.advance_clock(Duration::from_hours(24 * 34));
-    // The wrong profile is told what it lacks.
+    // A profile that nobody wrote down is a mistake in the configuration; the wrong one is told what it lacks.
+    let mut unknown = world.command(Role::Reader, "retention extend");
+    unknown.env("STONEWAL_RETENTION_PROFILE", "nobody");
+    finished(unknown.spawn().unwrap()).await.ends(2).says(&["nobody", "profile"]);
     world.expire(Role::Pruner, "retention extend").await.ends(1).says(&["s3:PutObjectRetention", "denied"]);
     let told = world.expire(Role::Retainer, "retention extend --dry-run --json").await.good().json();
     let done = world.expire(Role::Retainer, "retention extend --json").await.good().json();
     assert!(done["extended"].as_u64().unwrap() > 5 && done["extended"] == told["extended"], "{done} {told}");
+    world.assert_written_once();
     world.store.advance_clock(Duration::from_hours(24 * 2));
 
     world.expire(Role::Retainer, &format!("hold add {first}")).await.good();

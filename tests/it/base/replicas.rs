@@ -117,6 +117,20 @@ fn dir(data: &Path) -> String {
     format!("--dir {}", data.display())
 }
 
+/// Runs one command to its end, and the other until it has made half as many requests: then the bucket dies.
+async fn die_half_way(pair: &Pair, [whole, cut]: [&str; 2]) {
+    let before = pair.world.requests();
+    pair.run(Role::Reader, whole).await.good();
+    let (before, half) = (pair.world.requests(), (pair.world.requests() - before) / 2);
+    pair.proxy.set(Weather::Slow(std::time::Duration::from_millis(1)));
+    let restoring = pair.command(Role::Reader, cut).spawn().unwrap();
+    while pair.world.requests() < before + half {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    pair.proxy.set(Weather::Refuse);
+    finished(restoring).await.ends(3).says(&["s3://backups/prod failed", "so other sides were asked"]);
+}
+
 /// The bucket dies when half of the base has been read: the rest comes from the replica. What PostgreSQL must not believe then is
 /// that a timeline or the end of the WAL is absent (invariant I10); told to give the bucket up, it completes.
 #[tokio::test]
@@ -128,18 +142,9 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_base_restore() {
     let pair = Pair::around(world).await;
     pair.replicate(b"planted by someone faster", |_| true).await;
     let world = &pair.world;
-    let before = world.requests();
-    pair.run(Role::Reader, &format!("restore base --jobs 1 {}", dir(&world.path("first")))).await.good();
-    let half = (world.requests() - before) / 2;
-
-    let (before, data) = (world.requests(), world.path("second"));
-    pair.proxy.set(Weather::Slow(std::time::Duration::from_millis(1)));
-    let restoring = pair.command(Role::Reader, &format!("restore base --jobs 1 {}", dir(&data))).spawn().unwrap();
-    while world.requests() < before + half {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
-    pair.proxy.set(Weather::Refuse);
-    finished(restoring).await.ends(3).says(&["s3://backups/prod failed", "so other sides were asked"]);
+    let data = world.path("second");
+    let restore = |data: &Path| format!("restore base --jobs 1 {}", dir(data));
+    die_half_way(&pair, [&restore(&world.path("first")), &restore(&data)]).await;
     world.verify_files(&data);
 
     World::hurry(&data);
@@ -184,17 +189,21 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_replay() {
     assert_eq!(value(&server, "SELECT to_regclass('later') IS NULL").await, "true");
 }
 
-/// With that side's credentials and nothing else, under other version ids, behind planted versions, seven keys a page.
+/// With that side's credentials and nothing else, under other version ids, behind planted versions, seven keys a page; and half of a
+/// dump, when the bucket has died.
 #[tokio::test]
 async fn f03_a_replica_restores_alone() {
     let Some(world) = World::new("f03_a_replica_restores").await else { return };
     world.sql("CREATE TABLE ledger AS SELECT i, md5(i::text) AS body FROM generate_series(1, 1000) i").await;
+    world.run_as(Role::Writer, &format!("backup dump --from {}", world.url())).await.good();
     world.good_backup().await;
     let expected = world.value(SUM).await;
     let pair = Pair::around(world).await;
     pair.replicate(b"planted by someone faster", |_| true).await;
-    pair.proxy.set(Weather::Refuse);
     let world = &pair.world;
+    die_half_way(&pair, ["restore dump latest --to-file a.sql", "restore dump latest --to-file b.sql"]).await;
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    assert!(read("a.sql") == read("b.sql") && read("a.sql").contains("CREATE TABLE public.ledger"));
     pair.run_far("list --from-replica far").await.ends(3);
     pair.run_far("show latest --from-replica far").await.ends(3);
     pair.run_far("verify --level decrypt --from-replica far").await.ends(3).says(&["versions"]);

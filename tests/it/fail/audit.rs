@@ -124,6 +124,48 @@ async fn what_is_done_is_recorded_from_its_beginning_to_its_end() {
     assert!(!all.contains("SENTINEL") && !all.contains("AGE-SECRET-KEY"), "{all}");
 }
 
+/// Most of these fail: what was tried is recorded too.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_comes_of_it_each_deed_is_recorded() {
+    let Some(world) = World::new("audit_deeds").await else { return };
+    let (url, first, dir) = (world.url("postgres"), &world.first, world.path("nowhere"));
+    let deeds = [
+        ("retention.extend", "retention extend".to_owned()),
+        ("hold.remove", format!("hold remove {first}")),
+        ("keys.add", "keys add --recipient age1nobody".into()),
+        ("keys.rotate", "keys rotate".into()),
+        ("keys.revoke", "keys revoke 5b0c6f2e9a3d4c1f".into()),
+        ("keys.rewrap", "keys rewrap --all".into()),
+        ("reencrypt", format!("reencrypt {first}")),
+        ("replica.copy", "replica copy far".into()),
+        ("backup.base", "backup base".into()),
+        ("wal.stream", "wal stream".into()),
+        ("restore.base", format!("restore base --dir {} --confirm", dir.display())),
+        ("restore.table", format!("restore dump latest --table no_such_table --to {url} --confirm")),
+    ];
+    let tried = deeds.iter().map(|(deed, line)| {
+        let run = world.stonewal(line).role(&world, Role::Admin).env("REPLICATION_DATABASE_URL", &url);
+        // What reads data needs a key that opens it.
+        let reads = deed.starts_with("restore");
+        let run = if reads { run.unset("STONEWAL_KEYS_WRITER_FILE").env("BACKUP_PASSPHRASE", PASSPHRASE) } else { run };
+        run.end()
+    });
+    let ended = futures::future::join_all(tried).await;
+    let records = world.audit().await;
+    for ((deed, line), ended) in deeds.iter().zip(ended) {
+        let phases: Vec<_> = records.iter().filter(|record| record.deed == *deed).map(|record| record.phase).collect();
+        let both = phases.contains(&AuditPhase::Begun) && phases.contains(&AuditPhase::Ended);
+        assert!(both && phases.len() == 2, "{line}: {phases:?}: {}{}", ended.stdout, ended.stderr);
+        let end = records.iter().find(|record| record.deed == *deed && record.phase == AuditPhase::Ended).unwrap();
+        assert_eq!(
+            Some(i32::from(end.outcome.as_ref().unwrap().exit)),
+            ended.status.code(),
+            "{line}: {}",
+            ended.stderr
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_goes_on_without_a_record_and_says_so() {
     let Some(world) = World::new("audit_on").await else { return };

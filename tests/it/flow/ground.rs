@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use stonewal::commands::doctor::{self, Status};
-use stonewal::commands::{Error, Immutability, Which, init};
-use stonewal::store::LockMode;
+use stonewal::commands::{Error, Immutability, RepositoryOptions, Which, init};
+use stonewal::store::embedded::Conduct;
 use stonewal::store::roles::Role;
+use stonewal::store::{LockMode, embedded};
 use stonewal::verify::Level;
 
 use super::stage::{BUCKET, DAY, PREFIX, Stage, run_backup};
@@ -65,6 +66,7 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
     let outcome = doctor::run(strict).await.unwrap();
     assert_eq!(statuses(&outcome).get("worm: weaken"), Some(&Status::Ok), "{:#?}", outcome.checks);
     assert!(outcome.canaries > 0);
+    stores_that_promise_more_than_they_keep(&stage).await;
     let outcome = doctor::run(stage.doctor_options(Role::Reader, Some(Stage::passphrase()))).await.unwrap();
     assert_eq!(statuses(&outcome).get("worm"), Some(&Status::Note), "a reader plants nothing: {:#?}", outcome.checks);
     assert_eq!(outcome.canaries, 0);
@@ -72,6 +74,36 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
     options.repository.s3.bucket = "absent".into();
     let outcome = doctor::run(options).await.unwrap();
     assert_eq!(statuses(&outcome).get("bucket"), Some(&Status::Fail), "{:#?}", outcome.checks);
+}
+
+/// PAINS A15: a store that takes lock headers proves nothing.
+async fn stores_that_promise_more_than_they_keep(stage: &Stage) {
+    for (conduct, role, harmed) in [
+        (Conduct::Forgets, Role::Writer, &["worm: lock"][..]),
+        (Conduct::Ignores, Role::Admin, &["worm: shorten", "worm: weaken", "worm: delete", "worm: bypass"]),
+        (Conduct::Replaces, Role::Writer, &["worm: original"]),
+    ] {
+        let mut options = embedded::Options::new(stage.dir.path().join(format!("{conduct:?}")));
+        options.conduct = conduct;
+        let server = embedded::Server::start(options).await.unwrap();
+        let elsewhere = |role: Role| {
+            let user = server.credentials(role).unwrap();
+            let immutability = Immutability::ObjectLock { mode: LockMode::Compliance, retain: DAY };
+            let mut repository = RepositoryOptions { immutability, ..stage.repository_as(&user, None) };
+            repository.s3.endpoint = Some(server.endpoint());
+            repository
+        };
+        let made =
+            init::run(init::Options { repository: elsewhere(Role::Admin), recovery_file: None, ..stage.init() }).await;
+        let refused = matches!(&made, Err(Error::Catalog(stonewal::catalog::Error::Unlocked { .. })));
+        assert_eq!(refused, conduct == Conduct::Forgets, "{conduct:?}: {made:?}");
+        let options = doctor::Options { repository: elsewhere(role), ..stage.doctor_options(role, None) };
+        let outcome = doctor::run(options).await.unwrap();
+        for name in harmed {
+            assert_eq!(statuses(&outcome).get(name), Some(&Status::Fail), "{conduct:?}: {:#?}", outcome.checks);
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -135,6 +135,10 @@ async fn e04_compliance_needs_the_date_and_a_century_is_refused() {
     let due = stage.now().await + days(42);
     let day = error.rsplit_once("--acknowledge-compliance ").unwrap().1.to_owned();
     assert!(is_due(format!("{day}T23:59:59Z").parse().unwrap(), due - days(1)), "{error}");
+    // Looking first, as the error says, needs no date: the cost is told, and the day that it takes.
+    let told = extend(compliance(extend::Options { dry_run: true, ..stage.extension(policy()) })).await.unwrap();
+    assert!(told.unacknowledged > 5 && told.extended >= told.unacknowledged && told.cost > 0.0, "{told:?}");
+    assert_eq!(told.acknowledge.map(|day| day.to_string()), Some(day.clone()), "{told:?}");
     let early = (due - days(2)).strftime("%Y-%m-%d").to_string().parse().unwrap();
     let error = extend(extend::Options { acknowledged: Some(early), ..stage.extension(policy()) }).await.unwrap_err();
     assert!(error.to_string().contains("falls short"), "{error}");
@@ -212,6 +216,13 @@ async fn a08_exactly_what_the_plan_expires_goes_once_its_locks_have_ended() {
     let early = stage.applied(newest_only(), true).await;
     assert!(early.removed.versions == 0 && early.too_new > 0, "{early:?}");
     stage.server().advance_clock(DAY);
+    let told = stage.applied(newest_only(), false).await;
+    assert!(told.removed.versions == 0 && told.locked_count == 2 && told.dry_run, "{told:?}");
+    assert!(
+        told.locked.iter().all(|one| one.mode == Some(LockMode::Governance) && one.retain_until.is_some()),
+        "{told:?}"
+    );
+    assert!(told.backups.len() == 2 && told.backups.iter().all(|backup| backup.locked && !backup.gone), "{told:?}");
     let locked = stage.applied(newest_only(), true).await;
     assert_eq!(stage.versions().await, before);
     assert!(locked.removed.versions == 0 && locked.locked_count == 2, "{locked:?}");

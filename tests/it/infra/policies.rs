@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_POLICIES=1 cargo nextest run infra::policies` writes them anew.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use stonewal::store::roles::Role;
 
@@ -199,5 +201,28 @@ fn a_changed_policy_is_noticed() {
         let changed = template.replacen(from, to, 1);
         assert_ne!(changed, template);
         assert_eq!(with_policies(&changed), template, "{from}");
+    }
+}
+
+/// PAINS D9: README names what each role may do, and nothing else.
+#[test]
+fn d09_the_readme_names_the_actions_of_every_role() {
+    let readme = include_str!("../../../README.md");
+    let told = |role: Role| -> BTreeSet<String> {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {role} |")));
+        let actions = row.unwrap_or_else(|| panic!("no row for {role}")).rsplit('|').nth(1).unwrap();
+        actions.split('`').skip(1).step_by(2).map(|action| format!("s3:{action}")).collect()
+    };
+    for role in Role::GRANTED {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {role} |"))).unwrap();
+        let mut actions: BTreeSet<String> = told(role);
+        if let Some((_, without)) = row.split_once("those of reader") {
+            let left_out: BTreeSet<String> = without.split('`').skip(1).step_by(2).map(|a| format!("s3:{a}")).collect();
+            let left_out = if without.trim_start().starts_with("without") { left_out } else { BTreeSet::new() };
+            actions = actions.difference(&left_out).cloned().collect();
+            actions.extend(told(Role::Reader).difference(&left_out).cloned());
+        }
+        let granted: BTreeSet<String> = role.actions().iter().map(|action| (*action).to_owned()).collect();
+        assert_eq!(actions, granted, "{role}");
     }
 }

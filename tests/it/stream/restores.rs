@@ -1,5 +1,6 @@
 //! What was streamed, restored as a user restores: gaps and damage in the newest WAL.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
@@ -134,6 +135,29 @@ async fn i10_a_target_before_a_recorded_gap_is_reached_and_none_inside_it() {
         assert!(!stage.path("no").exists());
     }
     streamer.kill().await;
+    superseded_partials_go(&stage).await;
+}
+
+/// PAINS A8: once their locks have ended, exactly the partials below whole pieces are removed.
+async fn superseded_partials_go(stage: &Stage) {
+    let pieces = stage.coverage(super::stage::timeline(1)).await.pieces;
+    let segment = stage.segment().bytes();
+    let is_superseded = |partial: &Partial| {
+        let start = partial.start.floor(segment);
+        pieces.iter().any(|whole| whole.start <= start && partial.end <= whole.end && start.plus(segment) <= whole.end)
+    };
+    let keys =
+        async || -> BTreeSet<String> { stage.objects().await.iter().map(|entry| entry.key.to_string()).collect() };
+    let (before, partials) = (keys().await, stage.partials().await);
+    let (gone, kept): (Vec<_>, Vec<_>) = partials.into_iter().partition(is_superseded);
+    assert!(!gone.is_empty() && !kept.is_empty(), "{gone:?} {kept:?}");
+    // Longer than wal.partial_retain, shorter than lock.retain.
+    stage.store.advance_clock(Duration::from_hours(24 * 8));
+    let output = stage.command("retention apply --delete --json", Role::Admin).output().await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["removed"]["versions"], gone.len(), "{told}");
+    let expected: BTreeSet<String> = gone.into_iter().map(|partial| partial.key).collect();
+    assert_eq!(before.difference(&keys().await).cloned().collect::<BTreeSet<_>>(), expected, "{told}");
 }
 
 /// PAINS A19: of several partials of one segment, one in the middle is damaged on the store's disk, in its body or in its header.

@@ -1,29 +1,31 @@
 //! When the locks of what is needed end. Asking every object would cost a request for each (`verify --locks` does); a few tell
 //! enough, since locks of one kind are set alike: the newest base backup's manifest, keys, first and last chunk, identity bundle
-//! and certificate, the oldest WAL behind it, and the newest.
+//! and certificate, the oldest WAL behind it, and the newest. Where there are dumps only, the same of the newest dump.
 
-use crate::catalog::{Footing, Foundation, each_entry};
+use crate::catalog::{Footing, Foundation};
 use crate::commands::Result;
-use crate::commands::status::bucket::{Base, Look};
+use crate::commands::status::bucket::Look;
 use crate::commands::status::facts::{LockEnd, Locks, ShortLock};
 use crate::commands::status::window::View;
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
 use crate::keys::Keyring;
-use crate::store::{Entry, Lock, ObjectKey, Read as _, VersionId};
+use crate::store::{Lock, ObjectKey, Read as _, VersionId};
 
 pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
     let mut locks = Locks::default();
-    let Some(base) = look.backups.bases.last() else { return Ok(locks) };
-    let promised = ask_one(look, &base.manifest.0, &base.manifest.1, &mut locks).await?;
-    for (key, version) in &base.named {
+    let Some((kind, objects)) = look.backups.newest() else { return Ok(locks) };
+    locks.kind = Some(kind);
+    let promised = ask_one(look, &objects.manifest.key, &objects.manifest.version, &mut locks).await?;
+    for (key, version) in &objects.named {
         let found = ask_one(look, key, version, &mut locks).await?;
         compare(key, found, promised, &mut locks);
     }
-    ask_ground(look, base, promised, &mut locks).await?;
+    ask_ground(look, &objects.writer, promised, &mut locks).await?;
     for (timeline, range) in edges(look, view) {
-        if let Some(entry) = first_genuine(look, timeline, range).await? {
+        let name = WalName::Piece { timeline, range, tag: None };
+        if let Some(entry) = look.repository.first_genuine_wal(look.cluster, name).await? {
             ask_one(look, &entry.key, &entry.version, &mut locks).await?;
         }
     }
@@ -52,33 +54,10 @@ fn edges(look: &Look<'_>, view: &View) -> Vec<(Timeline, WalRange)> {
     ends
 }
 
-/// The oldest version of a piece that is genuine.
-async fn first_genuine(look: &Look<'_>, timeline: Timeline, range: WalRange) -> Result<Option<Entry>> {
-    let names = look.repository.names();
-    let name = WalName::Piece { timeline, range, tag: None };
-    let mut entries = Vec::new();
-    each_entry(&*look.store, &names.wal(look.cluster, &name), |entry| {
-        let same = names.wal_of(look.cluster, entry.key.as_str()).is_some_and(|found| found.without_tag() == name);
-        if same && !entry.delete_marker && entries.len() < crate::limits::FIRST_VERSIONS_MAX {
-            entries.push(entry);
-        }
-    })
-    .await?;
-    entries.sort_by_key(|entry: &Entry| entry.last_modified);
-    for entry in entries {
-        match look.repository.wal_version_head(look.cluster, &entry).await {
-            Ok(_) => return Ok(Some(entry)),
-            Err(crate::catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-            Err(_) => {}
-        }
-    }
-    Ok(None)
-}
-
 /// Identity bundle and certificate: of their copies, one that outlasts the manifest, or else the longest.
-async fn ask_ground(look: &Look<'_>, base: &Base, promised: Option<Lock>, locks: &mut Locks) -> Result<()> {
+async fn ask_ground(look: &Look<'_>, writer: &str, promised: Option<Lock>, locks: &mut Locks) -> Result<()> {
     let bundle = look.repository.with_keyring(Keyring::bundle).map(Foundation::Bundle);
-    for foundation in bundle.into_iter().chain([Foundation::Certificate(&base.writer)]) {
+    for foundation in bundle.into_iter().chain([Foundation::Certificate(writer)]) {
         let found = look.repository.footings(foundation, promised).await?;
         if let Some(Footing { key, lock }) = Footing::best(&found, promised) {
             note(key, *lock, locks);

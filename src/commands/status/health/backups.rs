@@ -3,6 +3,7 @@
 use super::words::span;
 use super::{Evidence, Reasons, Thresholds, within};
 use crate::commands::status::lag::age;
+use crate::format::manifest::Kind;
 
 pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut Reasons) {
     let bucket = evidence.bucket;
@@ -24,23 +25,29 @@ pub(super) fn assess(evidence: &Evidence<'_>, limits: &Thresholds, reasons: &mut
         let left = age(bucket.now, end.until);
         let when = if left.is_zero() { "has ended".into() } else { format!("ends in {}", span(left)) };
         let text = format!("the lock of {} {when} (status.min_lock is {})", end.key, span(limits.min_lock));
-        reasons.yellow(
-            "lock-ends",
-            text,
-            "make a new base backup before it ends: it and the WAL after it get new locks",
-        );
+        let hint = match bucket.locks.kind {
+            Some(Kind::Dump) => "make a new dump before it ends: it gets new locks",
+            _ => "make a new base backup before it ends: it and the WAL after it get new locks",
+        };
+        reasons.yellow("lock-ends", text, hint);
     }
     if let Some(short) = &bucket.locks.short {
         let (key, until, needed_until) = (&short.key, short.until, short.needed_until);
-        let text =
-            format!("{key} is locked until {until}, the newest base backup, which needs it, until {needed_until}");
+        let kind = newest(evidence);
+        let text = format!("{key} is locked until {until}, the newest {kind}, which needs it, until {needed_until}");
         let hint = "`stonewal retention extend` lengthens it; `stonewal verify --locks` tells of every backup";
         reasons.yellow("lock-short", text, hint);
     }
     if let Some(key) = bucket.locks.unlocked.as_ref().filter(|_| evidence.locked) {
         let text = format!("{key} has no lock");
-        reasons.red("no-lock", text, "make a base backup now; then find out what wrote it without: `stonewal doctor`");
+        let hint = format!("make a {} now; then find out what wrote it without: `stonewal doctor`", newest(evidence));
+        reasons.red("no-lock", text, hint);
     }
+}
+
+/// What the backup is whose locks were asked.
+fn newest(evidence: &Evidence<'_>) -> &'static str {
+    if evidence.bucket.locks.kind == Some(Kind::Dump) { "dump" } else { "base backup" }
 }
 
 fn no_base(evidence: &Evidence<'_>, reasons: &mut Reasons) {

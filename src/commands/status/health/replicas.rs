@@ -20,6 +20,9 @@ pub(super) fn assess(evidence: &Evidence<'_>, reasons: &mut Reasons) {
             if facts.lacks_newest_base {
                 lacks.push("the newest base backup".to_owned());
             }
+            if facts.lacks_newest_dump {
+                lacks.push("the newest dump".to_owned());
+            }
             let (lag, most) = (Duration::from_secs(facts.lag_seconds), Duration::from_secs(facts.max_lag_seconds));
             let text = format!(
                 "replica {name} lacks {}, for {} (replica.{name}.max_lag is {})",

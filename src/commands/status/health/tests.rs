@@ -287,11 +287,23 @@ fn replicas_that_are_behind_or_silent() {
         failure: failure.map(str::to_owned),
         missing_wal_bytes: 32 << 20,
         lacks_newest_base: true,
+        lacks_newest_dump: false,
         lag_seconds,
         max_lag_seconds: 3600,
     };
     check(|case| case.replicas = vec![facts(3600, None)], &[]);
     let behind = check(|case| case.replicas = vec![facts(7500, None)], &[(Yellow, "replica-behind")]);
     assert!(behind[0].text.contains("32.0 MiB of WAL and the newest base backup, for 2 h 5 min"), "{}", behind[0].text);
+    let dump = |case: &mut Case| {
+        let facts = ReplicaFacts {
+            missing_wal_bytes: 0,
+            lacks_newest_base: false,
+            lacks_newest_dump: true,
+            ..facts(7500, None)
+        };
+        case.replicas = vec![facts];
+    };
+    let behind = check(dump, &[(Yellow, "replica-behind")]);
+    assert!(behind[0].text.contains("lacks the newest dump, for 2 h 5 min"), "{}", behind[0].text);
     check(|case| case.replicas = vec![facts(0, Some("denied"))], &[(Yellow, "replica-failing")]);
 }

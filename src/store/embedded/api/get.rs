@@ -11,6 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
+use super::super::Conduct;
 use super::super::access::Caller;
 use super::super::backend::disk_error;
 use super::super::model::{Body, NULL_VERSION, Version};
@@ -141,7 +142,10 @@ fn find(api: &Api, asked: &Asked<'_>) -> S3Result<Found> {
     if asked.part_number.is_some() {
         return Err(s3_error!(NotImplemented, "partNumber is not implemented by this server"));
     }
-    let version = api.backend.find(asked.bucket, asked.key, asked.version)?;
+    let version = match api.backend.conduct {
+        Conduct::Replaces => api.backend.find(asked.bucket, asked.key, None)?,
+        _ => api.backend.find(asked.bucket, asked.key, asked.version)?,
+    };
     let body = version.body.clone().ok_or_else(|| s3_error!(MethodNotAllowed))?;
     preconditions(asked, &version, &body)?;
     let range = match asked.range {

@@ -7,6 +7,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 
+use super::super::Conduct;
 use super::super::access::bypass_requested;
 use super::super::locks::may_set_retention;
 use super::Api;
@@ -40,8 +41,11 @@ pub(super) async fn put_object_retention(
     need_lock_bucket(api, &input.bucket)?;
     let wanted = wanted_retention(input.retention)?;
     api.blocking(move |backend| {
+        let ignores = backend.conduct == Conduct::Ignores;
         backend.relock(&input.bucket, &input.key, input.version_id.as_deref(), |version, now| {
-            may_set_retention(version.retention, wanted, now, bypass)?;
+            if !ignores {
+                may_set_retention(version.retention, wanted, now, bypass)?;
+            }
             version.retention = wanted;
             Ok(())
         })

@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use s3s::dto::{ChecksumType, ObjectLockLegalHoldStatus, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Result, s3_error};
 
+use super::super::Conduct;
 use super::super::backend::{Draft, disk_error};
 use super::super::digest::Algorithm;
 use super::super::integrity::Announced;
@@ -33,6 +34,7 @@ pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) ->
     if !locked && (retention.is_some() || legal_hold.is_some()) {
         return Err(no_lock_configuration());
     }
+    let retention = retention.filter(|_| api.backend.conduct != Conduct::Forgets);
     let condition = condition(input.if_none_match, input.if_match)?;
     let headers = Headers {
         content_type: input.content_type,

@@ -1,0 +1,113 @@
+//! Junk that lies in wait at the name of the WAL that comes next, hidden by a delete marker: the genuine piece becomes a later
+//! version of it. It is locked, held and copied like any other (invariants I4, I11; PAINS A16, F2, F3).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use stonewal::store::roles::Role;
+use stonewal::store::{Append as _, Entry, ObjectKey, Put, Read as _};
+
+use super::archive::archiving;
+use super::copies::replica;
+use super::replicas::Pair;
+use super::world::{World, usual, value};
+use crate::support::proxy::Weather;
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl World {
+    /// Lays so much junk under a name, and a marker over it.
+    async fn lie_in_wait(&self, key: &str, count: usize) {
+        let attacker = self.s3(Role::Attacker).await;
+        for _ in 0..count {
+            let put = Put { key: ObjectKey::new(key), body: Bytes::from_static(b"planted"), lock: None };
+            attacker.put(put).await.unwrap();
+        }
+        crate::support::hide(&self.store, "backups", key).await;
+    }
+
+    /// The genuine version of a name, and what was planted there.
+    async fn sorted(&self, key: &str) -> (Entry, Vec<Entry>) {
+        let all = self.versions(key).await.into_iter().filter(|entry| !entry.delete_marker);
+        let (mut genuine, planted): (Vec<_>, Vec<_>) = all.partition(|entry| entry.bytes > 100);
+        assert_eq!(genuine.len(), 1, "{key}");
+        (genuine.remove(0), planted)
+    }
+}
+
+/// Archives segments of 1 MiB.
+async fn small_segments(test: &str) -> Option<World> {
+    let smaller = |options: &mut stonewal::postgres::server::ServerOptions| {
+        archiving(options);
+        options.wal_segment_mib = Some(1);
+    };
+    let world = World::on(&usual(test)?, smaller).await;
+    world.archive().await;
+    Some(world)
+}
+
+#[tokio::test]
+async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
+    let Some(world) = small_segments("i11_planted_wal").await else { return };
+    world.sql("CREATE TABLE steps (n int)").await;
+    let base = world.good_backup().await;
+    // The segment that is written now, and the next one; more junk there than a listing holds.
+    let file = world.value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").await;
+    let number = u64::from_str_radix(&file[16..], 16).unwrap();
+    let key = |n: u64| format!("prod/main/wal/00000001/{:016X}-{:016X}", n << 20, (n + 1) << 20);
+    let keys = [key(number), key(number + 1)];
+    for (key, count) in keys.iter().zip([1, 9]) {
+        assert!(world.versions(key).await.is_empty(), "{key} is not of the future");
+        world.lie_in_wait(key, count).await;
+    }
+    for n in 1..=3 {
+        world.sql(&format!("INSERT INTO steps VALUES ({n})")).await;
+        world.archived().await;
+    }
+    for (key, count) in keys.iter().zip([1, 9]) {
+        assert_eq!(world.sorted(key).await.1.len(), count, "{key}");
+    }
+
+    // A lock that is too short is noticed.
+    let in_two_days = world.s3(Role::Admin).await.clock().now() + SignedDuration::from_hours(24 * 2);
+    crate::support::shorten(&world.store, "backups", &keys[1], in_two_days).await;
+    world.expire(Role::Reader, "verify --locks").await.ends(3).says(&["SHORT", &keys[1]]);
+    world.store.advance_clock(34 * DAY);
+    world.expire(Role::Retainer, "retention extend").await.good();
+    world.expire(Role::Reader, "verify --locks").await.good().says(&["ok"]);
+    let admin = world.s3(Role::Admin).await;
+    admin.bucket_state().await.unwrap();
+    let soon = admin.clock().now() + SignedDuration::from_hours(24 * 2);
+    let locked_until =
+        async |entry: &Entry| admin.head(&entry.key, &entry.version).await.unwrap().lock.map(|lock| lock.retain_until);
+    for key in &keys {
+        let (genuine, planted) = world.sorted(key).await;
+        let until = locked_until(&genuine).await;
+        assert!(until.is_some_and(|until| until > soon), "{key} is locked until {until:?}, {soon} is soon");
+        for junk in planted {
+            assert_eq!(locked_until(&junk).await, None, "junk is nobody's business");
+        }
+    }
+
+    for (line, held) in [("add", true), ("remove", false)] {
+        let flags = if held { "--wal-until latest" } else { "" };
+        world.expire(Role::Retainer, &format!("hold {line} {base} {flags}")).await.good();
+        for key in &keys {
+            let (genuine, planted) = world.sorted(key).await;
+            assert_eq!(world.is_held(&genuine).await, held, "{key}");
+            assert!(!world.is_held(&planted[0]).await, "{key}");
+        }
+    }
+
+    // Without any key: whatever may be the genuine one is copied.
+    let pair = Pair::around(world).await;
+    pair.configure(Role::Writer, &pair.far.endpoint());
+    replica(&pair, "copy far").await.good();
+    assert_eq!(replica(&pair, "verify far --deep").await.good().json()["missing"], 0);
+    pair.proxy.set(Weather::Refuse);
+    let data = pair.world.path("restored");
+    pair.run_far(&format!("restore base --from-replica far --dir {}", data.display())).await.good();
+    let server = pair.world.recover(&data, "log").await;
+    assert_eq!(value(&server, "SELECT string_agg(n::text, ',' ORDER BY n) FROM steps").await, "1,2,3");
+}
