@@ -10,9 +10,6 @@ use crate::format::{ClusterName, SegmentSize};
 use crate::limits::{FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::store::{Entry, ListQuery};
 
-/// Versions of one piece that lie ready beside a frozen one and are tried: one is enough if it is ours.
-const READY_MAX: usize = 8;
-
 impl Classes {
     /// Of the WAL on these legs, in segments of this size. What lies ready in another version, under another name or on another side
     /// counts as ready: the frozen one may have been planted, and whoever may only add objects must not be able to stop a recovery. But
@@ -48,11 +45,11 @@ struct Look<'a> {
     leg: &'a Leg,
 }
 
-/// All that is listed of one piece.
+/// What is listed of one piece.
 struct Piece {
     range: WalRange,
     frozen: Option<Entry>,
-    ready: Vec<Entry>,
+    ready: Option<Entry>,
 }
 
 impl Look<'_> {
@@ -73,8 +70,8 @@ impl Look<'_> {
         let folder = self.repository.names().wal_timeline(self.cluster, self.leg.timeline);
         let (mut whole, mut doubtful, mut last) = (Vec::new(), Vec::new(), None::<Piece>);
         let mut close = |piece: Option<Piece>| match piece {
-            Some(Piece { frozen: None, ready, .. }) => ready.first().into_iter().for_each(|entry| found.count(entry)),
-            Some(piece) if !piece.ready.is_empty() || covers(ready, piece.range) => {
+            Some(Piece { frozen: None, ready, .. }) => ready.iter().for_each(|entry| found.count(entry)),
+            Some(piece) if piece.ready.is_some() || covers(ready, piece.range) => {
                 // Whoever planted so many has been found out, or has not stopped anybody.
                 if doubtful.len() < FROZEN_PROOFS_MAX {
                     doubtful.push(piece);
@@ -87,31 +84,29 @@ impl Look<'_> {
             merge_ranges(&mut whole, range);
             // Versions and alternate names of a piece follow each other.
             if last.as_ref().is_none_or(|last| last.range != range) {
-                close(last.replace(Piece { range, frozen: None, ready: Vec::new() }));
+                close(last.replace(Piece { range, frozen: None, ready: None }));
             }
             let Some(piece) = &mut last else { return };
-            match is_frozen(&entry) {
-                true => piece.frozen = piece.frozen.take().or(Some(entry)),
-                false if piece.ready.len() < READY_MAX => piece.ready.push(entry),
-                false => {}
-            }
+            let place = if is_frozen(&entry) { &mut piece.frozen } else { &mut piece.ready };
+            place.get_or_insert(entry);
         })
         .await?;
         close(last);
         Ok((whole, doubtful))
     }
 
-    /// The version of a piece that will be read: a genuine one that lies ready; the frozen one if none does. None if genuine partials hold
-    /// all of it.
+    /// What counts for a piece: what lies ready of it, if that is genuine; nothing, if genuine partials hold all of it; else what is frozen.
     async fn prove<'p>(&self, piece: &'p Piece) -> Result<Option<&'p Entry>> {
-        for entry in &piece.ready {
-            match self.repository.wal_version_head(self.cluster, entry).await {
-                Ok(_) => return Ok(Some(entry)),
+        let timeline = self.leg.timeline;
+        if piece.ready.is_some() {
+            let name = WalName::Piece { timeline, range: piece.range, tag: None };
+            match self.repository.wal_head_of(self.cluster, &name).await {
+                Ok(Some(_)) => return Ok(piece.ready.as_ref()),
                 Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                Err(_) => {}
+                _ => {}
             }
         }
-        let held = self.repository.partial_chain(self.cluster, self.leg.timeline, piece.range).await?;
+        let held = self.repository.partial_chain(self.cluster, timeline, piece.range).await?;
         let is_held = held.iter().any(|link| link.range.end >= piece.range.end && !is_frozen(&link.entry));
         Ok(piece.frozen.as_ref().filter(|_| !is_held))
     }
