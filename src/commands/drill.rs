@@ -143,7 +143,7 @@ impl Job<'_> {
         (self.tell)(format!("checking database {}", restored.database));
         let info = restored.info()?;
         let mut expected = self.options.expected.clone();
-        expected.recorded = restored.recorded.clone();
+        expected.recorded.clone_from(&restored.recorded);
         heads::expect(&mut expected.chains, seen, &record.evidence, &restored.name);
         let amcheck = amcheck::add(&info, expected.amcheck, record).await?;
         let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;

@@ -111,6 +111,20 @@ fn expect(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// Two views in the places of tables, both with all the rows, and what must be said of them.
+const VIEWED: (&str, &[&str]) = (
+    "ALTER TABLE tax_reports RENAME TO hidden; CREATE MATERIALIZED VIEW tax_reports AS SELECT * FROM hidden; \
+     ALTER TABLE invoices RENAME TO away; CREATE VIEW invoices AS SELECT * FROM away",
+    &[
+        "FAIL  rows",
+        "2 tables wrong",
+        "FAIL  digests",
+        "2 tables not as dumped",
+        "public.tax_reports is a materialised view, in the backup a table",
+        "public.invoices is a view",
+    ],
+);
+
 /// A name, what is done, and what must be said of it; `@ROW@` is a row of the audit log.
 fn damages(id: &str) -> Vec<(&'static str, String, Vec<String>)> {
     let audit = |set: &str| format!("UPDATE audit_logs SET {set} WHERE id = '@ROW@'");
@@ -153,20 +167,7 @@ fn damages(id: &str) -> Vec<(&'static str, String, Vec<String>)> {
             "DELETE FROM audit_logs WHERE \"timestamp\" = (SELECT max(\"timestamp\") FROM audit_logs)".into(),
             &["ok    chain audit", "FAIL  rows", "the backup has 400"],
         ),
-        (
-            "viewed",
-            "ALTER TABLE tax_reports RENAME TO hidden; CREATE MATERIALIZED VIEW tax_reports AS SELECT * FROM hidden; \
-             ALTER TABLE invoices RENAME TO away; CREATE VIEW invoices AS SELECT * FROM away"
-                .into(),
-            &[
-                "FAIL  rows",
-                "2 tables wrong",
-                "FAIL  digests",
-                "2 tables not as dumped",
-                "public.tax_reports is a materialised view, in the backup a table",
-                "public.invoices is a view",
-            ],
-        ),
+        ("viewed", VIEWED.0.into(), VIEWED.1),
         ("dropped", "DROP TABLE tax_reports".into(), &["FAIL  tables", "public.tax_reports is missing"]),
         (
             "rewound",

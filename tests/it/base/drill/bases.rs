@@ -75,13 +75,7 @@ async fn b10_b17_a_base_recovers_to_a_moment_and_keeps_to_itself() {
         let to = std::fs::read_link(link.unwrap().path()).unwrap();
         assert!(to.starts_with(data.parent().unwrap()), "{} is outside of the drill", to.display());
     }
-    // What turns out to be wrong once there is a backup to drill is evidence, whose-ever fault it is.
-    let mut wrong = world.drill_as(Role::Writer, "--kind base --json");
-    wrong.env("STONEWAL_DRILL_DATABASE", "nowhere");
-    let wrong = finished(wrong.spawn().unwrap()).await.ends(2).json();
-    let evidence = &wrong["evidence"];
-    assert_eq!((&evidence["result"], &evidence["backup"]["id"]), (&"error".into(), &base.as_str().into()), "{wrong}");
-    assert!(evidence["error"].as_str().unwrap().contains("no database nowhere") && wrong["stored"].is_string());
+    what_is_asked_for_wrongly_of_a_backup_is_evidence(&world, &base).await;
     world.drill("--clean").await.ends(0).says(&["nothing is left"]);
     assert!(data.exists(), "what is kept on purpose is not cleaned away");
     run_by_hand(&world, &kept["kept_server"]);
@@ -156,6 +150,16 @@ async fn b13_b17_deleted_last_rows_and_a_rotten_index_are_found() {
     let answered = world.drill("--kind dump --no-evidence --json").await.ends(0).json();
     assert!(has(&answered["evidence"], "chain audit", "ok"), "{answered}");
     world.nothing_is_left();
+}
+
+/// It turned out only when there was a backup to drill: then it is told, whose-ever fault it is.
+async fn what_is_asked_for_wrongly_of_a_backup_is_evidence(world: &World, base: &str) {
+    let mut wrong = world.drill_as(Role::Writer, "--kind base --json");
+    wrong.env("STONEWAL_DRILL_DATABASE", "nowhere");
+    let told = finished(wrong.spawn().unwrap()).await.ends(2).json();
+    let evidence = &told["evidence"];
+    assert_eq!((&evidence["result"], &evidence["backup"]["id"]), (&"error".into(), &base.into()), "{told}");
+    assert!(evidence["error"].as_str().unwrap().contains("no database nowhere") && told["stored"].is_string());
 }
 
 /// The oldest and the newest PostgreSQL; and what such a drill leaves ticks every point of the checklist, its audit record included.
