@@ -82,7 +82,7 @@ pub async fn outlive<S: Read + Append>(
     let lock = (lock, most);
     let mut gone = Vec::new();
     let mut lost = |of: Foundation<'_>, what: &str| {
-        gone.push(Finding::new(FindingKind::Missing, repository.copies(of), None, what))
+        gone.push(Finding::new(FindingKind::Missing, repository.copies(of), None, what));
     };
     for print in repository.with_keyring(Keyring::bundles) {
         let bundle = Foundation::Bundle(print);

@@ -31,6 +31,7 @@ pub use sql::SqlCheck;
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use self::choose::Chosen;
@@ -81,8 +82,8 @@ pub async fn run(
     if options.evidence {
         tell("storing the evidence".into());
         let signer = signer.as_ref().unwrap_or(&repository);
-        let storing = record.publish(&connected, signer, limit);
-        interruptible(cancel, async { Ok(Box::pin(storing).await) }).await?;
+        let storing = Box::pin(record.publish(&connected, signer, limit));
+        interruptible(cancel, storing.map(Ok)).await?;
     }
     Ok(record.into_outcome())
 }

@@ -80,8 +80,8 @@ pub(super) fn expect(chains: &mut [Definition], seen: &[Seen], now: &Evidence, d
 
 /// What this drill saw, for those after it: chains that hold, and nothing of those that do not.
 pub(super) fn record(reports: &[ChainReport], database: &str) -> Vec<ChainRecord> {
-    let held = reports.iter().filter(|report| report.is_whole());
-    let records = held.filter_map(|report| {
+    let whole = reports.iter().filter(|report| report.is_whole());
+    let records = whole.filter_map(|report| {
         let head = report.head.as_ref()?.hash.clone()?;
         // A text that evidence cannot hold as it is would never be found again.
         (Evidence::text(&head) == head).then(|| ChainRecord {

@@ -71,14 +71,12 @@ impl Look<'_> {
         let (mut whole, mut doubtful, mut last) = (Vec::new(), Vec::new(), None::<Piece>);
         let mut close = |piece: Option<Piece>| match piece {
             Some(Piece { frozen: None, ready, .. }) => ready.iter().for_each(|entry| found.count(entry)),
-            Some(piece) if piece.ready.is_some() || covers(ready, piece.range) => {
-                // Whoever planted so many has been found out, or has not stopped anybody.
-                if doubtful.len() < FROZEN_PROOFS_MAX {
-                    doubtful.push(piece);
-                }
+            Some(piece) if piece.ready.is_none() && !covers(ready, piece.range) => {
+                piece.frozen.iter().for_each(|entry| found.count(entry));
             }
-            Some(Piece { frozen, .. }) => frozen.iter().for_each(|entry| found.count(entry)),
-            None => {}
+            Some(piece) if doubtful.len() < FROZEN_PROOFS_MAX => doubtful.push(piece),
+            // Whoever planted so many has been found out, or has not stopped anybody.
+            Some(_) | None => {}
         };
         self.each(&folder, |range, entry| {
             merge_ranges(&mut whole, range);

@@ -95,7 +95,7 @@ fn unpack_all(batch: &[Item], segment: SegmentSize) -> Result<(Vec<PathBuf>, Opt
         }
         let folder = match spool.take() {
             Some(folder) => folder,
-            None => tempfile::Builder::new().prefix("stonewal-import").tempdir().map_err(unwritten)?,
+            None => tempfile::Builder::new().prefix("stonewal-import").tempdir().map_err(|error| unwritten(&error))?,
         };
         let to = folder.path().join(item.name.to_string());
         unpack(item, &to, segment)?;
@@ -112,7 +112,7 @@ fn unpack(item: &Item, to: &Path, segment: SegmentSize) -> Result<()> {
         WalFileName::History(_) | WalFileName::BackupHistory(..) => WAL_FILE_BYTES_MAX as u64,
     };
     let mut content = unpack::open(&item.path)?.take(most + 1);
-    let mut file = std::fs::File::create(to).map_err(unwritten)?;
+    let mut file = std::fs::File::create(to).map_err(|error| unwritten(&error))?;
     let bytes = std::io::copy(&mut content, &mut file).map_err(io_fault(&item.path))?;
     if bytes > most {
         return Err(Fault::damaged(&item.path, format!("it has more than the {most} bytes that it had before")).into());
@@ -120,7 +120,7 @@ fn unpack(item: &Item, to: &Path, segment: SegmentSize) -> Result<()> {
     Ok(())
 }
 
-fn unwritten(error: std::io::Error) -> Error {
+fn unwritten(error: &std::io::Error) -> Error {
     Error::File { path: std::env::temp_dir(), why: error.to_string() }
 }
 
@@ -156,7 +156,9 @@ mod tests {
     fn every_copy_is_listed_and_the_plain_one_first() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["000000010000000000000001.gz", "000000010000000000000001", "00000002.history", "notes.txt"];
-        names.iter().for_each(|name| std::fs::write(folder.path().join(name), b"x").unwrap());
+        for name in names {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
         let found = list(folder.path()).unwrap();
         let found: Vec<_> = found.iter().map(|item| item.path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(found, [names[1], names[0], names[2]]);

@@ -18,9 +18,11 @@ pub(crate) struct Gate {
     _tasks: JoinSet<()>,
 }
 
+type Asked = Box<dyn FnMut(&str) -> bool + Send>;
+
 /// Holds requests of which `asked`, which gets their first lines, says so.
 struct Watchman {
-    asked: Mutex<Box<dyn FnMut(&str) -> bool + Send>>,
+    asked: Mutex<Asked>,
     held: watch::Sender<Vec<String>>,
     open: watch::Sender<bool>,
 }

@@ -9,8 +9,8 @@ fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + minute * 60).unwrap()
 }
 
-fn reached(timeline: u32, lsn: u64) -> Option<ReachedRecord> {
-    Some(ReachedRecord { lsn: Lsn::new(lsn), timeline: Timeline::new(timeline).unwrap() })
+fn reached(timeline: u32, lsn: u64) -> ReachedRecord {
+    ReachedRecord { lsn: Lsn::new(lsn), timeline: Timeline::new(timeline).unwrap() }
 }
 
 /// A drill that began then and took a minute, of a state ten minutes older.
@@ -33,7 +33,7 @@ fn seen(minute: i64, reached: Option<ReachedRecord>) -> Seen {
 }
 
 /// What is restored now: committed so far; a base, if it reached a position.
-fn now(newest: Option<i64>, reached: Option<ReachedRecord>) -> Evidence {
+fn now(newest: Option<i64>, reached: Option<&ReachedRecord>) -> Evidence {
     let newest = newest.map(at);
     serde_json::from_value(serde_json::json!({
         "format": 1, "repository": "00000000000000000000000000000001", "cluster": "main", "kind": "drill",
@@ -86,9 +86,9 @@ fn the_newest_head_of_a_state_before_this_one_counts() {
 
 #[test]
 fn bases_are_compared_by_position_and_others_with_some_room_for_clocks() {
-    let all = [seen(100, reached(1, 1000)), seen(200, reached(1, 2000)), seen(250, None)];
+    let all = [seen(100, Some(reached(1, 1000))), seen(200, Some(reached(1, 2000))), seen(250, None)];
     // The clock of the cluster is no argument where positions are known.
-    let head = |newest, place| expected(&all, &now(newest, place), "books");
+    let head = |newest, place: ReachedRecord| expected(&all, &now(newest, Some(&place)), "books");
     assert_eq!(head(Some(0), reached(1, 2000)).as_deref(), Some("head of 200"));
     assert_eq!(head(Some(0), reached(1, 1999)).as_deref(), Some("head of 100"));
     assert_eq!(head(Some(999), reached(1, 999)).as_deref(), Some("head of 250"), "of a dump, by time");

@@ -68,7 +68,9 @@ impl Case {
         for (number, bytes) in backup {
             found.look(Path::new("old"), name(*number), At::Base, &mut &bytes[..]).unwrap();
         }
-        files.iter().for_each(|(name, bytes)| std::fs::write(folder.path().join(name), bytes).unwrap());
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
         let items = if files.is_empty() { Vec::new() } else { list(folder.path()).unwrap() };
         found.look_at(&items).unwrap();
         Self { folder, found, items }
