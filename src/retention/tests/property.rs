@@ -63,6 +63,8 @@ struct World {
     made: u32,
     policy: Policy,
     last: Option<(Timestamp, Plan)>,
+    /// The store's clock went back: what came later looks older.
+    disordered: bool,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             made: 0,
             policy,
             last: None,
+            disordered: false,
         }
     }
 
@@ -113,6 +116,7 @@ impl World {
             // What was locked by other rules, or another clock, promised nothing under these.
             Event::StoreClock(hours) => {
                 self.hours(*hours);
+                self.disordered |= *hours < 0;
                 self.last = None;
             }
             Event::Policy(policy) => {
@@ -278,7 +282,8 @@ impl World {
         let policy = self.policy.clone();
         // Nothing happens under a policy that would leave nothing.
         let Ok(made) = plan(&self.facts(), &policy, self.now) else { return };
-        if let Some((_, before)) = self.last.take().filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
+        let last = self.last.take().filter(|_| !self.disordered);
+        if let Some((_, before)) = last.filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
             self.was_locked(&before, &made);
         }
         let moments = self.moments(self.now - policy.window);
