@@ -58,10 +58,7 @@ impl Repository {
     /// long as `enough`. None if there is none at all.
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
         let mut longest: Vec<Footing> = Vec::new();
-        // Of names that can be guessed ours may be a later version.
-        let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
-        let all = if guessable { Oldest::and_later } else { Oldest::new };
-        let mut oldest = all(&*self.store, self.copies(of));
+        let mut oldest = self.oldest(&*self.store, of);
         while let Some((entries, _)) = oldest.next().await? {
             // The newest copy is the one that is locked longest.
             for entry in entries.iter().rev().filter(|entry| self.may_be_copy(of, entry)) {
@@ -77,6 +74,13 @@ impl Repository {
             }
         }
         Ok(longest)
+    }
+
+    /// Its copies in `store` and what was planted among them: of names that can be guessed ours may be a later version.
+    pub(super) fn oldest<'a>(&self, store: &'a dyn Read, of: Foundation<'_>) -> Oldest<'a> {
+        let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
+        let all = if guessable { Oldest::and_later } else { Oldest::new };
+        all(store, self.copies(of))
     }
 
     /// What the names of its copies begin with.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::footing::Foundation;
-use super::listing::Oldest;
 use super::{Repository, Result};
 use crate::limits::COPIES_READ_MAX;
 use crate::store::{self, Append, Lock, ObjectKey, Put, Read};
@@ -24,7 +23,7 @@ pub(super) async fn renew<S: Read + Append>(
     (lock, most): (Lock, Duration),
 ) -> Result<bool> {
     let (known, mut found, mut reads) = (repository.content(of), None::<Bytes>, 0);
-    let mut oldest = Oldest::new(store, repository.copies(of));
+    let mut oldest = repository.oldest(store, of);
     'search: while let Some((entries, _)) = oldest.next().await? {
         let mut left = entries.iter().filter(|entry| repository.may_be_copy(of, entry));
         loop {

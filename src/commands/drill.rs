@@ -83,7 +83,12 @@ pub async fn run(
         tell("storing the evidence".into());
         let signer = signer.as_ref().unwrap_or(&repository);
         let storing = Box::pin(record.publish(&connected, signer, limit));
-        interruptible(cancel, storing.map(Ok)).await?;
+        if let Err(error) = interruptible(cancel, storing.map(Ok)).await {
+            if let Some(kept) = &record.kept {
+                tell(format!("kept {}: it is yours to remove", kept.display()));
+            }
+            return Err(error);
+        }
     }
     Ok(record.into_outcome())
 }
@@ -146,6 +151,7 @@ impl Job<'_> {
         let mut expected = self.options.expected.clone();
         expected.recorded.clone_from(&restored.recorded);
         heads::expect(&mut expected.chains, seen, &record.evidence, &restored.name);
+        record.checked(heads::doubt(&expected.chains, seen, &record.evidence));
         let amcheck = amcheck::add(&info, expected.amcheck, record).await?;
         let session = crate::postgres::Session::connect(&info, "stonewal drill").await?;
         let report = crate::verify::restored::check(&session, &expected, self.progress).await?;

@@ -13,7 +13,7 @@ mod present;
 
 use super::begun::warnings;
 use super::repository::{interruptible, prepare_to_write};
-use super::{Connected, Error, RepositoryOptions, Result};
+use super::{Class, Connected, Error, RepositoryOptions, Result};
 use crate::catalog::{Access, Backup, BackupKeys, Draft, Finding, FinishedStream, Repository, commit, outlive};
 use crate::format::manifest::{ClearPart, CopyOf};
 use crate::format::{BackupId, ClusterName, DataKey, Place, StreamRecord};
@@ -101,7 +101,11 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         if !copied.already {
             // It exists: what fails from here on, an interruption too, leaves something to be looked at.
             let seen = interruptible(cancel, Box::pin(job.look_at(&original, &copied))).await;
-            beside.extend(seen.unwrap_or_else(|error| Some(unseen(&copied, &error))));
+            match seen {
+                Ok(line) => beside.extend(line),
+                Err(error) if error.class() == Class::Integrity => return Err(error),
+                Err(error) => beside.push(unseen(&copied, &error)),
+            }
         }
         backups.push(copied);
     }

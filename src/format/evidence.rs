@@ -49,7 +49,7 @@ pub struct Evidence {
     /// where that is not known.
     pub newest_committed_at: Option<Timestamp>,
     /// The moment whose state was wanted: the target, or the start of the drill; `None` where none was: a position, or a
-    /// backup that was chosen by its id or by lot.
+    /// dump that was chosen by its id or by lot.
     pub requested_at: Option<Timestamp>,
     /// By how much the one lies before the other.
     pub rpo_milliseconds: Option<u64>,

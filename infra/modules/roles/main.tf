@@ -78,7 +78,8 @@ data "aws_iam_policy_document" "recipient" {
 
   statement {
     actions   = ["kms:DeriveSharedSecret"]
-    resources = [var.reader_kms_key_arn]
+    # A multi-Region key has one id: its replicas open the same backups where its own region is lost.
+    resources = [replace(var.reader_kms_key_arn, "/^(arn:[^:]+:kms:)[^:]+:/", "$${1}*:")]
   }
 }
 

@@ -37,6 +37,7 @@ impl Job<'_> {
         let chosen = self.options.programs.chosen.as_deref();
         let bin_dir = server_programs(facts.server_version_num / 10_000, chosen).await?;
         let needed = room::of_base(&facts, planned.plan.wal_bytes);
+        record.warnings.extend(room::doubt(self.base, needed, planned.plan.wal_bytes));
         let place = workplace.insert(self.make_place(record, needed)?);
 
         record.enter("fetch");

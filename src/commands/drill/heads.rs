@@ -10,6 +10,7 @@ use crate::format::EvidenceId;
 use crate::format::evidence::{ChainRecord, Evidence, ReachedRecord};
 use crate::limits::EVIDENCE_CHAINS_MAX;
 use crate::verify::chain::{ChainReport, Definition, KnownHead};
+use crate::verify::restored::{Check, Status};
 
 /// How far the cluster's clock, which dates commits, may differ from the store's, which dates drills.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -70,12 +71,22 @@ pub(super) fn expect(chains: &mut [Definition], seen: &[Seen], now: &Evidence, d
     for definition in chains.iter_mut().filter(|definition| definition.head.is_none()) {
         let known = seen.iter().filter(|seen| seen.precedes(now));
         let known = known.filter_map(|seen| Some((seen, seen.chain(definition, database)?)));
-        let newest = known.max_by_key(|(seen, _)| (seen.newest_committed_at, seen.started_at));
+        // Commits bear the time of a server whose clock may be years ahead; the drill's end is the store's.
+        let committed = |seen: &Seen| seen.newest_committed_at.map(|at| at.min(seen.finished_at));
+        let newest = known.max_by_key(|(seen, _)| (committed(seen), seen.started_at));
         definition.head = newest.map(|(seen, chain)| KnownHead {
             hash: chain.head.clone(),
             told: format!("that drill {} saw as the last of {} rows", seen.drill, chain.rows),
         });
     }
+}
+
+/// What to say where no head can be asked for: a dump of a standby does not tell how far that had come.
+pub(super) fn doubt(chains: &[Definition], seen: &[Seen], now: &Evidence) -> Vec<Check> {
+    let unknown = now.newest_committed_at.is_none() && now.reached.is_none();
+    let say =
+        || Check::new("heads", Status::Note, "not compared with earlier drills: how old this state is, is not known");
+    (unknown && !chains.is_empty() && !seen.is_empty()).then(say).into_iter().collect()
 }
 
 /// What this drill saw, for those after it: chains that hold, and nothing of those that do not.

@@ -11,7 +11,7 @@ use crate::verify::restored::{Check, Status};
 /// What to do where an objective is set and the figure is not known.
 const UNKNOWN: &str = "a standby does not tell how far it had come: take backups that are judged from the primary, or leave out the objective";
 /// Why there is no RPO.
-const NO_MOMENT: &str = "not judged: no moment was wanted, but a position, or a backup by its id or by lot";
+const NO_MOMENT: &str = "not judged: no moment was wanted, but a position, or a dump by its id or by lot";
 
 /// Until when everything that was committed is in a dump; `None` where that is not known.
 pub(super) fn newest_in(started_at: Timestamp, recorded: &DumpFacts) -> Option<Timestamp> {

@@ -87,7 +87,7 @@ impl Record {
             Goal::Lsn(lsn) => (None, Some(lsn)),
             _ => (None, None),
         };
-        // Of a position, or of a backup of whatever age, nobody can say how much it lacks.
+        // Of a position, or of a dump of whatever age, nobody can say how much it lacks; of a base, see `recovered`.
         let requested_at = match (&options.goal, &options.pick) {
             (Goal::Time(time), _) => Some(*time),
             (Goal::Latest, Pick::Latest) => Some(started_at),
@@ -197,6 +197,10 @@ impl Record {
         let plan = &planned.plan;
         self.evidence.server_version = Some(Evidence::text(&recovered.server_version));
         self.evidence.reached = recovered.lsn.map(|lsn| ReachedRecord { lsn, timeline: plan.timeline });
+        // Whichever base it began with: all WAL was wanted.
+        if plan.goal == Goal::Latest {
+            self.evidence.requested_at = Some(self.evidence.started_at);
+        }
         // Nothing that was committed before the base ended is missing, unless its source was behind itself.
         let by_base = (!standby).then_some(plan.base_ended_at);
         self.evidence.newest_committed_at = recovered.committed_at.max(by_base);

@@ -16,13 +16,22 @@ pub(super) const WAL_KEPT_BYTES: u64 = 512 << 20;
 /// How much WAL is on the disk while it is replayed: what is kept, and what was fetched in advance.
 const WAL_ON_DISK_BYTES_MAX: u64 = 2 * WAL_KEPT_BYTES;
 
-/// What a base takes: its files in whole blocks, what replay may make them grow by (all of the WAL may be new rows), and the
-/// part of the WAL that lies beside them meanwhile.
+/// What a base takes for sure: its files in whole blocks, and the part of the WAL that lies beside them while it is replayed.
+/// Growth is not in it: WAL is full of zeros and of rows that replace others, or all of it is new.
 pub(super) fn of_base(facts: &BaseFacts, wal_bytes: u64) -> u64 {
     let files = facts.index.iter().flat_map(|indexed| &indexed.index.files);
     let files: u64 = files.map(|file| file.bytes().next_multiple_of(BLOCK_BYTES)).sum();
-    let (growth, beside) = (wal_bytes, wal_bytes.min(WAL_ON_DISK_BYTES_MAX));
-    files.saturating_add(growth).saturating_add(beside + SERVER_BYTES)
+    files.saturating_add(wal_bytes.min(WAL_ON_DISK_BYTES_MAX) + SERVER_BYTES)
+}
+
+/// What to say of growth that the file system might not have room for.
+pub(super) fn doubt(dir: &Path, needed: u64, wal_bytes: u64) -> Option<String> {
+    let most = needed.saturating_add(wal_bytes);
+    free_bytes(dir).filter(|free| *free < most).map(|free| {
+        let size = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
+        let (dir, wal) = (dir.display(), size(wal_bytes));
+        format!("if all {wal} of WAL are new rows, the drill needs {} in {dir}; {} are free", size(most), size(free))
+    })
 }
 
 /// What a dump takes once it is loaded: as much as the source took, or else twice its text.
@@ -50,9 +59,9 @@ mod tests {
     use super::*;
     use crate::format::manifest::{BASE_STREAM, FileEntry, IndexedStream, StreamIndex};
 
-    /// Files of 5,000 bytes in all; then as much WAL as before, and a thousand times that.
+    /// Files of 5,000 bytes in all.
     #[test]
-    fn replay_may_make_files_grow_by_all_of_its_wal() {
+    fn growth_is_told_and_not_refused() {
         let file = |bytes| FileEntry(format!("base/1/{bytes}"), 0, bytes, 0o600);
         let index = StreamIndex { files: vec![file(1), file(4999)], directories: Vec::new(), links: Vec::new() };
         let facts = BaseFacts {
@@ -67,10 +76,16 @@ mod tests {
         };
         let files = 3 * BLOCK_BYTES;
         assert_eq!(of_base(&facts, 0), files + SERVER_BYTES);
-        assert_eq!(of_base(&facts, 1 << 20), files + SERVER_BYTES + (2 << 20), "once as rows, once as WAL");
-        let much = 100 << 30;
-        assert_eq!(of_base(&facts, much), files + SERVER_BYTES + much + WAL_ON_DISK_BYTES_MAX);
-        assert_eq!(of_base(&facts, u64::MAX), u64::MAX, "absurd, and no overflow");
+        assert_eq!(of_base(&facts, 1 << 20), files + SERVER_BYTES + (1 << 20));
+        assert_eq!(
+            of_base(&facts, u64::MAX),
+            files + SERVER_BYTES + WAL_ON_DISK_BYTES_MAX,
+            "zeros behind switches, most of it"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(doubt(dir.path(), 1, 1), None);
+        let told = doubt(dir.path(), 1, u64::MAX).unwrap();
+        assert!(told.contains("all 16.0 EiB of WAL") && told.ends_with("are free"), "{told}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::change::{Change, Holder, checked_name, checked_passphrase};
@@ -93,7 +93,11 @@ pub async fn run(options: Options) -> Result<Outcome> {
             let key = kms_key.ok_or(keys::Error::NoKms)?;
             already = !change.add_recipient_once(&key.clone().into(), name)?;
             let (repository, root) = (change.root.bundle.repository, *change.root.bundle.writer.public());
-            write_secret(&file, &KmsFile { repository, root, key: key.clone() }.encode())?;
+            let text = KmsFile { repository, root, key: key.clone() }.encode();
+            let is_there = already && std::fs::read_to_string(&file).is_ok_and(|old| old == text.expose_secret());
+            if !is_there {
+                write_secret(&file, &text)?;
+            }
             kms_file = Some(file);
             key.to_string()
         }

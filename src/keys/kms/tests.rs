@@ -136,8 +136,13 @@ fn i07_i13_a_kms_file_holds_no_secret_and_reads_without_publishing() {
     assert_eq!((ring.reads_as(), ring.kms()), (vec![Recipient::from(kms.clone())], Some(&kms)));
     let carried = ring.reading_file().unwrap();
     assert_eq!(carried.expose_secret(), text.expose_secret(), "a recovery goes on with the same");
+    let without = |gone: &str| -> String {
+        text.expose_secret().lines().filter(|line| !line.starts_with(gone)).map(|line| format!("{line}\n")).collect()
+    };
+    assert_eq!(without("no line begins like this"), text.expose_secret());
     for gone in ["# repository", "# writer", PREFIX] {
-        let cut: String = text.expose_secret().lines().filter(|line| !line.starts_with(gone)).collect();
+        let cut = without(gone);
+        assert!(cut.len() < text.expose_secret().len(), "{gone}");
         assert!(matches!(KmsFile::decode(&cut.into()), Err(Error::File { .. })), "{gone}");
     }
     assert!(!format!("{:?}", Agreed::new(&AGREED)).contains("206"));

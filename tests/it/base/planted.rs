@@ -70,8 +70,8 @@ async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
     }
 
     // A lock that is too short is noticed.
-    let in_two_days = world.s3(Role::Admin).await.clock().now() + SignedDuration::from_hours(24 * 2);
-    crate::support::shorten(&world.store, "backups", &keys[1], in_two_days).await;
+    let soon = world.s3(Role::Admin).await.clock().now() + SignedDuration::from_secs(20);
+    crate::support::shorten(&world.store, "backups", &keys[1], soon).await;
     world.expire(Role::Reader, "verify --locks").await.ends(3).says(&["SHORT", &keys[1]]);
     world.store.advance_clock(34 * DAY);
     world.expire(Role::Retainer, "retention extend").await.good();

@@ -169,8 +169,11 @@ async fn f03_the_bucket_dies_in_the_middle_of_a_replay() {
     world.good_backup().await;
     world.sql(LEDGER).await;
     let (expected, at) = (world.value(SUM).await, world.value("SELECT pg_current_wal_lsn()").await);
-    world.sql("CREATE TABLE later AS SELECT 1 AS n").await;
-    world.archived().await;
+    // The server reads ahead: what follows the target's segment must be there, too.
+    for table in ["later", "latest"] {
+        world.sql(&format!("CREATE TABLE {table} AS SELECT 1 AS n")).await;
+        world.archived().await;
+    }
     let pair = Pair::around(world).await;
     pair.replicate(b"", |_| true).await;
     let (world, data) = (&pair.world, pair.world.path("restored"));

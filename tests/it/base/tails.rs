@@ -64,7 +64,6 @@ async fn stops(world: &World, data: &Path, name: &str, (from, to): (&str, &str),
     let text = std::fs::read_to_string(&conf).unwrap();
     assert!(text.contains(from), "{from}: {text}");
     std::fs::write(&conf, text.replace(from, to)).unwrap();
-    World::hurry(data);
     let mut server = world.open(data, name).await;
     let ended = server.wait_ended(PATIENCE).await;
     let log = server.log();
