@@ -278,15 +278,21 @@ async fn i09_what_cannot_be_read_is_not_taken_for_nothing() {
     }
 }
 
-/// The record of the cluster and a history, each among a thousand planted copies that came later.
+/// The record of the cluster and a history, each behind a planted version and among a thousand planted copies that came later.
 #[tokio::test]
 async fn i11_i12_the_ground_of_wal_is_renewed_among_any_number_of_planted_copies() {
     let store = Arc::new(bucket(1000));
     let host = open(store.clone(), host()).await.unwrap();
     let identity = ClusterIdentity { system_identifier: 7, segment_bytes: SegmentSize::new(SEGMENT).unwrap() };
-    cluster_record(&*store, &host, &cluster(), identity, || None).await.unwrap();
     let (second, plain) = (Timeline::new(2).unwrap(), Bytes::from_static(b"1\t0/3000000\tno reason\n"));
     let file = WalFileName::History(second);
+    // Somebody was there before, and hid it: ours are later versions.
+    let history = WalName::File { timeline: second, name: file, tag: None };
+    for key in [names().cluster_record(&cluster()), names().wal(&cluster(), &history)] {
+        plant(&store, &ObjectKey::new(key.clone()), &b"junk"[..]).await;
+        store.mark_deleted(&ObjectKey::new(key));
+    }
+    cluster_record(&*store, &host, &cluster(), identity, || None).await.unwrap();
     let content = WalContent::file(file, &plain).unwrap().unwrap();
     let history = run_of(&host, 7).seal(content, plain.clone(), None, lock().retain_until).await.unwrap();
     keep_wal(&*store, &host, &history.header, history.object.clone(), &plain, None).await.unwrap();
