@@ -74,6 +74,7 @@ impl Classes {
     }
 }
 
-fn is_frozen(entry: &Entry) -> bool {
+/// Whether a version is listed as one that cannot be read; it may have been thawed.
+pub(super) fn is_frozen(entry: &Entry) -> bool {
     entry.class.as_deref().is_some_and(|class| FROZEN.contains(&class))
 }

@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::{Connected, Error, Immutability, RepositoryOptions, Result, lifecycle};
-use crate::catalog::{self, Access, Repository, found, open_bundle, put_record};
+use crate::catalog::{self, Access, Foundation, Repository, found, open_bundle, put_record};
 use crate::format::{RepositoryId, WriterPublic};
-use crate::keys::{self, Bundle, Identity, Recipient, RecoveryFile};
+use crate::keys::{self, Bundle, Identity, Keyring, Recipient, RecoveryFile};
 use crate::store::{self, Lock, ObjectKey, Read as _};
 
 /// What to make.
@@ -81,6 +81,9 @@ async fn check(
     if options.recovery_file.is_some() || !options.recipients.is_empty() {
         let why = "the repository exists already; `stonewal keys add` adds recipients to it. Without --recovery-file and recipients, `init` checks it and completes what was interrupted";
         return Err(Error::Usage(why.into()));
+    }
+    if let Some(lock) = connected.lock()? {
+        check_lasting(repository, lock).await?;
     }
     if repository.lacks_record() {
         let (store, names) = (&connected.store, &connected.names);
@@ -164,6 +167,22 @@ async fn check_locked(connected: &Connected, bundle: &ObjectKey, lock: Lock) -> 
     }
     let why = format!("{lock:?} was asked for, {found:?} is there");
     Err(catalog::Error::Unlocked { key: bundle.to_string(), why }.into())
+}
+
+/// The same of a repository that was there: the first `init` told it once, and left everything in place. Where any copy of the bundle
+/// has a lock, also one that has ended, the store keeps locks.
+async fn check_lasting(repository: &Repository, lock: Lock) -> Result<()> {
+    let Some(print) = repository.with_keyring(Keyring::bundle) else { return Ok(()) };
+    let found = repository.footings(Foundation::Bundle(print), None).await?;
+    if found.iter().any(|footing| footing.lock.is_some()) {
+        return Ok(());
+    }
+    let key =
+        found.first().map_or_else(|| repository.names().identity_copies(print), |footing| footing.key.to_string());
+    let why = format!(
+        "{lock:?} was asked for, no copy has any. If it was made under immutability = \"none\", the next backup locks a copy"
+    );
+    Err(catalog::Error::Unlocked { key, why }.into())
 }
 
 /// Writes a new file that only its owner may read, and makes it durable. An existing file is never overwritten.

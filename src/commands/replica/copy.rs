@@ -110,6 +110,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
         rate: Rate::new(options.bytes_per_second),
         acknowledged: options.acknowledged,
         lock_max: options.lock_max,
+        genuine: genuine.is_some(),
         dry_run: options.dry_run,
         progress: progress.clone(),
         room: Room::new(options.memory_bytes),
@@ -169,7 +170,7 @@ struct Run<'a> {
     copying: Copying,
     genuine: Option<Arc<Repository>>,
     begun: Timestamp,
-    /// Folders of backups of which something was not copied.
+    /// Folders of backups of which something was not copied; with keys, something that the genuine manifest names.
     broken: HashSet<String>,
     outcome: Outcome,
 }
@@ -260,15 +261,15 @@ impl Run<'_> {
             self.find(FindingKind::Stray, &here, "it is longer than any object of ours, and was not copied");
             return Ok(None);
         }
+        let digests = if class == Class::Chunk { pinned.digests(here.key.as_str()).await? } else { Vec::new() };
         let copies = pair.copies(&here);
         if !copies.is_empty() {
-            return Ok(Some(What::Follow { here, there: copies }));
+            return Ok(Some(What::Follow { here, there: copies, digests }));
         }
         if class == Class::Manifest && !self.may_copy(&here).await? {
             return Ok(None);
         }
         let same_length = pair.same_length(&here);
-        let digests = if class == Class::Chunk { pinned.digests(here.key.as_str()).await? } else { Vec::new() };
         Ok(Some(What::Copy { here, same_length, digests }))
     }
 
@@ -303,7 +304,10 @@ impl Run<'_> {
             }
             Moved::Present => outcome.present += 1,
             Moved::Unreadable(why) => {
-                self.broken.insert(folder_of(&self.ends.names, done.entry.key.as_str()));
+                // What anybody laid beside the chunks of a backup keeps its manifest from nothing.
+                if done.pinned || self.genuine.is_none() {
+                    self.broken.insert(folder_of(&self.ends.names, done.entry.key.as_str()));
+                }
                 self.find(FindingKind::Opaque, &done.entry, &why);
                 return;
             }
@@ -322,6 +326,10 @@ impl Run<'_> {
         if done.beside {
             let detail = "the replica holds other bytes of the same length under its name; the copy lies beside them";
             self.find(FindingKind::LaterVersion, &done.entry, detail);
+        }
+        if done.altered {
+            let detail = "its bytes are not those that a manifest beside it names; it was copied, since only keys tell whether that manifest is genuine";
+            self.find(FindingKind::Altered, &done.entry, detail);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::pace::{Rate, Room};
 use crate::catalog;
-use crate::commands::Result;
+use crate::commands::{Error, Result};
 use crate::format::Digest;
 use crate::limits::HEADS;
 use crate::observe::Progress;
@@ -29,6 +29,8 @@ pub(super) struct Copying {
     pub(super) acknowledged: Option<Timestamp>,
     /// No compliance lock is carried over further ahead than this unless it was acknowledged.
     pub(super) lock_max: Duration,
+    /// Whether digests are those of genuine manifests. Others, which anybody may have planted, keep nothing from being copied.
+    pub(super) genuine: bool,
     pub(super) dry_run: bool,
     pub(super) progress: Progress,
 }
@@ -36,7 +38,12 @@ pub(super) struct Copying {
 /// What is to be done.
 pub(super) enum What {
     /// It is there, perhaps more than once: the lock and the hold of the one that is locked best follow those here.
-    Follow { here: Entry, there: Vec<Entry> },
+    Follow {
+        here: Entry,
+        there: Vec<Entry>,
+        /// What its bytes must come to if it is copied anew, any of these; nothing where nobody says.
+        digests: Vec<Digest>,
+    },
     /// It is not there, unless one of these of the same length is it.
     Copy {
         here: Entry,
@@ -48,8 +55,8 @@ pub(super) enum What {
 
 /// What is known before anything is changed.
 enum Prepared {
-    Follow { here: Entry, there: Entry, held: (Head, Head) },
-    Copy { here: Entry, head: Head, body: Bytes, sha256: [u8; 32], beside: bool },
+    Follow { here: Entry, there: Entry, held: (Head, Head), digests: Vec<Digest> },
+    Copy { here: Entry, head: Head, body: Bytes, sha256: [u8; 32], beside: bool, altered: bool },
     Known(Done),
 }
 
@@ -61,6 +68,10 @@ pub(super) struct Done {
     pub(super) hold: Follow,
     /// Whether something else of its length lies there under its name.
     pub(super) beside: bool,
+    /// Whether it was copied although its bytes are not those that a manifest names.
+    pub(super) altered: bool,
+    /// Whether a manifest names it.
+    pub(super) pinned: bool,
 }
 
 /// Whether it moved.
@@ -84,15 +95,17 @@ impl Copying {
     /// All of them, many at once.
     pub(super) async fn all(&self, what: Vec<What>) -> Result<Vec<Done>> {
         let carry = |what: What| async move {
+            let pinned = what.is_pinned();
             let room = self.room.take(what.bytes()).await;
-            match self.prepare(what).await? {
-                stored @ Prepared::Copy { .. } => self.finish(stored).await,
+            let done = match self.prepare(what).await? {
+                stored @ Prepared::Copy { .. } => self.finish(stored).await?,
                 // Nothing of it is held any more, and what is copied anew takes room of its own.
                 other => {
                     drop(room);
-                    self.finish(other).await
+                    self.finish(other).await?
                 }
-            }
+            };
+            Ok::<Done, Error>(Done { pinned, ..done })
         };
         stream::iter(what).map(carry).buffer_unordered(HEADS).try_collect().await
     }
@@ -120,10 +133,12 @@ impl Copying {
 
     async fn prepare(&self, what: What) -> Result<Prepared> {
         let (here, same_length, digests) = match what {
-            What::Follow { here, there } => {
+            What::Follow { here, there, digests } => {
                 let heads = tokio::try_join!(head(&self.here, &here), self.best(there));
                 return match heads {
-                    Ok((ours, Some((there, theirs)))) => Ok(Prepared::Follow { here, there, held: (ours, theirs) }),
+                    Ok((ours, Some((there, theirs)))) => {
+                        Ok(Prepared::Follow { here, there, held: (ours, theirs), digests })
+                    }
                     Ok((_, None)) => Ok(Prepared::Known(Done::new(here, Moved::Unreadable("its copy is gone".into())))),
                     Err(error) => unreadable(here, error),
                 };
@@ -140,9 +155,9 @@ impl Copying {
             Err(error) => return unreadable(here, error),
         };
         let sha256 = sha256(&body).await?;
-        if !digests.is_empty() && digests.iter().all(|digest| *digest.bytes() != sha256) {
-            let why = "its bytes are not those that its manifest names, so it was not copied";
-            return Ok(Prepared::Known(Done::new(here, Moved::Unreadable(why.into()))));
+        let altered = is_other(&digests, sha256);
+        if altered && self.genuine {
+            return Ok(Prepared::Known(Done::rotten(here)));
         }
         // Where ETags say nothing, as under KMS keys, the digest that the far side keeps does.
         let mut same = Vec::new();
@@ -152,37 +167,37 @@ impl Copying {
             }
         }
         if let Some((there, theirs)) = self.best(same).await? {
-            return Ok(Prepared::Follow { here, there, held: (head, theirs) });
+            return Ok(Prepared::Follow { here, there, held: (head, theirs), digests });
         }
         if self.dry_run {
             return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
         }
-        Ok(Prepared::Copy { here, head, body, sha256, beside: !same_length.is_empty() })
+        Ok(Prepared::Copy { here, head, body, sha256, beside: !same_length.is_empty(), altered })
     }
 
     async fn finish(&self, prepared: Prepared) -> Result<Done> {
         match prepared {
             Prepared::Known(done) => Ok(done),
-            Prepared::Follow { here, there, held: (ours, theirs) } => {
+            Prepared::Follow { here, there, held: (ours, theirs), digests } => {
                 let lock = self.follow_lock(&there, self.lasting(ours.lock), theirs.lock).await?;
                 // Bytes that anybody put there beforehand, unlocked, are no copy: whoever put them may remove them.
                 if lock == Follow::Unacknowledged && self.lasting(theirs.lock).is_none() {
-                    return self.copy_anew(here, ours).await;
+                    return self.copy_anew(here, ours, &digests).await;
                 }
                 let mut done = Done::new(here, Moved::Present);
                 done.lock = lock;
                 done.hold = self.follow_hold(&there, ours.held && !theirs.held).await?;
                 Ok(done)
             }
-            Prepared::Copy { here, head, body, sha256, beside } => {
+            Prepared::Copy { here, head, body, sha256, beside, altered } => {
                 let done = self.store(here, &head, body, sha256).await?;
-                Ok(Done { beside, ..done })
+                Ok(Done { beside, altered, ..done })
             }
         }
     }
 
     /// A copy beside one that is not locked and cannot be without an acknowledgement.
-    async fn copy_anew(&self, here: Entry, head: Head) -> Result<Done> {
+    async fn copy_anew(&self, here: Entry, head: Head, digests: &[Digest]) -> Result<Done> {
         if self.dry_run {
             return Ok(Done::new(here.clone(), Moved::Copied(here.bytes)));
         }
@@ -196,7 +211,12 @@ impl Copying {
             Err(error) => return Err(error.into()),
         };
         let sha256 = sha256(&body).await?;
-        self.store(here, &head, body, sha256).await
+        let altered = is_other(digests, sha256);
+        if altered && self.genuine {
+            return Ok(Done::rotten(here));
+        }
+        let done = self.store(here, &head, body, sha256).await?;
+        Ok(Done { altered, ..done })
     }
 
     async fn store(&self, here: Entry, head: &Head, body: Bytes, sha256: [u8; 32]) -> Result<Done> {
@@ -272,6 +292,11 @@ impl Copying {
 }
 
 impl What {
+    fn is_pinned(&self) -> bool {
+        let (Self::Follow { digests, .. } | Self::Copy { digests, .. }) = self;
+        !digests.is_empty()
+    }
+
     /// Bytes that it will hold in memory.
     fn bytes(&self) -> u64 {
         match self {
@@ -283,8 +308,20 @@ impl What {
 
 impl Done {
     fn new(entry: Entry, what: Moved) -> Self {
-        Self { entry, what, lock: Follow::Nothing, hold: Follow::Nothing, beside: false }
+        let (lock, hold) = (Follow::Nothing, Follow::Nothing);
+        Self { entry, what, lock, hold, beside: false, altered: false, pinned: false }
     }
+
+    /// A copy of it would be a copy of nothing.
+    fn rotten(entry: Entry) -> Self {
+        let why = "its bytes are not those that its manifest names, so it was not copied";
+        Self::new(entry, Moved::Unreadable(why.into()))
+    }
+}
+
+/// Whether bytes are none of those that manifests name; where none names any, they are not.
+fn is_other(digests: &[Digest], sha256: [u8; 32]) -> bool {
+    !digests.is_empty() && digests.iter().all(|digest| *digest.bytes() != sha256)
 }
 
 async fn head(store: &S3, entry: &Entry) -> store::Result<Head> {

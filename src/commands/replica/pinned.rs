@@ -6,7 +6,7 @@ use crate::catalog::{Repository, each_entry};
 use crate::commands::Result;
 use crate::format::manifest::{ClearPart, Manifest};
 use crate::format::names::Names;
-use crate::format::{BackupId, ClusterName, Digest, Tag, signed};
+use crate::format::{BackupId, ClusterName, Digest, signed};
 use crate::limits::{MANIFEST_BYTES_MAX, REPLICA_CANDIDATES};
 use crate::store::{Entry, Read};
 
@@ -17,7 +17,8 @@ pub(super) struct Pinned<'a> {
     /// With keys only genuine manifests count.
     genuine: Option<&'a Repository>,
     folder: String,
-    digests: HashMap<Tag, Vec<Digest>>,
+    /// By the whole key: whoever may write can give what they plant the random part of a genuine chunk.
+    digests: HashMap<String, Vec<Digest>>,
 }
 
 impl<'a> Pinned<'a> {
@@ -25,42 +26,43 @@ impl<'a> Pinned<'a> {
         Self { store, names, genuine, folder: String::new(), digests: HashMap::new() }
     }
 
-    /// What the bytes of the chunk called `key` may come to; nothing if no manifest names it. Without keys anybody's manifest says
-    /// something, so that any of them may be right: whoever plants one keeps nothing from being copied.
+    /// What the bytes of the chunk called `key` may come to; nothing if no manifest names it. Without keys anybody's manifest counts,
+    /// so that what comes of this may be told and must stop nothing; where there are more manifests than are read, none counts.
     pub(super) async fn digests(&mut self, key: &str) -> Result<Vec<Digest>> {
-        let Some((cluster, backup, tag)) = self.place(key) else { return Ok(Vec::new()) };
+        let Some((cluster, backup)) = self.place(key) else { return Ok(Vec::new()) };
         let folder = self.names.backup(&cluster, &backup);
         if folder != self.folder {
             self.digests.clear();
             self.load(&cluster, &backup).await?;
             self.folder = folder;
         }
-        Ok(self.digests.get(&tag).cloned().unwrap_or_default())
+        Ok(self.digests.get(key).cloned().unwrap_or_default())
     }
 
-    fn place(&self, key: &str) -> Option<(ClusterName, BackupId, Tag)> {
+    fn place(&self, key: &str) -> Option<(ClusterName, BackupId)> {
         let (cluster, rest) = key.strip_prefix(self.names.prefix())?.split_once("/backups/")?;
-        let (backup, rest) = rest.split_once('/')?;
-        let (_, tag) = rest.rsplit_once('/')?.1.split_once('-')?;
-        Some((cluster.parse().ok()?, backup.parse().ok()?, tag.parse().ok()?))
+        let (backup, _) = rest.split_once('/')?;
+        Some((cluster.parse().ok()?, backup.parse().ok()?))
     }
 
     async fn load(&mut self, cluster: &ClusterName, backup: &BackupId) -> Result<()> {
         if let Some(repository) = self.genuine {
-            if let Some(backup) = repository.look(cluster, backup).await?.0 {
-                self.take(backup.clear());
+            if let Some(found) = repository.look(cluster, backup).await?.0 {
+                self.take(cluster, backup, found.clear());
             }
             return Ok(());
         }
         let mut manifests: Vec<Entry> = Vec::new();
         each_entry(self.store, &self.names.manifests(cluster, backup), |entry| {
-            if !entry.delete_marker && entry.bytes <= MANIFEST_BYTES_MAX {
+            if !entry.delete_marker && entry.bytes <= MANIFEST_BYTES_MAX && manifests.len() <= REPLICA_CANDIDATES {
                 manifests.push(entry);
-                manifests.sort_by_key(|entry| entry.last_modified);
-                manifests.truncate(REPLICA_CANDIDATES);
             }
         })
         .await?;
+        // Any of them may be the genuine one, also the one that would not be read.
+        if manifests.len() > REPLICA_CANDIDATES {
+            return Ok(());
+        }
         for entry in manifests {
             let bytes = match self.store.get(&entry.key, &entry.version, 0..entry.bytes).await {
                 Ok(bytes) => bytes,
@@ -69,17 +71,20 @@ impl<'a> Pinned<'a> {
             };
             let Some(writer) = signed::signer(&bytes) else { continue };
             if let Ok(manifest) = Manifest::decode(&bytes, &[writer]) {
-                self.take(manifest.clear());
+                self.take(cluster, backup, manifest.clear());
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, clear: &ClearPart) {
-        for chunk in clear.streams.iter().flat_map(|stream| &stream.chunks) {
-            let known = self.digests.entry(chunk.tag).or_default();
-            if !known.contains(&chunk.sha256) {
-                known.push(chunk.sha256);
+    fn take(&mut self, cluster: &ClusterName, backup: &BackupId, clear: &ClearPart) {
+        for stream in &clear.streams {
+            for (number, chunk) in (0_u32..).zip(&stream.chunks) {
+                let key = self.names.chunk(cluster, backup, &stream.name, number, chunk.tag);
+                let known = self.digests.entry(key).or_default();
+                if !known.contains(&chunk.sha256) {
+                    known.push(chunk.sha256);
+                }
             }
         }
     }

@@ -143,8 +143,8 @@ enum State {
     Missing,
     Unproven,
     Different(String),
-    /// It is damaged here.
-    Rotten,
+    /// Its bytes here are not those that a manifest names, which somebody may have planted: told beside how the sides compare.
+    Rotten(Box<State>),
 }
 
 impl Look<'_> {
@@ -237,9 +237,13 @@ impl Look<'_> {
             Ok(digest) => digest,
             Err(why) => return Ok(State::Different(format!("it cannot be read here: {why}"))),
         };
-        if !digests.is_empty() && digests.iter().all(|digest| digest.bytes() != ours.as_ref()) {
-            return Ok(State::Rotten);
-        }
+        let state = self.against(here, &ours, candidates).await?;
+        let is_other = !digests.is_empty() && digests.iter().all(|digest| digest.bytes() != ours.as_ref());
+        Ok(if is_other { State::Rotten(Box::new(state)) } else { state })
+    }
+
+    /// What lies there, beside what these bytes here come to.
+    async fn against(&self, here: &Entry, ours: &digest::Digest, candidates: Vec<Entry>) -> Result<State> {
         let (mut why, mut same) = ("its bytes are others".to_owned(), Vec::new());
         for there in candidates {
             match digest_of(&self.ends.there, &there).await? {
@@ -321,9 +325,9 @@ impl Look<'_> {
                 self.oldest_missing = Some(oldest.min(here.last_modified));
             }
             State::Unproven => outcome.unproven += 1,
-            State::Rotten => {
-                outcome.different += 1;
+            State::Rotten(beside) => {
                 self.find(FindingKind::Altered, here, "its bytes here are not those that the manifest names");
+                self.note(here, *beside);
             }
             State::Different(why) => {
                 outcome.different += 1;

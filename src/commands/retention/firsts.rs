@@ -6,12 +6,14 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::catalog::{Pages, Repository};
 use crate::commands::Result;
+use crate::commands::frozen::is_frozen;
 use crate::format::ClusterName;
 use crate::limits::{GUESSED_VERSIONS, RETENTION_IN_FLIGHT};
 use crate::store::{Entry, ListQuery, Read};
 
 /// The first version of every object (invariant I4), page by page. Where everybody can guess a name, something else may have been
-/// there before ours: then it is the oldest genuine one, which is what restores read.
+/// there before ours: then it is the oldest genuine one, which is what restores read, and whatever lies frozen before that, which may be
+/// it.
 pub(in crate::commands) struct Firsts<'a> {
     pages: Pages<'a>,
     /// Who tells what is genuine.
@@ -46,7 +48,7 @@ impl<'a> Firsts<'a> {
         }
         let repository = self.repository;
         let chosen = stream::iter(passed).map(|passing| passing.choose(repository)).buffered(RETENTION_IN_FLIGHT);
-        let chosen: Vec<Option<Entry>> = chosen.try_collect().await?;
+        let chosen: Vec<Vec<Entry>> = chosen.try_collect().await?;
         Ok(Some(chosen.into_iter().flatten().collect()))
     }
 
@@ -57,7 +59,9 @@ impl<'a> Firsts<'a> {
             return None;
         }
         let cluster = self.repository.and_then(|repository| repository.names().guessable(entry.key.as_str()));
-        self.passing.replace(Passing { oldest: VecDeque::from([entry]), versions: 1, cluster })
+        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        passing.take(entry);
+        self.passing.replace(passing)
     }
 }
 
@@ -65,6 +69,8 @@ impl<'a> Firsts<'a> {
 struct Passing {
     /// The oldest few, newest first.
     oldest: VecDeque<Entry>,
+    /// The oldest few that lie in an archive tier, newest first; of names that can be guessed.
+    frozen: VecDeque<Entry>,
     versions: u64,
     /// Of names that can be guessed: whose.
     cluster: Option<ClusterName>,
@@ -77,23 +83,45 @@ impl Passing {
 
     fn take(&mut self, entry: Entry) {
         self.versions += 1;
+        if self.cluster.is_some() && is_frozen(&entry) {
+            self.frozen.push_back(entry.clone());
+            if self.frozen.len() > GUESSED_VERSIONS {
+                self.frozen.pop_front();
+            }
+        }
         self.oldest.push_back(entry);
         if self.oldest.len() > if self.cluster.is_some() { GUESSED_VERSIONS } else { 1 } {
             self.oldest.pop_front();
         }
     }
 
-    /// The first version, or else the oldest genuine one, if there is one.
-    async fn choose(mut self, repository: Option<&Repository>) -> Result<Option<Entry>> {
+    /// The first version, or else the oldest genuine one, if there is one, with what may be it in its place.
+    async fn choose(mut self, repository: Option<&Repository>) -> Result<Vec<Entry>> {
         let (Some(repository), Some(cluster), true) = (repository, &self.cluster, self.versions > 1) else {
-            return Ok(self.oldest.pop_back());
+            return Ok(self.oldest.pop_back().into_iter().collect());
         };
         let mut found = repository.genuine_of(cluster, self.oldest.iter().rev().cloned()).await?;
         if let Some(first) = self.oldest.back().filter(|_| found.is_none() && self.versions > GUESSED_VERSIONS as u64) {
             let key = first.key.as_str();
             found = repository.first_genuine(cluster, key.to_owned(), |other| other == key).await?;
         }
-        Ok(found.or_else(|| self.oldest.pop_back()))
+        Ok(self.counting(found))
+    }
+
+    /// What counts where `found` is the oldest one that seems genuine. A frozen one cannot be read, and a header alone proves little:
+    /// whoever read ours before it froze can store that header again, with anything behind it. So what lies frozen before counts too.
+    fn counting(mut self, found: Option<Entry>) -> Vec<Entry> {
+        let is_before = |entry: &Entry| {
+            found
+                .as_ref()
+                .is_none_or(|found| entry.version != found.version && entry.last_modified <= found.last_modified)
+        };
+        let mut counting: Vec<Entry> = self.frozen.into_iter().filter(is_before).collect();
+        counting.extend(found);
+        if counting.is_empty() {
+            counting.extend(self.oldest.pop_back());
+        }
+        counting
     }
 }
 
@@ -103,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::store::memory::Memory;
-    use crate::store::{Append as _, ObjectKey, Put};
+    use crate::store::{Append as _, ObjectKey, Put, VersionId};
 
     #[tokio::test]
     async fn i04_every_object_once_over_any_pages() {
@@ -120,5 +148,44 @@ mod tests {
             }
             assert_eq!(found, [("p/a".to_owned(), 1), ("p/b".to_owned(), 5)], "pages of {page}");
         }
+    }
+
+    /// One key whose versions are listed like this, newest first: when each arrived, and whether it is frozen.
+    fn passing(listed: &[(i64, bool)]) -> Passing {
+        let cluster = Some("main".parse().unwrap());
+        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        for (second, is_frozen) in listed {
+            passing.take(Entry {
+                key: ObjectKey::new("p/main/wal/a"),
+                version: VersionId::new(format!("v{second}")),
+                last_modified: jiff::Timestamp::from_second(*second).unwrap(),
+                bytes: 1,
+                etag: String::new(),
+                delete_marker: false,
+                is_latest: false,
+                class: is_frozen.then(|| "GLACIER".to_owned()),
+            });
+        }
+        passing
+    }
+
+    /// PAINS B14: what seems genuine may repeat what lies frozen before it, and junk before that is not taken for it.
+    #[test]
+    fn i11_what_lies_frozen_before_a_replay_counts() {
+        let check = |listed: &[(i64, bool)], found: Option<i64>, counting: &[i64]| {
+            let found = found.map(|second| passing(&[(second, false)]).oldest.pop_back().unwrap());
+            let chosen = passing(listed).counting(found);
+            let chosen: Vec<i64> = chosen.iter().map(|entry| entry.last_modified.as_second()).collect();
+            assert_eq!(chosen, counting, "{listed:?}");
+        };
+        check(&[(2, false), (1, false)], Some(2), &[2]);
+        check(&[(2, false), (1, false)], None, &[1]);
+        check(&[(2, false), (1, true)], Some(2), &[1, 2]);
+        check(&[(3, true), (2, true), (1, false)], None, &[3, 2]);
+        check(&[(3, true), (2, false), (1, false)], Some(2), &[2]);
+        // Thawed: listed as frozen, and read.
+        check(&[(2, true), (1, true)], Some(1), &[1]);
+        let flood: Vec<(i64, bool)> = (0..30).rev().map(|second| (second, second >= 15)).collect();
+        check(&flood, None, &[22, 21, 20, 19, 18, 17, 16, 15]);
     }
 }

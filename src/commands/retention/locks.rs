@@ -15,6 +15,7 @@ use super::firsts::Firsts;
 use super::gather;
 use super::reach::Reach;
 use crate::catalog::{Access, Backup, Finding, FindingKind, Footing, Foundation, Repository};
+use crate::commands::frozen::is_frozen;
 use crate::commands::{Connected, Error, Immutability, RepositoryOptions, Result};
 use crate::format::manifest::Kind;
 use crate::format::names::WalName;
@@ -324,8 +325,9 @@ impl<'a> Look<'a> {
         if needing.is_empty() {
             return Ok(None);
         }
-        // Whoever may write may plant a name and lock it for a minute.
-        if lock.is_short(until.min(self.soon)) && !self.repository.authenticates(self.cluster, entry).await? {
+        // Whoever may write may plant a name and lock it for a minute. What is frozen cannot be read, and may be ours.
+        let is_short = lock.is_short(until.min(self.soon)) && !is_frozen(entry);
+        if is_short && !self.repository.authenticates(self.cluster, entry).await? {
             self.planted(entry).await?;
             return Ok(None);
         }

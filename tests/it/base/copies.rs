@@ -227,7 +227,8 @@ async fn f03_a_replica_that_is_not_what_it_should_be_is_told() {
     pair.run_far("verify --level checksum --from-replica far").await.ends(3);
 }
 
-/// What rotted here is not copied, whatever the store says of it, and neither is the manifest that names it.
+/// With keys, what rotted here is not copied, whatever the store says of it, and neither is the manifest that names it; without, it is
+/// told. What somebody laid beside the chunks stops nothing.
 #[tokio::test]
 async fn f03_rot_is_not_copied() {
     let Some(pair) = pair("f03_rot_is_not_copied").await else { return };
@@ -247,17 +248,27 @@ async fn f03_rot_is_not_copied() {
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
     };
+    // Junk with the random part of a genuine chunk inherits nothing from it.
+    let (folder, name) = chunk.key.as_str().rsplit_once('/').unwrap();
+    let beside = ObjectKey::new(format!("{folder}/77-{}", name.split_once('-').unwrap().1));
+    pair.bucket().await.put(Put { key: beside, body: "junk".into(), lock: None }).await.unwrap();
+    let with_keys = "replica copy far --json";
     bend();
-    let told = replica(&pair, "copy far").await;
-    let told = told.says(&["not those that its manifest names"]).json();
+    let told = pair.run(Role::Reader, with_keys).await.ends(3);
+    assert_eq!(told.stderr.matches("not those that its manifest names").count(), 1, "{told:?}");
+    let told = told.json();
     assert_eq!(number(&told, "left"), 1, "the manifest waits: {told}");
     let there = versions(&pair.far_bucket(Role::Admin).await).await;
     assert!(
         there.iter().all(|entry| entry.key != chunk.key && !entry.key.as_str().contains("/manifest-")),
         "{there:?}"
     );
+    // Anybody may have planted what says so: without keys it is told, and keeps nothing from being copied.
+    let told = replica(&pair, "copy far").await.ends(3).says(&["it was copied, since only keys tell"]).json();
+    assert_eq!(number(&told, "left"), 0, "{told}");
     bend();
-    replica(&pair, "copy far").await.ends(0);
+    pair.run(Role::Reader, with_keys).await.ends(3).says(&["the copy lies beside them"]);
+    replica(&pair, "verify far --deep").await.ends(0);
     bend();
     replica(&pair, "verify far --deep").await.ends(4).says(&["not those that the manifest names"]);
 }

@@ -97,6 +97,13 @@ async fn stores_that_promise_more_than_they_keep(stage: &Stage) {
             init::run(init::Options { repository: elsewhere(Role::Admin), recovery_file: None, ..stage.init() }).await;
         let refused = matches!(&made, Err(Error::Catalog(stonewal::catalog::Error::Unlocked { .. })));
         assert_eq!(refused, conduct == Conduct::Forgets, "{conduct:?}: {made:?}");
+        if refused {
+            // What the first run left there is refused by the next one too.
+            let again = init::Options { repository: elsewhere(Role::Admin), recovery_file: None, ..stage.init() };
+            let again = init::run(again).await.unwrap_err();
+            let unlocked = matches!(&again, Error::Catalog(stonewal::catalog::Error::Unlocked { .. }));
+            assert!(unlocked, "{again:?}");
+        }
         let options = doctor::Options { repository: elsewhere(role), ..stage.doctor_options(role, None) };
         let outcome = doctor::run(options).await.unwrap();
         for name in harmed {
