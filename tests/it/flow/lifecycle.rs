@@ -111,9 +111,9 @@ async fn i11_the_foundation_outlives_every_backup_that_stands_on_it() {
         let own: Vec<_> = own.map(|(_, until)| until.as_second()).collect();
         assert!(own.iter().filter(|&&lock| lock >= until).count() as u64 >= made.chunks + 3);
     }
-    // PAINS E4: copies are locked for longer than asked, and never further ahead than anything is.
+    // PAINS E4: copies are locked for longer than asked, and never further ahead than anything is by more than an eighth.
     let most = locks(&stage).await.into_values().max().unwrap();
-    let limit = stage.now().await + SignedDuration::from_hours(24 * 400) + SignedDuration::from_mins(1);
+    let limit = stage.now().await + SignedDuration::from_hours(24 * 450) + SignedDuration::from_mins(1);
     assert!(most <= limit, "{most} is beyond {limit}");
     let copies = |part: &str, keys: &BTreeMap<String, _>| keys.keys().filter(|key| key.starts_with(part)).count();
     let keys = locks(&stage).await;

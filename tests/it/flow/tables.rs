@@ -94,7 +94,7 @@ async fn row_between(stage: &Stage, what: Tables) {
     };
     let (ended, ()) = tokio::join!(restoring, adding);
     let error = stonewal::observe::chain(&ended.unwrap_err());
-    assert!(error.contains("table public.lines is not empty"), "{error}");
+    assert!(error.contains("public.lines is not empty: its rows would be mixed"), "{error}");
     assert_eq!(
         stage.source.value(DATABASE, "WITH gone AS (DELETE FROM lines RETURNING 1) SELECT count(*) FROM gone"),
         "1"
