@@ -89,3 +89,48 @@ impl<'a> Pinned<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::store::memory::Memory;
+    use crate::store::{Append as _, ObjectKey, Put};
+
+    const FOLDER: &str = "pg/main/backups/20261124T031500Z-5b0c6f2e";
+    const MANIFEST: &[u8] = include_bytes!("../../../tests/vectors/backups/base-by-host/09.bin");
+
+    async fn put(store: &Memory, name: &str, body: &'static [u8]) {
+        let key = ObjectKey::new(format!("{FOLDER}/{name}"));
+        store.put(Put { key, body: Bytes::from_static(body), lock: None }).await.unwrap();
+    }
+
+    /// How many digests a chunk may have.
+    async fn digests(store: &Memory, name: &str) -> usize {
+        let names = Names::new("pg").unwrap();
+        let mut pinned = Pinned::of(store, &names, None);
+        pinned.digests(&format!("{FOLDER}/{name}")).await.unwrap().len()
+    }
+
+    /// PAINS F3.
+    #[tokio::test]
+    async fn f03_digests_are_of_whole_names_and_not_of_a_choice_of_manifests() {
+        let store = Memory::default();
+        put(&store, "manifest-6589fc1833cb9598", MANIFEST).await;
+        for (name, known) in [
+            ("base/0-148ff6f7568a7aed", 1),
+            ("base/1-ca336b9d69dc6fbc", 1),
+            ("base/7-148ff6f7568a7aed", 0),
+            ("planted/0-148ff6f7568a7aed", 0),
+        ] {
+            assert_eq!(digests(&store, name).await, known, "{name}");
+        }
+        for n in 1..REPLICA_CANDIDATES {
+            put(&store, &format!("manifest-{n:016x}"), b"planted").await;
+        }
+        assert_eq!(digests(&store, "base/0-148ff6f7568a7aed").await, 1);
+        put(&store, "manifest-ffffffffffffffff", b"planted").await;
+        assert_eq!(digests(&store, "base/0-148ff6f7568a7aed").await, 0, "any of them may be the genuine one");
+    }
+}
