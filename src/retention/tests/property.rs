@@ -282,8 +282,8 @@ impl World {
         let policy = self.policy.clone();
         // Nothing happens under a policy that would leave nothing.
         let Ok(made) = plan(&self.facts(), &policy, self.now) else { return };
-        let last = self.last.take().filter(|_| !self.disordered);
-        if let Some((_, before)) = last.filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
+        let promised = self.last.take().filter(|_| !self.disordered);
+        if let Some((_, before)) = promised.filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
             self.was_locked(&before, &made);
         }
         let moments = self.moments(self.now - policy.window);
