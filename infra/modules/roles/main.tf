@@ -77,7 +77,7 @@ data "aws_iam_policy_document" "recipient" {
   count = var.reader_kms_key_arn == null ? 0 : 1
 
   statement {
-    actions   = ["kms:DeriveSharedSecret"]
+    actions = ["kms:DeriveSharedSecret"]
     # A multi-Region key has one id: its replicas open the same backups where its own region is lost.
     resources = [replace(var.reader_kms_key_arn, "/^(arn:[^:]+:kms:)[^:]+:/", "$${1}*:")]
   }

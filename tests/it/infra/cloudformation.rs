@@ -28,7 +28,15 @@ impl Host {
     fn new(server: &LocalStack, bucket: &str, fixture: &Fixture) -> Self {
         let folder = tempfile::Builder::new().prefix("swi").tempdir().unwrap();
         let config = folder.path().join("stonewal.toml");
-        std::fs::write(&config, "").unwrap();
+        let profile = |name: &str| format!("[{name}]\naws_access_key_id = test\naws_secret_access_key = test\n");
+        std::fs::create_dir(folder.path().join(".aws")).unwrap();
+        std::fs::write(folder.path().join(".aws/credentials"), profile("retainer") + &profile("far")).unwrap();
+        let far = format!(
+            "[retention]\nprofile = \"retainer\"\n\n[replica.far]\nrepository = \"s3://{bucket}-replica/prod\"\n\
+             endpoint = \"{}\"\nregion = \"{REPLICA_REGION}\"\nprofile = \"far\"\n",
+            server.endpoint
+        );
+        std::fs::write(&config, far).unwrap();
         let url = format!("postgres://postgres@127.0.0.1:{}/app?sslmode=disable", fixture.server.port());
         let variables = vec![
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
@@ -103,7 +111,7 @@ async fn a_backup_lives_on_what_the_template_makes() {
     live(&Host::new(&server, &name, &fixture));
 }
 
-/// The whole life: found, backed up, listed, verified, restored.
+/// The whole life: found, backed up, listed, verified, restored; held, locked for longer, copied, restored from the copy.
 fn live(host: &Host) {
     let made = host.run("init --recovery-file recovery", &[0]);
     assert_eq!((&made["created_bucket"], &made["created_repository"]), (&false.into(), &true.into()), "{made}");
@@ -116,6 +124,22 @@ fn live(host: &Host) {
     host.run("restore dump latest --to-file app.sql", &[0]);
     let sql = std::fs::read_to_string(host.path("app.sql")).unwrap();
     assert!(sql.contains("Basalt 1\n") && sql.contains("Basalt 20000\n"), "{} bytes", sql.len());
+    let id = backup["backup"].as_str().unwrap();
+    host.run(&format!("hold add {id}"), &[0]);
+    let held = host.run("verify --locks", &[0]);
+    assert!(held.to_string().contains(id), "{held}");
+    host.run(&format!("hold remove {id}"), &[0]);
+    host.run("retention extend", &[0]);
+    let left = host.run("retention apply --delete", &[0]);
+    host.run("replica copy far", &[0]);
+    host.run("replica verify far --deep", &[0]);
+    host.run("restore dump latest --from-replica far --to-file far.sql", &[0, 3]);
+    assert_eq!(std::fs::read_to_string(host.path("far.sql")).unwrap(), sql, "{left}");
+    let deeds = host.run("audit log", &[0]).to_string();
+    for deed in ["backup.dump", "hold.add", "hold.remove", "retention.extend", "replica.copy", "restore.dump"] {
+        assert!(deeds.contains(deed), "{deed}: {deeds}");
+    }
+    host.run("audit verify", &[0]);
     // The emulator's users may do everything, which doctor tells; nothing else is wrong with the ground.
     let examined = host.run("doctor", &[0, 1, 3]);
     for check in examined["checks"].as_array().unwrap() {
