@@ -20,6 +20,7 @@ mod open;
 pub mod plan;
 mod renew;
 mod roster;
+mod versions;
 mod wal;
 
 pub use crate::store::Pages;

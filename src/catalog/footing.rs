@@ -77,7 +77,7 @@ impl Repository {
     }
 
     /// Its copies in `store` and what was planted among them: of names that can be guessed ours may be a later version.
-    pub(super) fn oldest<'a>(&self, store: &'a dyn Read, of: Foundation<'_>) -> Oldest<'a> {
+    fn oldest<'a>(&self, store: &'a dyn Read, of: Foundation<'_>) -> Oldest<'a> {
         let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
         let all = if guessable { Oldest::and_later } else { Oldest::new };
         all(store, self.copies(of))

@@ -11,7 +11,6 @@ mod ground;
 mod keep;
 mod keys;
 mod object;
-mod versions;
 
 pub use cluster::{ClusterIdentity, cluster_record};
 pub use gap::record_gap;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::versions::Versions;
 use crate::catalog::listing::read_small;
+use crate::catalog::versions::Versions;
 use crate::catalog::{Error, Repository, Result};
 use crate::format::wal::{Base64, ClusterRecord};
 use crate::format::{self, ClusterName, SegmentSize};

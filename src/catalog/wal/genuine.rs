@@ -1,8 +1,8 @@
 //! Which version of a name that everybody can guess is ours. Someone who may write can lie in wait there, and a delete marker over
 //! what they planted lets ours become a later version of it.
 
-use super::versions::Versions;
 use crate::catalog::listing::read_small;
+use crate::catalog::versions::Versions;
 use crate::catalog::{Error, Repository, Result};
 use crate::format::ClusterName;
 use crate::format::names::WalName;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::versions::Versions;
+use crate::catalog::versions::Versions;
 use crate::catalog::{Error, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::WalHead;

@@ -54,6 +54,11 @@ impl Job<'_> {
             Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
             Err(_) => return Ok(false),
         };
+        match self.repository.sealed_part(&copy.manifest).await {
+            Ok(_) => {}
+            Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
+            Err(_) => return Ok(false),
+        }
         let current = self.repository.with_keyring(|ring| ring.wrap_tag(&key)) == record.wrap.tag;
         Ok(current && !verify::presence(self.repository, copy).await?.has_damage())
     }

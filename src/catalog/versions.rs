@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::catalog::Result;
-use crate::catalog::listing::each_entry;
+use super::Result;
+use super::listing::each_entry;
 use crate::limits::FIRST_VERSIONS_MAX;
 use crate::store::{Entry, Read};
 
