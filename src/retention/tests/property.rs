@@ -63,8 +63,8 @@ struct World {
     made: u32,
     policy: Policy,
     last: Option<(Timestamp, Plan)>,
-    /// The store's clock went back: what came later looks older.
-    disordered: bool,
+    /// Rules, holds or the store's clock changed: from then on nothing is lost, but what will be kept may have been promised less.
+    changed: bool,
 }
 
 impl World {
@@ -80,7 +80,7 @@ impl World {
             made: 0,
             policy,
             last: None,
-            disordered: false,
+            changed: false,
         }
     }
 
@@ -113,20 +113,18 @@ impl World {
             Event::Import(back) => self.import(*back),
             Event::Failover(behind) => self.fail_over(*behind),
             Event::Plan => self.follow_plan(),
-            // What was locked by other rules, or another clock, promised nothing under these.
             Event::StoreClock(hours) => {
                 self.hours(*hours);
-                self.disordered |= *hours < 0;
-                self.last = None;
+                self.changed = true;
             }
             Event::Policy(policy) => {
                 self.policy = policy.clone();
-                self.last = None;
+                self.changed = true;
             }
             Event::Hold(which) if !self.backups.is_empty() => {
                 let fact = which.get_mut(&mut self.backups);
                 fact.held = !fact.held;
-                self.last = None;
+                self.changed = true;
             }
             Event::Hold(_) => {}
         }
@@ -282,7 +280,7 @@ impl World {
         let policy = self.policy.clone();
         // Nothing happens under a policy that would leave nothing.
         let Ok(made) = plan(&self.facts(), &policy, self.now) else { return };
-        let promised = self.last.take().filter(|_| !self.disordered);
+        let promised = self.last.take().filter(|_| !self.changed);
         if let Some((_, before)) = promised.filter(|(at, _)| self.now.duration_since(*at) <= policy.margin) {
             self.was_locked(&before, &made);
         }
