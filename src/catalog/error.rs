@@ -8,6 +8,15 @@ use crate::{keys, store};
 /// Result of a catalog call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What does not prove itself is nothing; that the store cannot be asked is an error.
+pub(super) fn believed<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
 /// A repository that cannot be opened, searched or added to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::error::believed;
 use super::listing::{Oldest, read_small};
-use super::{Error, Repository, Result};
+use super::{Repository, Result};
 use crate::format::names::WalName;
 use crate::format::{ClusterName, Tag, Timeline, WalFileName};
 use crate::keys::{Bundle, tag};
@@ -58,7 +59,8 @@ impl Repository {
     /// long as `enough`. None if there is none at all.
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
         let mut longest: Vec<Footing> = Vec::new();
-        let mut oldest = self.oldest(&*self.store, of);
+        let all = if self.is_guessable(of) { Oldest::and_later } else { Oldest::new };
+        let mut oldest = all(&*self.store, self.copies(of));
         while let Some((entries, _)) = oldest.next().await? {
             // The newest copy is the one that is locked longest.
             for entry in entries.iter().rev().filter(|entry| self.may_be_copy(of, entry)) {
@@ -76,11 +78,9 @@ impl Repository {
         Ok(longest)
     }
 
-    /// Its copies in `store` and what was planted among them: of names that can be guessed ours may be a later version.
-    fn oldest<'a>(&self, store: &'a dyn Read, of: Foundation<'_>) -> Oldest<'a> {
-        let guessable = matches!(of, Foundation::Record(_) | Foundation::History(..));
-        let all = if guessable { Oldest::and_later } else { Oldest::new };
-        all(store, self.copies(of))
+    /// Whether ours may be a later version of its name: something may have been planted there before.
+    pub(super) fn is_guessable(&self, of: Foundation<'_>) -> bool {
+        self.names().guessable(&self.copies(of)).is_some()
     }
 
     /// What the names of its copies begin with.
@@ -151,13 +151,4 @@ impl Repository {
 
 fn history(timeline: Timeline, tag: Option<Tag>) -> WalName {
     WalName::File { timeline, name: WalFileName::History(timeline), tag }
-}
-
-/// What does not prove itself is nothing; that the store cannot be asked is an error.
-fn believed<T>(read: Result<T>) -> Result<Option<T>> {
-    match read {
-        Ok(found) => Ok(Some(found)),
-        Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
-        Err(_) => Ok(None),
-    }
 }

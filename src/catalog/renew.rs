@@ -43,6 +43,8 @@ pub(super) async fn renew<S: Read + Append>(
     }
     let body = match found {
         Some(body) => body,
+        // All first versions were read, and ours would be one.
+        None if reads < COPIES_READ_MAX && !repository.is_guessable(of) => return Ok(false),
         None => match first_genuine(store, repository, of).await? {
             Some((entry, _)) if is_locked(store, &entry, lock).await? => return Ok(true),
             Some((_, body)) => body,

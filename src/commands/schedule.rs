@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::postgres::server::shell_word;
+
 /// Who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheduler {
@@ -115,7 +117,7 @@ fn is_plain(word: &str) -> bool {
 
 /// One word of a line for `sh`.
 fn for_shell(word: &str) -> String {
-    if is_plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if is_plain(word) { word.to_owned() } else { shell_word(word) }
 }
 
 /// One word of `ExecStart=` (systemd.service(5), "Command lines"): no variables, no specifiers.

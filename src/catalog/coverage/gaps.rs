@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 
+use crate::catalog::error::believed;
 use crate::catalog::listing::{entries_after, read_small};
-use crate::catalog::{Error, Finding, FindingKind, Repository, Result};
+use crate::catalog::{Finding, FindingKind, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::GapRecord;
 use crate::format::{ClusterName, Timeline};
@@ -75,10 +76,7 @@ impl Repository {
                 && gap.timeline == timeline
                 && tag.is_some_and(|tag| named == Some(WalName::Gap { timeline, range: gap.range(), tag }))
         };
-        match self.decode_signed(|| None, |trusted| GapRecord::decode(&bytes, trusted)).await {
-            Ok(gap) => Ok(Some(gap).filter(belongs)),
-            Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
-            Err(_) => Ok(None),
-        }
+        let decoded = self.decode_signed(|| None, |trusted| GapRecord::decode(&bytes, trusted)).await;
+        Ok(believed(decoded)?.filter(belongs))
     }
 }

@@ -1,9 +1,10 @@
 //! Which version of a name that everybody can guess is ours. Someone who may write can lie in wait there, and a delete marker over
 //! what they planted lets ours become a later version of it.
 
+use crate::catalog::error::believed;
 use crate::catalog::listing::read_small;
 use crate::catalog::versions::Versions;
-use crate::catalog::{Error, Repository, Result};
+use crate::catalog::{Repository, Result};
 use crate::format::ClusterName;
 use crate::format::names::WalName;
 use crate::store::Entry;
@@ -17,11 +18,7 @@ impl Repository {
         } else {
             self.wal_version_head(cluster, entry).await.map(drop)
         };
-        match read {
-            Ok(()) => Ok(true),
-            Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
-            Err(_) => Ok(false),
-        }
+        Ok(believed(read)?.is_some())
     }
 
     /// The first of `entries` that is genuine.

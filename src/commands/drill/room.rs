@@ -28,7 +28,6 @@ pub(super) fn of_base(facts: &BaseFacts, wal_bytes: u64) -> u64 {
 pub(super) fn doubt(dir: &Path, needed: u64, wal_bytes: u64) -> Option<String> {
     let most = needed.saturating_add(wal_bytes);
     free_bytes(dir).filter(|free| *free < most).map(|free| {
-        let size = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
         let (dir, wal) = (dir.display(), size(wal_bytes));
         format!("if all {wal} of WAL are new rows, the drill needs {} in {dir}; {} are free", size(most), size(free))
     })
@@ -40,10 +39,13 @@ pub(super) fn of_dump(facts: &DumpFacts, plain_bytes: u64) -> u64 {
     loaded.saturating_add(WAL_KEPT_BYTES + SERVER_BYTES)
 }
 
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
 /// Says what is needed, and refuses a file system that does not have it.
 pub(super) fn check(dir: &Path, needed: u64, tell: Listener<'_>) -> Result<()> {
     let free = free_bytes(dir);
-    let size = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
     let there = free.map_or("unknown".into(), size);
     tell(format!("the drill needs {} in {}, {there} are free", size(needed), dir.display()));
     if free.is_some_and(|free| free < needed) {

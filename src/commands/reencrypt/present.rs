@@ -49,16 +49,16 @@ impl Job<'_> {
     /// since. The name of a wrap tells, to whoever holds the key.
     async fn counts(&self, copy: &Backup) -> Result<bool> {
         let record = &copy.clear().payload_key;
-        let key = match self.repository.payload_key(record).await {
+        let opened = async {
+            let key = self.repository.payload_key(record).await?;
+            self.repository.sealed_part(&copy.manifest).await?;
+            Ok(key)
+        };
+        let key = match opened.await {
             Ok(key) => key,
             Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
             Err(_) => return Ok(false),
         };
-        match self.repository.sealed_part(&copy.manifest).await {
-            Ok(_) => {}
-            Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-            Err(_) => return Ok(false),
-        }
         let current = self.repository.with_keyring(|ring| ring.wrap_tag(&key)) == record.wrap.tag;
         Ok(current && !verify::presence(self.repository, copy).await?.has_damage())
     }

@@ -155,7 +155,7 @@ impl Copying {
             Err(error) => return unreadable(here, error),
         };
         let sha256 = sha256(&body).await?;
-        let altered = is_other(&digests, sha256);
+        let altered = is_other(&digests, &sha256);
         if altered && self.genuine {
             return Ok(Prepared::Known(Done::rotten(here)));
         }
@@ -211,7 +211,7 @@ impl Copying {
             Err(error) => return Err(error.into()),
         };
         let sha256 = sha256(&body).await?;
-        let altered = is_other(digests, sha256);
+        let altered = is_other(digests, &sha256);
         if altered && self.genuine {
             return Ok(Done::rotten(here));
         }
@@ -320,8 +320,8 @@ impl Done {
 }
 
 /// Whether bytes are none of those that manifests name; where none names any, they are not.
-fn is_other(digests: &[Digest], sha256: [u8; 32]) -> bool {
-    !digests.is_empty() && digests.iter().all(|digest| *digest.bytes() != sha256)
+pub(super) fn is_other(digests: &[Digest], sha256: &[u8]) -> bool {
+    !digests.is_empty() && digests.iter().all(|digest| digest.bytes() != sha256)
 }
 
 async fn head(store: &S3, entry: &Entry) -> store::Result<Head> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::copy::{Class, class_of};
+use super::copying::is_other;
 use super::pace::Room;
 use super::pairs::{Pair, Pairs};
 use super::pinned::Pinned;
@@ -238,8 +239,7 @@ impl Look<'_> {
             Err(why) => return Ok(State::Different(format!("it cannot be read here: {why}"))),
         };
         let state = self.against(here, &ours, candidates).await?;
-        let is_other = !digests.is_empty() && digests.iter().all(|digest| digest.bytes() != ours.as_ref());
-        Ok(if is_other { State::Rotten(Box::new(state)) } else { state })
+        Ok(if is_other(digests, ours.as_ref()) { State::Rotten(Box::new(state)) } else { state })
     }
 
     /// What lies there, beside what these bytes here come to.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::acting::pages;
 use crate::catalog::{Pages, Repository};
 use crate::commands::Result;
 use crate::commands::frozen::is_frozen;
 use crate::format::ClusterName;
 use crate::limits::{GUESSED_VERSIONS, RETENTION_IN_FLIGHT};
-use crate::store::{Entry, ListQuery, Read};
+use crate::store::{Entry, Read};
 
 /// The first version of every object (invariant I4), page by page. Where everybody can guess a name, something else may have been
 /// there before ours: then it is the oldest genuine one, which is what restores read, and whatever lies frozen before that, which may be
@@ -24,8 +25,7 @@ pub(in crate::commands) struct Firsts<'a> {
 impl<'a> Firsts<'a> {
     /// Of names that nobody can guess: whoever wrote one first made it.
     pub(in crate::commands) fn of(store: &'a dyn Read, prefix: &str) -> Self {
-        let pages = Pages::of(store, ListQuery { prefix: prefix.to_owned(), by_folder: false });
-        Self { pages, repository: None, passing: None }
+        Self { pages: pages(store, prefix), repository: None, passing: None }
     }
 
     /// Of names of every kind.
