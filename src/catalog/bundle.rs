@@ -4,15 +4,15 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
-use super::listing::{Oldest, first_versions, read_small};
+use super::listing::{Oldest, first_versions};
 use super::roster::{hinted_bundles, newest};
 use super::{Error, Finding, FindingKind, Result};
 use crate::format::Tag;
 use crate::format::names::Names;
 use crate::format::roster::Roster;
 use crate::keys::{Bundle, Recipient};
-use crate::limits::{FINDINGS_MAX, IDENTITY_BUNDLES_MAX};
-use crate::store::{Entry, Read};
+use crate::limits::{FINDINGS_MAX, IDENTITY_BUNDLES_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::store::{self, Entry, Read};
 
 /// The root: what only the holder of a passphrase that counts can do is done with it.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ async fn search(
 ) -> Result<Found> {
     let prefix = wanted.map_or_else(|| names.identities(), |fingerprint| names.identity_copies(fingerprint));
     let (mut findings, mut tried, mut refusal) = (Vec::new(), Vec::new(), None);
-    let mut strangers = Vec::new();
+    let (mut strangers, mut unread) = (Vec::new(), None);
     let mark = store.unheard();
     let mut oldest = Oldest::and_later(store, prefix);
     while let Some((entries, beside)) = oldest.next().await? {
@@ -104,6 +104,13 @@ async fn search(
         for entry in &entries {
             let (fingerprint, bytes) = match candidate(store, names, entry, &tried).await? {
                 Candidate::Bundle(fingerprint, bytes) if tried.len() < IDENTITY_BUNDLES_MAX => (fingerprint, bytes),
+                Candidate::Unread(error) => {
+                    if findings.len() < FINDINGS_MAX {
+                        findings.push(forged(entry, "it cannot be read"));
+                    }
+                    unread.get_or_insert(error);
+                    continue;
+                }
                 Candidate::Forged(why) if findings.len() < FINDINGS_MAX => {
                     findings.push(forged(entry, why));
                     continue;
@@ -130,9 +137,11 @@ async fn search(
         }
     }
     store.all_heard(mark)?;
-    Err(match refusal {
-        Some(error) => Error::Keys(error),
-        None => Error::NoRepository { location: location.to_owned() },
+    Err(match (refusal, unread) {
+        (Some(error), _) => Error::Keys(error),
+        // PAINS D9: what these credentials may not read is there.
+        (None, Some(error)) => Error::Store(error),
+        (None, None) => Error::NoRepository { location: location.to_owned() },
     })
 }
 
@@ -155,6 +164,7 @@ impl Found {
 enum Candidate {
     Tried,
     Forged(&'static str),
+    Unread(store::Error),
     Bundle(Tag, Bytes),
 }
 
@@ -165,13 +175,17 @@ async fn candidate(store: &dyn Read, names: &Names, entry: &Entry, tried: &[Tag]
     if tried.contains(&fingerprint) {
         return Ok(Candidate::Tried);
     }
-    Ok(match read_small(store, entry).await? {
-        None => Candidate::Forged("it cannot be read, or is too long for an identity bundle"),
-        Some(bytes) if Bundle::fingerprint(&bytes) != fingerprint => {
-            Candidate::Forged("its content is not what its name says")
+    if entry.bytes > SMALL_OBJECT_BYTES_MAX {
+        return Ok(Candidate::Forged("it is too long for an identity bundle"));
+    }
+    match store.get(&entry.key, &entry.version, 0..entry.bytes).await {
+        Ok(bytes) if Bundle::fingerprint(&bytes) != fingerprint => {
+            Ok(Candidate::Forged("its content is not what its name says"))
         }
-        Some(bytes) => Candidate::Bundle(fingerprint, bytes),
-    })
+        Ok(bytes) => Ok(Candidate::Bundle(fingerprint, bytes)),
+        Err(error) if error.is_about_the_object() => Ok(Candidate::Unread(error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) fn forged(entry: &Entry, why: &str) -> Finding {

@@ -30,6 +30,8 @@ pub enum FindingKind {
     DeleteMarker,
     /// An object among ours that no manifest knows. A backup that was interrupted leaves some, harmlessly.
     Stray,
+    /// A wrap that no manifest names: one that was added since, or one that somebody planted.
+    Wrap,
     /// An identity bundle, key wrap, certificate or repository record that is not genuine.
     ForgedKey,
     /// An object named like WAL of ours that is not genuine.
@@ -60,6 +62,7 @@ impl std::fmt::Display for FindingKind {
             Self::LaterVersion => "objects overwritten",
             Self::DeleteMarker => "objects hidden by delete markers",
             Self::Stray => "stray objects",
+            Self::Wrap => "wraps added since, or planted",
             Self::ForgedKey => "forged keys or records",
             Self::ForgedWal => "forged WAL objects",
             Self::ForgedEvidence => "forged evidence",
@@ -80,9 +83,9 @@ impl FindingKind {
         matches!(self, Self::Missing | Self::Altered | Self::Unreadable)
     }
 
-    /// Whether it is no more than what an interrupted backup leaves behind.
+    /// Whether it is no more than what an interrupted backup or an added recipient leaves behind.
     pub fn is_stray(self) -> bool {
-        self == Self::Stray
+        matches!(self, Self::Stray | Self::Wrap)
     }
 
     /// Whether someone must have done it on purpose.

@@ -84,8 +84,9 @@ fn by_verbosity(verbosity: u8) -> String {
         2 => "debug",
         _ => "trace",
     };
-    // s3s, below the embedded store, logs every refusal as an error; there a refusal is an answer like any other.
-    format!("warn,s3s=off,stonewal={level}")
+    // s3s, below the embedded store, logs every refusal as an error; there a refusal is an answer like any other. aws_config
+    // logs what our error says, in a line of a thousand characters for each try.
+    format!("warn,s3s=off,aws_config=error,stonewal={level}")
 }
 
 fn lines<S>(format: LogFormat, writer: BoxMakeWriter) -> Box<dyn Layer<S> + Send + Sync>
@@ -131,6 +132,7 @@ mod tests {
             tracing::info!(target: "stonewal", "began");
             tracing::info!(target: "hyper", "chatter");
             tracing::warn!(target: "hyper", "trouble");
+            tracing::warn!(target: "aws_config::meta::credentials::chain", "no provider");
         });
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -141,7 +143,7 @@ mod tests {
         for (verbosity, own) in [(0, 0), (1, 1), (2, 2), (9, 2)] {
             let text = logged(&LogOptions { verbosity, ..LogOptions::default() });
             assert_eq!(text.lines().count(), own + 1, "-v × {verbosity}: {text}");
-            assert!(text.contains("trouble") && !text.contains("chatter"));
+            assert!(text.contains("trouble") && !text.contains("chatter") && !text.contains("no provider"));
         }
     }
 

@@ -43,6 +43,12 @@ pub enum Error {
         /// Code and message of the store, or of the credentials provider.
         code: String,
     },
+    /// None were found: no variable, profile, role or metadata service gave any.
+    #[error("no credentials for the store were found{}", code_suffix(why))]
+    NoCredentials {
+        /// What the providers said.
+        why: String,
+    },
     /// The credentials were valid once.
     #[error("the credentials have expired{}", code_suffix(code))]
     Expired {
@@ -167,7 +173,7 @@ impl Error {
             Self::NotFound { .. } => "the object was never written, or its lock has expired and it was deleted; `stonewal verify` names all that is missing".into(),
             Self::NoBucket { .. } => "check the repository URL and the endpoint, or create the bucket with `stonewal init`".into(),
             Self::Denied { action, .. } => format!("allow {action} for these credentials; README.md lists what each role needs"),
-            Self::Credentials { .. } => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached".into(),
+            Self::Credentials { .. } | Self::NoCredentials { .. } => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached".into(),
             Self::Expired { .. } => "renew the session (for example `aws sso login`) or use a provider that refreshes by itself".into(),
             Self::WrongRegion { actual, .. } => format!("set region = \"{actual}\" (or AWS_REGION)"),
             Self::Unreachable { .. } => "check the endpoint URL, DNS, firewall, proxy and, for https, the CA file".into(),

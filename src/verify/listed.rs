@@ -62,7 +62,7 @@ pub(super) async fn presence(
 ) -> Result<Vec<(String, String)>, Error> {
     let mut pinned = pinned_objects(repository, backup);
     let manifests = repository.names().manifests(&backup.clear().cluster, &backup.clear().backup);
-    for prefix in prefixes(repository, backup) {
+    for (kind, prefix) in prefixes(repository, backup) {
         let mut strays = Findings::default();
         each_entry(&**repository.store(), &prefix, |entry| match pinned.get_mut(entry.key.as_str()) {
             Some(object) if entry.delete_marker => object.markers += 1,
@@ -74,7 +74,7 @@ pub(super) async fn presence(
             None if entry.key.as_str().starts_with(&manifests) => {}
             None => {
                 let version = Some(entry.version.as_str());
-                strays.push(Finding::new(FindingKind::Stray, entry.key.as_str(), version, "no manifest names it"));
+                strays.push(Finding::new(kind, entry.key.as_str(), version, "no manifest names it"));
             }
         })
         .await?;
@@ -106,9 +106,12 @@ fn pinned_objects(repository: &Repository, backup: &Backup) -> HashMap<String, P
     pinned
 }
 
-fn prefixes(repository: &Repository, backup: &Backup) -> [String; 3] {
+/// Where its objects lie, and what else lies there may be.
+fn prefixes(repository: &Repository, backup: &Backup) -> [(FindingKind, String); 3] {
     let (names, clear) = (repository.names(), backup.clear());
-    [names.backup(&clear.cluster, &clear.backup), names.wraps(clear.payload_key.id), names.wraps(clear.metadata_key.id)]
+    let wraps = |key| (FindingKind::Wrap, names.wraps(key));
+    let folder = names.backup(&clear.cluster, &clear.backup);
+    [(FindingKind::Stray, folder), wraps(clear.payload_key.id), wraps(clear.metadata_key.id)]
 }
 
 fn report(key: &str, object: &Pinned, findings: &mut Findings) {

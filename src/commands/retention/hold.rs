@@ -11,7 +11,7 @@ use super::acting::{Scene, Scope, Target, pinned};
 use super::firsts::Firsts;
 use super::reach::Reach;
 pub use super::reach::WalUntil;
-use crate::catalog::Backup;
+use crate::catalog::{Backup, each_entry};
 use crate::commands::{Error, Result};
 use crate::format::manifest::Kind;
 use crate::format::{BackupId, ClusterName, KeyId};
@@ -125,18 +125,34 @@ pub async fn run(options: Options) -> Result<Outcome> {
     Ok(work.outcome)
 }
 
-/// Whether somebody else may need what every backup stands on: another cluster, whose holds are not looked at here, or a
-/// backup whose manifest cannot be read now and so does not say whether it is held.
+/// Whether somebody else needs what every backup stands on: a held backup of another cluster, or a backup whose manifest
+/// cannot be read now and so does not say whether it is held.
 async fn is_shared(scene: &Scene) -> Result<bool> {
     if !scene.plan.unfinished.is_empty() {
         return Ok(true);
     }
     for cluster in scene.repository.clusters().await? {
-        if cluster != scene.cluster && !scene.repository.candidates(&cluster).await?.is_empty() {
-            return Ok(true);
+        if cluster == scene.cluster {
+            continue;
+        }
+        for id in scene.repository.candidates(&cluster).await? {
+            if may_be_held(scene, &cluster, &id).await? {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
+}
+
+async fn may_be_held(scene: &Scene, cluster: &ClusterName, id: &BackupId) -> Result<bool> {
+    let repository = &scene.repository;
+    if let (Some(backup), _) = repository.look(cluster, id).await? {
+        return Ok(scene.store.hold_of(&backup.entry.key, &backup.entry.version).await?);
+    }
+    let mut unread = false;
+    let manifests = repository.names().manifests(cluster, id);
+    each_entry(&**repository.store(), &manifests, |entry| unread |= !entry.delete_marker).await?;
+    Ok(unread)
 }
 
 impl Scene {

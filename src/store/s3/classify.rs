@@ -210,7 +210,7 @@ fn no_credentials(error: &CredentialsError) -> Failure {
     if code.contains("expired") {
         return Failure::permanent(Error::Expired { code });
     }
-    Failure { error: Error::Credentials { code }, retry }
+    Failure { error: Error::NoCredentials { why: code }, retry }
 }
 
 /// The chain of causes, already put into words: the SDK's own types are not kept in our errors.

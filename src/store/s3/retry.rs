@@ -169,8 +169,14 @@ impl Budget<'_> {
     }
 
     fn attempts(&self, error: &Error) -> u32 {
-        let unknown_host = matches!(error, Error::Unreachable { .. }) && !self.store.contact.made();
-        if unknown_host { self.store.attempts.min(STORE_FIRST_CONTACT_ATTEMPTS) } else { self.store.attempts }
+        let most = match error {
+            _ if self.store.contact.made() => self.store.attempts,
+            Error::Unreachable { .. } => STORE_FIRST_CONTACT_ATTEMPTS,
+            // The providers behind it have tries of their own, of seconds each.
+            Error::NoCredentials { .. } => STORE_FIRST_CONTACT_ATTEMPTS / 2,
+            _ => self.store.attempts,
+        };
+        most.min(self.store.attempts)
     }
 
     fn expired(&self) -> Error {

@@ -94,7 +94,7 @@ fn assert_tampering(outcome: &verify::Outcome) {
     assert!(count(FindingKind::LaterVersion) >= 12 && count(FindingKind::DeleteMarker) >= 12, "{outcome:?}");
     // In the folders of tomorrow; in the genuine one the oldest authenticates first, and the others are not read.
     assert!(count(FindingKind::ForgedManifest) > 40, "{:?}", outcome.beside.counts);
-    assert!(count(FindingKind::Stray) >= 2, "wraps were planted: {outcome:?}");
+    assert!(count(FindingKind::Wrap) >= 2, "wraps were planted: {outcome:?}");
     assert!(outcome.backups.iter().all(|backup| backup.findings.has_tampering()));
 }
 

@@ -97,6 +97,11 @@ async fn d09_the_wrong_role_is_told_what_it_lacks() {
     let before = stage.locks().await;
     let denied = |error: &Error, wanted: &str| matches!(error, Error::Store(store::Error::Denied { action, .. }) if *action == wanted);
 
+    // Whoever may not read it is not told that there is no repository.
+    for role in [Role::Retainer, Role::Pruner] {
+        let error = stage.verify(role, Stage::passphrase(), Level::Presence).await.unwrap_err();
+        assert!(stonewal::observe::chain(&error).contains("s3:GetObject"), "{role}: {error:?}");
+    }
     let mut options = stage.extension(policy());
     options.scope.acting = stage.repository(Role::Reader).s3;
     let error = extend(options).await.unwrap_err();

@@ -35,6 +35,10 @@ async fn f02_holds_of_another_cluster_keep_the_ground_they_share() {
         assert_eq!(held, expected, "{key}");
     }
     assert_eq!(stage.locks().await.iter().filter(|((key, _), (_, held))| key.contains("/keys/") && *held).count(), 2);
+    // Its backups need the ground still, and none of them is held: the last hold takes everything with it.
+    let done = hold(other(false)).await.unwrap();
+    assert_eq!(done.kept_for_others, 0, "{done:?}");
+    assert!(stage.locks().await.values().all(|(_, held)| !held));
 }
 
 /// PAINS A8: a manifest that is locked for longer than its chunks keeps them, also when it was among the first of more names
