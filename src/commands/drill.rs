@@ -76,6 +76,8 @@ pub async fn run(
     match done {
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) if error.class() == Class::Usage && record.evidence.backup.is_none() => return Err(error),
+        // Of a cluster that nobody ever wrote to, evidence would be the first thing; nobody could take it away.
+        Err(error) if !repository.clusters().await?.contains(&options.cluster) => return Err(error),
         Err(error) => record.fail(error),
         Ok(()) => record.judge(&options.objectives),
     }

@@ -193,7 +193,13 @@ pub(super) fn write_secret(path: &Path, text: &SecretString) -> Result<()> {
         file.write_all(text.expose_secret().as_bytes())?;
         file.sync_all()
     };
-    file.and_then(write).map_err(|e| file_error(path, &e))
+    file.and_then(write).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::Usage(format!(
+            "{} exists already, and nothing is written over: name another file, or move that one away",
+            path.display()
+        )),
+        _ => file_error(path, &error),
+    })
 }
 
 pub(super) fn file_error(path: &Path, error: &std::io::Error) -> Error {

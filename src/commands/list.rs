@@ -49,6 +49,10 @@ pub struct Row {
 pub struct Outcome {
     /// Bucket and prefix.
     pub location: String,
+    /// The cluster that was asked for; `None` = all.
+    pub cluster: Option<ClusterName>,
+    /// Where it has no backup: the clusters that are there.
+    pub others: Vec<ClusterName>,
     /// The backups.
     pub backups: Vec<Row>,
     /// What did not belong there.
@@ -59,8 +63,8 @@ pub struct Outcome {
 pub async fn run(options: Options) -> Result<Outcome> {
     let connected = Connected::to(&options.repository).await?;
     let repository = connected.open(options.access).await?;
-    let clusters = match options.cluster {
-        Some(cluster) => vec![cluster],
+    let clusters = match &options.cluster {
+        Some(cluster) => vec![cluster.clone()],
         None => repository.clusters().await?,
     };
     let (mut backups, mut findings) = (Vec::new(), repository.findings().to_vec());
@@ -71,7 +75,8 @@ pub async fn run(options: Options) -> Result<Outcome> {
         rows.sort_by_key(|row| row.started_at);
         backups.append(&mut rows);
     }
-    Ok(Outcome { location: connected.location, backups, findings })
+    let others = if backups.is_empty() { repository.clusters().await? } else { Vec::new() };
+    Ok(Outcome { location: connected.location, cluster: options.cluster, others, backups, findings })
 }
 
 fn row(backup: &Backup) -> Row {

@@ -63,7 +63,8 @@ impl Search {
 
     fn candidates(&self, name: &str) -> Vec<PathBuf> {
         if let Some(chosen) = &self.chosen {
-            return vec![if chosen.is_dir() { chosen.join(name) } else { chosen.clone() }];
+            // Where nothing is, the error names what was given.
+            return vec![if chosen.is_file() { chosen.clone() } else { chosen.join(name) }];
         }
         let mut dirs = self.path.clone();
         dirs.extend(versioned_dirs());

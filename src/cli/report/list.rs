@@ -9,7 +9,13 @@ use crate::commands::list::{Outcome, Row};
 impl Report for Outcome {
     fn print(&self, out: &mut String) {
         if self.backups.is_empty() {
-            let _ = writeln!(out, "no backups at {}", self.location);
+            let of = self.cluster.as_ref().map_or_else(String::new, |cluster| format!(" of cluster {cluster}"));
+            let others: Vec<_> = self.others.iter().filter(|other| Some(*other) != self.cluster.as_ref()).collect();
+            let there = match others.as_slice() {
+                [] => String::new(),
+                others => format!("; there is {}", others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            };
+            let _ = writeln!(out, "no backups{of} at {}{there}", self.location);
             return;
         }
         let rows: Vec<_> = self.backups.iter().map(row).collect();

@@ -14,6 +14,9 @@ use crate::keys::{Bundle, Recipient};
 use crate::limits::{RECIPIENTS_MAX, ROSTER_NAME_BYTES_MAX};
 use crate::store::{Lock, Read as _};
 
+/// A new passphrase has at least so many.
+const PASSPHRASE_CHARACTERS_MIN: usize = 8;
+
 /// Who changes the keys: the holder of a passphrase that counts.
 #[derive(Debug)]
 pub struct Holder {
@@ -195,6 +198,13 @@ pub(super) fn checked_name(name: Option<String>) -> Result<Option<String>> {
 pub(super) fn checked_passphrase(old: &SecretString, new: &SecretString) -> Result<()> {
     if new.expose_secret().is_empty() {
         return Err(Error::Usage("the new passphrase is empty".into()));
+    }
+    // Whoever copies the bucket tries passphrases for as long as they like, and what one of them opens is locked for years.
+    if new.expose_secret().chars().count() < PASSPHRASE_CHARACTERS_MIN {
+        let why = format!(
+            "the new passphrase has fewer than {PASSPHRASE_CHARACTERS_MIN} characters: it would open every backup, and can be guessed"
+        );
+        return Err(Error::Usage(why));
     }
     if new.expose_secret() == old.expose_secret() {
         return Err(Error::Usage("the new passphrase is the old one".into()));

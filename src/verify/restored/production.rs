@@ -42,9 +42,8 @@ impl Guard {
         }
         let places = || target.endpoints().iter().map(|endpoint| (endpoint.host.as_str(), endpoint.port));
         let is_source = self.source.as_ref().is_some_and(|source| {
-            let same = |endpoint: &(&str, u16)| places().any(|place| place == *endpoint);
-            source.dbname() == target.dbname()
-                && source.endpoints().iter().map(|e| (e.host.as_str(), e.port)).any(|e| same(&e))
+            let is_target = |host: &str, port| places().any(|place| place.1 == port && same_host(place.0, host));
+            source.dbname() == target.dbname() && source.endpoints().iter().any(|e| is_target(&e.host, e.port))
         });
         if is_source {
             return Some(Production::Source);
@@ -58,6 +57,16 @@ impl Guard {
     pub async fn by_setting(&self, session: &Session) -> Result<Option<Production>> {
         Ok((!self.allowed && session.says_production().await?).then_some(Production::Setting))
     }
+}
+
+/// Whether two names are of one host: this one has several, and a socket's directory is here too.
+fn same_host(one: &str, other: &str) -> bool {
+    let is_socket = |host: &str| host.starts_with('/');
+    let is_here = |host: &str| {
+        is_socket(host) || host.eq_ignore_ascii_case("localhost") || host.starts_with("127.") || host == "::1"
+    };
+    let two_sockets = is_socket(one) && is_socket(other);
+    one.eq_ignore_ascii_case(other) || (!two_sockets && is_here(one) && is_here(other))
 }
 
 /// Whether a text fits a pattern in which `*` stands for any characters. Letters count without regard to case, as in names
@@ -99,6 +108,23 @@ mod tests {
             ("a*a/b", "a/b", false),
         ] {
             assert_eq!(is_like(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_source_is_known_under_every_name_of_this_host() {
+        let info = |url: &str| ConnInfo::resolve(url, &Environment::default()).unwrap();
+        for (source, target, same) in [
+            ("postgres://u@127.0.0.1:5433/app", "postgres://u@localhost:5433/app", true),
+            ("postgres://u@LOCALHOST:5433/app", "postgres://u@[::1]:5433/app", true),
+            ("postgres://u@localhost:5433/app", "postgres:///app?host=/var/run/postgresql&port=5433&user=u", true),
+            ("postgres://u@localhost:5433/app", "postgres://u@localhost:5434/app", false),
+            ("postgres:///app?host=/a&port=5433&user=u", "postgres:///app?host=/b&port=5433&user=u", false),
+            ("postgres://u@db.example/app", "postgres://u@DB.example/app", true),
+            ("postgres://u@db.example/app", "postgres://u@localhost/app", false),
+        ] {
+            let guard = Guard { source: Some(info(source)), ..Guard::default() };
+            assert_eq!(guard.by_name(&info(target)).is_some(), same, "{source} {target}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::support::skip;
 #[tokio::test]
 async fn a_drill_refuses_what_it_cannot_do_before_it_begins() {
     let Some(world) = accounting("a_drill_refuses", |_| {}).await else { return };
-    world.drill("--no-evidence").await.ends(1).says(&["cluster main has no backup"]);
+    world.drill("").await.ends(1).says(&["cluster main has no backup"]);
     let id = world.dump().await;
     let data = world.source.data_dir().display().to_string();
     for (line, code, words) in [
