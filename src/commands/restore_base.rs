@@ -5,6 +5,7 @@
 //! Until everything is durable there is no `global/pg_control`, so PostgreSQL cannot start on half a restore.
 
 mod delta;
+mod fetch_keys;
 mod files;
 mod layout;
 mod local;

@@ -13,7 +13,9 @@ impl Report for Outcome {
             let others: Vec<_> = self.others.iter().filter(|other| Some(*other) != self.cluster.as_ref()).collect();
             let there = match others.as_slice() {
                 [] => String::new(),
-                others => format!("; there is {}", others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+                others => {
+                    format!("; there is {}", others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                }
             };
             let _ = writeln!(out, "no backups{of} at {}{there}", self.location);
             return;

@@ -110,11 +110,13 @@ fn timeline(text: &str) -> Result<TimelineChoice> {
 
 /// A moment with its offset. Without one it could be meant in any time zone, so both likely readings are shown (PAINS B4).
 fn time(text: &str) -> Result<Timestamp> {
-    // RFC 3339, and the offsets that PostgreSQL prints: +00, +05:30, +0530.
-    if let Ok(at) = text.trim().parse() {
+    // RFC 3339, the offsets that PostgreSQL prints (+00, +05:30, +0530), and UTC by its name.
+    let text = text.trim();
+    let in_utc = text.strip_suffix("UTC").map(|moment| format!("{}Z", moment.trim_end()));
+    if let Ok(at) = in_utc.as_deref().unwrap_or(text).parse() {
         return Ok(at);
     }
-    let naive: Option<DateTime> = text.trim().parse().ok();
+    let naive: Option<DateTime> = text.parse().ok();
     let Some(naive) = naive else {
         let way_out = "write it as 2026-11-24T17:59:30+01:00, or with Z for UTC";
         return Err(Failure::usage(format!("--target-time {text:?} is not a moment"), way_out));
@@ -133,7 +135,18 @@ pub(in crate::cli) fn aws_variables(settings: &Settings) -> Vec<(String, SecretS
     let kms = [(&key::KMS_ENDPOINT, endpoint), (&key::KMS_REGION, region), (&key::KMS_PROFILE, profile)];
     let kms = kms.into_iter().filter_map(|(key, value)| Some((key.variable, value.as_deref()?)));
     let aws = settings.environment.with_prefix("AWS_").map(|(name, value)| (name, value.expose_secret()));
-    aws.chain(kms).map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned()))).collect()
+    let mut all: Vec<(String, SecretString)> =
+        aws.chain(kms).map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned()))).collect();
+    // Where these lie if nobody says so, depends on whose process it is.
+    if let Some(home) = settings.environment.get("HOME") {
+        for (name, file) in [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")] {
+            let path = std::path::Path::new(home.expose_secret()).join(".aws").join(file);
+            if settings.environment.get(name).is_none() && path.is_file() {
+                all.push((name.to_owned(), SecretString::from(path.display().to_string())));
+            }
+        }
+    }
+    all
 }
 
 pub(super) fn choice<T: Copy>(flag: &str, text: &str, choices: &[(&'static str, T)]) -> Result<T> {
@@ -155,6 +168,7 @@ mod tests {
             "2026-11-24T12:30:00Z",
             "2026-11-24 12:30:00Z",
             "2026-11-24 12:30:00+00",
+            "2026-11-24 12:30:00 UTC",
             "2026-11-24 12:30:00.000+00",
             "2026-11-24 18:00:00+05:30",
             "2026-11-24 18:00:00+0530",

@@ -9,12 +9,13 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::delta::{self, Kept};
+use super::fetch_keys::FetchKeys;
 use super::files::{self, Wanted};
 use super::layout::{CONTROL_FILE, Layout};
 use super::marker::Marker;
 use super::owner::Owner;
 use super::plan::Plan;
-use super::recovery::{self, Ending, FetchKeys, WalSource};
+use super::recovery::{self, Ending, WalSource};
 use super::roots::{self, Root, failed};
 use super::{Restored, Target, tree, warnings};
 use crate::catalog::{Backup, Repository};

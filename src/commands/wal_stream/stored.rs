@@ -3,13 +3,14 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::sender::Place;
+use super::tail::lengthen;
 use crate::catalog::{self, TimelineCoverage, merge_ranges};
-use crate::commands::{Error, Result};
+use crate::commands::Result;
 use crate::format::wal::{WalRange, piece_bytes};
 use crate::format::{Lsn, Timeline};
 use crate::limits::WAL_HEADS;
 use crate::pipeline::wal_stream::{Leg, Stored};
-use crate::store::Retain as _;
+use crate::store::Entry;
 
 /// What there is.
 #[derive(Debug, Default)]
@@ -75,14 +76,9 @@ pub(super) async fn keep_partials(place: &Place, timeline: Timeline, at: Lsn) ->
     let piece = WalRange::piece(at, place.identity.segment_bytes);
     let links = place.repository.partial_chain(&place.cluster, timeline, piece).await?;
     let reach = links.last().map_or(at, |link| link.range.end.max(at));
-    if let Some(lock) = place.connected.lock()? {
-        let set = |entry| async move {
-            let crate::store::Entry { key, version, .. } = entry;
-            place.connected.store.set_lock(&key, &version, lock).await.map_err(Error::Store)
-        };
-        let entries = links.into_iter().map(|link| link.entry);
-        stream::iter(entries).map(set).buffer_unordered(WAL_HEADS).try_for_each(|()| async { Ok(()) }).await?;
-    }
+    let set = |entry: Entry| async move { lengthen(place, &entry.key, &entry.version).await };
+    let entries = links.into_iter().map(|link| link.entry);
+    stream::iter(entries).map(set).buffer_unordered(WAL_HEADS).try_for_each(|()| async { Ok(()) }).await?;
     Ok(reach)
 }
 

@@ -13,7 +13,7 @@ use crate::format::Lsn;
 use crate::limits::{WAL_HEADS, WAL_TAIL_IDLE_SECONDS};
 use crate::observe::chain;
 use crate::pipeline::wal_stream::CutKind;
-use crate::store::{ObjectKey, Retain as _, VersionId};
+use crate::store::{Lock, ObjectKey, Retain as _, VersionId};
 
 /// One stored partial.
 #[derive(Clone, Debug)]
@@ -128,12 +128,21 @@ impl Tail {
 
 /// Lengthens the locks; gives the keys.
 async fn lock(place: &Place, parts: Vec<Part>) -> Result<Vec<ObjectKey>> {
-    let Some(lock) = place.connected.lock()? else { return Ok(parts.into_iter().map(|part| part.key).collect()) };
-    let set = |part: Part| async move {
-        place.connected.store.set_lock(&part.key, &part.version, lock).await?;
-        Ok(part.key)
-    };
+    let set = |part: Part| async move { lengthen(place, &part.key, &part.version).await.map(|()| part.key) };
     stream::iter(parts).map(set).buffer_unordered(WAL_HEADS).try_collect().await
+}
+
+/// Gives a partial the lock that its piece would have. One that `retention extend` locked for longer stays as it is: nobody may
+/// shorten it, nor take it out of compliance mode.
+pub(super) async fn lengthen(place: &Place, key: &ObjectKey, version: &VersionId) -> Result<()> {
+    let Some(wanted) = place.connected.lock()? else { return Ok(()) };
+    let store = &place.connected.store;
+    let found = store.lock_of(key, version).await?.filter(|found| found.retain_until > store.clock().now());
+    if found.is_some_and(|found| found.retain_until >= wanted.retain_until) {
+        return Ok(());
+    }
+    let lock = Lock { mode: found.map_or(wanted.mode, |found| found.mode), ..wanted };
+    Ok(store.set_lock(key, version, lock).await?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Repositories with a replica: other bucket, other credentials, other version ids (PAINS F3).
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
@@ -48,7 +49,10 @@ impl Pair {
             credentials.access_key,
             credentials.secret_key.expose_secret()
         );
-        std::fs::write(self.world.path("credentials"), profile).unwrap();
+        // Where the AWS tools look by themselves, and PostgreSQL's user does not.
+        let folder = self.world.path(".aws");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+        std::fs::write(folder.join("credentials"), profile).unwrap();
         let section = format!(
             "[replica.far]\nrepository = \"s3://far/prod\"\nendpoint = \"{endpoint}\"\nregion = \"{}\"\nprofile = \"far\"\n",
             self.far.region()
@@ -60,7 +64,6 @@ impl Pair {
     pub(super) fn command(&self, role: Role, line: &str) -> Command {
         let mut command = self.world.command(role, line);
         command.env("AWS_ENDPOINT_URL_S3", self.proxy.endpoint());
-        command.env("AWS_SHARED_CREDENTIALS_FILE", self.world.path("credentials"));
         command
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use stonewal::store::roles::Role;
-use stonewal::store::{Read as _, S3};
+use stonewal::store::{Lock, LockMode, Read as _, Retain as _, S3};
 
 use super::stage::{Stage, timeline};
 
@@ -19,11 +19,18 @@ async fn i11_the_last_tail_gets_the_full_lock_at_the_end() {
         stage.flushed(stage.write(50).await, SOON).await;
         tokio::time::sleep(Duration::from_millis(1200)).await;
     }
-    streamer.stop().await;
     let (store, repository) = (stage.s3(Role::Admin).await, stage.repository().await);
+    let tail = stage.coverage(timeline(1)).await.tail().expect("an unfinished piece");
+    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
+    // PAINS A16: what `retention extend` locked for longer meanwhile is left as it is, and stops nobody.
+    let chain = repository.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
+    let extended = chain[0].entry.clone();
+    let retain_until = store.clock().now() + SignedDuration::from_hours(60 * 24);
+    let longer = Lock { mode: LockMode::Governance, retain_until };
+    store.set_lock(&extended.key, &extended.version, longer).await.unwrap();
+    streamer.stop().await;
     let coverage = stage.coverage(timeline(1)).await;
     let tail = coverage.tail().expect("an unfinished piece");
-    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
     let chain = repository.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
     assert!(chain.len() > 1 && chain.last().unwrap().range.end == tail.end, "{chain:?}");
     for link in &chain {
@@ -31,6 +38,8 @@ async fn i11_the_last_tail_gets_the_full_lock_at_the_end() {
         let left = store.clock().now().duration_until(lock.retain_until);
         assert!(left > SignedDuration::from_hours(34 * 24), "{}: {left:#}", link.entry.key);
     }
+    let kept = store.head(&extended.key, &extended.version).await.unwrap().lock.unwrap();
+    assert!(kept.retain_until > retain_until - SignedDuration::from_hours(1), "{kept:?}");
 }
 
 /// Seconds that a lock of a minute has only after it was looked after.
