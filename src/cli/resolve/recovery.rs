@@ -140,7 +140,7 @@ pub(in crate::cli) fn aws_variables(settings: &Settings) -> Vec<(String, SecretS
     // Where these lie if nobody says so, depends on whose process it is.
     if let Some(home) = settings.environment.get("HOME") {
         for (name, file) in [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")] {
-            let path = std::path::Path::new(home.expose_secret()).join(".aws").join(file);
+            let path = std::path::Path::new(home).join(".aws").join(file);
             if settings.environment.get(name).is_none() && path.is_file() {
                 all.push((name.to_owned(), SecretString::from(path.display().to_string())));
             }

@@ -13,7 +13,7 @@ use crate::format::Lsn;
 use crate::limits::{WAL_HEADS, WAL_TAIL_IDLE_SECONDS};
 use crate::observe::chain;
 use crate::pipeline::wal_stream::CutKind;
-use crate::store::{Lock, ObjectKey, Retain as _, VersionId};
+use crate::store::{Lock, ObjectKey, Read as _, Retain as _, VersionId};
 
 /// One stored partial.
 #[derive(Clone, Debug)]
