@@ -237,6 +237,8 @@ impl Stage {
                 which: None,
                 level: verify::Level::Decrypt,
                 downloads: DOWNLOADS_DEFAULT,
+                sample: None,
+                seed: None,
             },
             &Progress::new(),
         )

@@ -15,7 +15,7 @@ use stonewal::observe::Progress;
 use stonewal::postgres::{Session, target};
 use stonewal::store::roles::Role;
 use stonewal::store::{ObjectKey, Prune as _, VersionId};
-use stonewal::verify::Level;
+use stonewal::verify::{Level, Percent};
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{BUCKET, PREFIX, Stage, cluster, id};
@@ -98,13 +98,48 @@ impl Patient {
 
     async fn verify(&self, backup: &BackupId, level: Level) -> verify::Outcome {
         let (repository, access) = (self.stage.repository(Role::Reader), Stage::passphrase());
-        let (which, downloads) = (Some(id(backup)), 3);
-        let options = verify::Options { repository, access, cluster: Some(cluster()), which, level, downloads };
+        self.verify_some(backup, level, None).await
+    }
+
+    async fn verify_some(&self, backup: &BackupId, level: Level, sample: Option<(Percent, u32)>) -> verify::Outcome {
+        let which = Some(id(backup));
+        let cluster = Some(cluster());
+        let (sample, seed) = sample.unzip();
+        let options = verify::Options { repository, access, cluster, which, level, sample, seed, downloads: 3 };
         let outcome = verify::run(options, &Progress::new()).await.unwrap();
         assert_eq!(outcome.backups.len(), 1);
         outcome
     }
 }
+
+    /// PAINS B17: a sample reads what its seed draws and nothing else, finds what is wrong there, and tells how much it saw.
+    async fn assert_sampled(&self, hurt: &ClearPart, altered: &str) {
+        let folder = format!("/{}/", hurt.backup);
+        let manifest = names().manifests(&cluster(), &hurt.backup);
+        let is_chunk = |key: &str| key.contains(&folder) && !key.starts_with(&manifest);
+        let look = async |level, percent: &str, seed| {
+            let before = self.stage.log().len();
+            let outcome = self.verify_some(&hurt.backup, level, Some((percent.parse().unwrap(), seed))).await;
+            let log = self.stage.log();
+            let gets = log[before..].iter().filter(|request| request.action.as_deref() == Some("GetObject"));
+            let mut read: Vec<String> = gets.filter_map(|get| get.key.clone()).filter(|key| is_chunk(key)).collect();
+            read.sort_unstable();
+            read.dedup();
+            let found = outcome.backups[0].findings.details.iter().any(|finding| finding.key == altered);
+            let coverage = outcome.sample.unwrap().coverage;
+            assert_eq!((found, coverage.objects_read), (read.iter().any(|key| key == altered), read.len() as u64));
+            assert!(coverage.bytes_read <= coverage.bytes && coverage.objects > 3, "{coverage:?}");
+            (read, coverage)
+        };
+        for seed in 0..4 {
+            let (read, coverage) = look(Level::Checksum, "30%", seed).await;
+            assert_eq!(coverage.objects_read, (coverage.objects * 30).div_ceil(100), "{coverage:?}");
+            assert_eq!(look(Level::Checksum, "30%", seed).await, (read.clone(), coverage), "seed {seed}");
+            assert_eq!(look(Level::Decrypt, "30%", seed).await, (read, coverage), "seed {seed}");
+        }
+        let (read, coverage) = look(Level::Decrypt, "100%", 0).await;
+        assert!(read.iter().any(|key| key == altered) && coverage.bytes_read == coverage.bytes, "{coverage:?}");
+    }
 
 /// Key and version of chunk `number` of the dump.
 fn chunk(clear: &ClearPart, number: u32) -> (String, String) {
@@ -181,6 +216,7 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     patient.assert_hurt(8 << 20).await;
     patient.assert_found(&hurt, FindingKind::Altered, &key, Level::Checksum).await;
 
+    patient.assert_sampled(&hurt, &key).await;
     let hurt = patient.fresh().await;
     let [one, two] = [0, 1].map(|number| file_of(&root, &chunk(&hurt, number).0));
     assert_eq!(std::fs::metadata(&one).unwrap().len(), std::fs::metadata(&two).unwrap().len(), "full chunks");

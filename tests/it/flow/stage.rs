@@ -267,8 +267,9 @@ impl Stage {
 
     pub(super) async fn verify(&self, role: Role, access: Access, level: Level) -> commands::Result<verify::Outcome> {
         let repository = self.repository(role);
-        let options =
-            verify::Options { repository, access, cluster: None, which: None, level, downloads: DOWNLOADS_DEFAULT };
+        let (cluster, which, sample, seed) = (None, None, None, None);
+        let downloads = DOWNLOADS_DEFAULT;
+        let options = verify::Options { repository, access, cluster, which, level, sample, seed, downloads };
         verify::run(options, &Progress::new()).await
     }
 
