@@ -19,6 +19,7 @@ mod contents;
 mod ground;
 mod replicas;
 mod settings;
+mod rights;
 mod source;
 mod streaming;
 mod worm;
@@ -116,6 +117,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         if let Immutability::ObjectLock { mode, .. } = immutability {
             worm::check(&connected, mode, &mut outcome).await;
         }
+            rights::check(&connected, &mut outcome).await;
         capabilities::check(&connected, immutability, &mut outcome).await;
     }
     if let Some(info) = options.source {
