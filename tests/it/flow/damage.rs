@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stonewal::catalog::FindingKind;
-use stonewal::commands::backup_dump::Outcome;
+use stonewal::commands::backup_dump::{self, Outcome};
 use stonewal::commands::restore_dump::{self, RestoreTarget};
 use stonewal::commands::{self, Class, Which, verify};
 use stonewal::format::BackupId;
@@ -13,12 +13,13 @@ use stonewal::format::manifest::ClearPart;
 use stonewal::format::names::Names;
 use stonewal::observe::Progress;
 use stonewal::postgres::{Session, target};
+use stonewal::store::embedded::Conduct;
 use stonewal::store::roles::Role;
 use stonewal::store::{ObjectKey, Prune as _, VersionId};
 use stonewal::verify::{Level, Percent};
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{BUCKET, PREFIX, Stage, cluster, id};
+use super::stage::{BUCKET, PREFIX, Stage, cluster, id, run_backup};
 
 /// One backup that stays whole, and newer ones to be hurt, one by one.
 struct Patient {
@@ -97,11 +98,11 @@ impl Patient {
     }
 
     async fn verify(&self, backup: &BackupId, level: Level) -> verify::Outcome {
-        let (repository, access) = (self.stage.repository(Role::Reader), Stage::passphrase());
         self.verify_some(backup, level, None).await
     }
 
     async fn verify_some(&self, backup: &BackupId, level: Level, sample: Option<(Percent, u32)>) -> verify::Outcome {
+        let (repository, access) = (self.stage.repository(Role::Reader), Stage::passphrase());
         let which = Some(id(backup));
         let cluster = Some(cluster());
         let (sample, seed) = sample.unzip();
@@ -110,7 +111,6 @@ impl Patient {
         assert_eq!(outcome.backups.len(), 1);
         outcome
     }
-}
 
     /// PAINS B17: a sample reads what its seed draws and nothing else, finds what is wrong there, and tells how much it saw.
     async fn assert_sampled(&self, hurt: &ClearPart, altered: &str) {
@@ -140,6 +140,7 @@ impl Patient {
         let (read, coverage) = look(Level::Decrypt, "100%", 0).await;
         assert!(read.iter().any(|key| key == altered) && coverage.bytes_read == coverage.bytes, "{coverage:?}");
     }
+}
 
 /// Key and version of chunk `number` of the dump.
 fn chunk(clear: &ClearPart, number: u32) -> (String, String) {
@@ -215,8 +216,8 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     std::fs::write(&file, bytes).unwrap();
     patient.assert_hurt(8 << 20).await;
     patient.assert_found(&hurt, FindingKind::Altered, &key, Level::Checksum).await;
-
     patient.assert_sampled(&hurt, &key).await;
+
     let hurt = patient.fresh().await;
     let [one, two] = [0, 1].map(|number| file_of(&root, &chunk(&hurt, number).0));
     assert_eq!(std::fs::metadata(&one).unwrap().len(), std::fs::metadata(&two).unwrap().len(), "full chunks");
@@ -231,6 +232,22 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     patient.stage.restart(|root| cut_short(root, &key)).await;
     patient.assert_hurt(16 << 20).await;
     patient.assert_found(&hurt, FindingKind::Missing, &key, Level::List).await;
+    a_backup_that_is_read_back_knows_what_became_of_it(&mut patient.stage).await;
+}
+
+/// PAINS A14: a store that acknowledges what it does not keep is found out at once, by those who ask.
+async fn a_backup_that_is_read_back_knows_what_became_of_it(stage: &mut Stage) {
+    let asking = |stage: &Stage| backup_dump::Options { read_back: Some(3), ..stage.backup_options() };
+    let made = run_backup(asking(stage)).await.unwrap();
+    let read = made.read_back.unwrap();
+    assert!(read.whole && read.findings.total() == 0 && made.warnings.is_empty(), "{read:?} {:?}", made.warnings);
+    stage.options.conduct = Conduct::Rots;
+    stage.restart(|_| ()).await;
+    assert!(stage.backup().await.read_back.is_none(), "nobody asked");
+    let made = run_backup(asking(stage)).await.unwrap();
+    let read = made.read_back.unwrap();
+    assert!(!read.whole && read.findings.counts[&FindingKind::Altered] + 2 >= made.chunks, "{read:?}");
+    assert!(read.findings.details.iter().all(|finding| finding.key.contains(&made.backup.to_string())), "{read:?}");
 }
 
 /// Takes the last byte of an object, so that the store believes that it was always so.
