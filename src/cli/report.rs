@@ -7,6 +7,7 @@ use crate::commands::parts::{Finding, Findings};
 
 mod audit;
 mod bases;
+mod cost;
 mod doctor;
 mod drill;
 mod import;
