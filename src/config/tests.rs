@@ -252,8 +252,8 @@ fn retention_resolves_and_nothing_is_locked_beyond_its_bound() {
     assert!(unlocked.load().is_ok(), "nothing is locked");
     let kept = World::new().variable("STONEWAL_RETENTION_KEEP", "20261124T031500Z-5b0c6f2e,20261125T031500Z-5b0c6f2e");
     assert_eq!(kept.load().unwrap().retention.keep.len(), 2);
-    let priced = World::new().variable("STONEWAL_RETENTION_PRICE_BY_CLASS", "GLACIER=0.004, STANDARD_IA=0.0125");
-    let prices = priced.load().unwrap().retention.price_by_class;
+    let given = World::new().variable("STONEWAL_RETENTION_PRICE_BY_CLASS", "GLACIER=0.004, STANDARD_IA=0.0125");
+    let prices = given.load().unwrap().retention.price_by_class;
     assert_eq!(prices, [("GLACIER".to_owned(), 0.004), ("STANDARD_IA".to_owned(), 0.0125)]);
 }
 

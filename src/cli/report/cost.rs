@@ -76,8 +76,13 @@ fn places(out: &mut String, outcome: &Outcome) {
     let row = |area: &Area| {
         let Area { current, noncurrent, markers, .. } = area;
         let versions = (current.versions + noncurrent.versions).to_string();
-        let cells =
-            vec![place(area.place.as_ref()), size(current.bytes), size(noncurrent.bytes), versions, markers.to_string()];
+        let cells = vec![
+            place(area.place.as_ref()),
+            size(current.bytes),
+            size(noncurrent.bytes),
+            versions,
+            markers.to_string(),
+        ];
         cells.into_iter().chain(money(area.per_month)).collect::<Vec<_>>()
     };
     let more = outcome.areas.len().saturating_sub(LINES_SHOWN);
@@ -113,14 +118,16 @@ fn classes(out: &mut String, outcome: &Outcome) {
         return;
     }
     out.push('\n');
-    let row = |(class, amount): (&String, &Amount)| vec![class.clone(), size(amount.bytes), amount.versions.to_string()];
+    let row =
+        |(class, amount): (&String, &Amount)| vec![class.clone(), size(amount.bytes), amount.versions.to_string()];
     table(out, &["STORAGE CLASS", ">STORED", ">VERSIONS"], &classes.iter().map(row).collect::<Vec<_>>());
 }
 
 fn fates(out: &mut String, outcome: &Outcome) {
     let shares = &outcome.shares;
     let left = if outcome.planned { "in no plan" } else { "not planned" };
-    let all = [("kept", &shares.kept), ("expires", &shares.expires), (left, &shares.left), ("not ours", &shares.foreign)];
+    let all =
+        [("kept", &shares.kept), ("expires", &shares.expires), (left, &shares.left), ("not ours", &shares.foreign)];
     let row = |(word, share): &(&str, &Share)| {
         let ends = |at: Option<jiff::Timestamp>| at.map_or_else(String::new, time);
         let (stored, versions) = (size(share.all.bytes), share.all.versions.to_string());
@@ -164,9 +171,8 @@ mod tests {
     fn outcome(priced: bool) -> Outcome {
         let at: jiff::Timestamp = "2026-11-29T14:00:00Z".parse().unwrap();
         let money = |sum: f64| priced.then_some(sum);
-        let place = |cluster: Option<&str>, part| {
-            Some(Place { cluster: cluster.map(|name| name.parse().unwrap()), part })
-        };
+        let place =
+            |cluster: Option<&str>, part| Some(Place { cluster: cluster.map(|name| name.parse().unwrap()), part });
         let kept = Share {
             all: amount(3, 2048),
             locked: amount(3, 2048),
@@ -215,7 +221,10 @@ locks as the plan and the settings have them; --locks asks every version
         assert_eq!(text(&plain), expected);
         assert_eq!((plain.exit(), plain.warnings().len()), (Exit::Done, 0));
         let priced = text(&outcome(true));
-        assert!(priced.contains("PER MONTH") && priced.contains("COST UNTIL THEN") && priced.contains("1.50"), "{priced}");
+        assert!(
+            priced.contains("PER MONTH") && priced.contains("COST UNTIL THEN") && priced.contains("1.50"),
+            "{priced}"
+        );
         let json = serde_json::to_value(outcome(true)).unwrap();
         assert_eq!((&json["areas"][0]["cluster"], &json["areas"][0]["part"]), (&"main".into(), &"wal".into()));
         assert!(json["total"].get("part").is_none() && json["shares"]["kept"]["bytes"] == 2048, "{json}");
@@ -233,12 +242,8 @@ locks as the plan and the settings have them; --locks asks every version
             ForeignKind::Stray,
         ];
         found.foreign = kinds.map(|kind| Foreign { kind, count: 2, bytes: 1024, example: "a\nerror: b".into() }).into();
-        found.uploads = Uploads {
-            unfinished: Some(1),
-            oldest: Some(found.at),
-            example: Some("prod/x".into()),
-            why_not: None,
-        };
+        found.uploads =
+            Uploads { unfinished: Some(1), oldest: Some(found.at), example: Some("prod/x".into()), why_not: None };
         found.unpriced.insert("GLACIER".into());
         found.total.classes.insert("GLACIER".into(), amount(1, 1));
         let lines = found.warnings();

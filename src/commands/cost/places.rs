@@ -54,9 +54,9 @@ impl Place {
         let genuine = match &item {
             Item::Audit => names.audit_of(key).is_some(),
             Item::Canary => last.parse::<Tag>().is_ok_and(|tag| names.canary(tag) == key),
-            Item::Evidence => owner.as_ref().is_some_and(|cluster| {
-                last.parse::<EvidenceId>().is_ok_and(|id| names.evidence(cluster, &id) == key)
-            }),
+            Item::Evidence => owner
+                .as_ref()
+                .is_some_and(|cluster| last.parse::<EvidenceId>().is_ok_and(|id| names.evidence(cluster, &id) == key)),
             _ => true,
         };
         let item = if genuine { item } else { Item::Unknown };

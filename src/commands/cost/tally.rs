@@ -211,10 +211,8 @@ impl<'a> Tally<'a> {
             self.count(&last, protection, false);
         }
         self.leave_folder();
-        let (mut areas, of_none): (Vec<Area>, Vec<Area>) = self
-            .areas
-            .into_values()
-            .partition(|area| area.place.as_ref().is_some_and(|place| place.cluster.is_some()));
+        let (mut areas, of_none): (Vec<Area>, Vec<Area>) =
+            self.areas.into_values().partition(|area| area.place.as_ref().is_some_and(|place| place.cluster.is_some()));
         areas.extend(of_none);
         let prices = self.terms.prices;
         let mut total = Area::at(None);

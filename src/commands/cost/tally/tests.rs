@@ -198,7 +198,10 @@ fn e04_locks_that_were_asked_count_and_classes_have_their_prices() {
     let told = tally.told(String::new(), LocksBy::Asked, Uploads::default());
     let foreign = &told.shares.foreign;
     assert_eq!((foreign.locked.versions, foreign.last_ends), (2, Some(year)));
-    assert!((foreign.cost_until_then.unwrap() - 6.0).abs() < 1e-9, "twelve months of one that has a price: {foreign:?}");
+    assert!(
+        (foreign.cost_until_then.unwrap() - 6.0).abs() < 1e-9,
+        "twelve months of one that has a price: {foreign:?}"
+    );
     assert_eq!((told.shares.expires.held.versions, told.shares.expires.locked.versions), (1, 0));
     assert_eq!(told.shares.kept.locked.versions, 0, "the plan would have it locked, and it is not");
     assert!((told.total.per_month.unwrap() - 1.25).abs() < 1e-9, "{:?}", told.total);

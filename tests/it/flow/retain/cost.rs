@@ -73,7 +73,10 @@ async fn e01_every_byte_that_is_paid_for_is_told_with_what_becomes_of_it() {
     assert!(clean.uploads.why_not.as_ref().is_some_and(|why| why.contains("s3:ListBucketMultipartUploads")));
     assert_eq!(sum(&clean), Amount { versions: entries.len() as u64, bytes: all });
     let clusters = clean.areas.iter().filter_map(|area| area.place.as_ref()?.cluster.as_ref());
-    assert_eq!(clusters.map(ToString::to_string).collect::<BTreeSet<_>>(), BTreeSet::from(["main", "other"].map(String::from)));
+    assert_eq!(
+        clusters.map(ToString::to_string).collect::<BTreeSet<_>>(),
+        BTreeSet::from(["main", "other"].map(String::from))
+    );
     let shares = &clean.shares;
     assert_eq!(shares.expires.all.versions, of_old.count() as u64 + 2, "with its keys: {shares:#?}");
     assert_eq!((shares.expires.locked, shares.left.all.versions), (shares.expires.all, 0), "{shares:#?}");
@@ -94,7 +97,10 @@ async fn e01_every_byte_that_is_paid_for_is_told_with_what_becomes_of_it() {
         (ForeignKind::Stray, 1, 10),
     ];
     assert_eq!(found, expected, "{told:#?}");
-    assert_eq!((told.foreign[0].example.as_str(), told.foreign[3].example.as_str()), ("flow/Junk/x", "flow/repository"));
+    assert_eq!(
+        (told.foreign[0].example.as_str(), told.foreign[3].example.as_str()),
+        ("flow/Junk/x", "flow/repository")
+    );
     assert_eq!((told.uploads.unfinished, told.uploads.example.as_deref()), (Some(1), Some("flow/big")));
     assert_eq!((told.total.markers, told.total.noncurrent.versions), (1, 2), "{told:#?}");
     assert_eq!((told.shares.kept.all, sum(&told).bytes), (clean.shares.kept.all, all + 1080));
