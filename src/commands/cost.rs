@@ -124,13 +124,12 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let query = ListQuery { prefix: connected.names.prefix().to_owned(), by_folder: false };
     let mut pages = Pages::of(&*connected.store, query);
     while let Some(page) = pages.next().await? {
-        if !options.locks {
-            page.entries.into_iter().for_each(|entry| tally.take(entry, None));
-            continue;
-        }
-        for (entry, protection) in ask(&connected.store, page.entries).await? {
-            tally.take(entry, protection);
-        }
+        let entries = if options.locks {
+            ask(&connected.store, page.entries).await?
+        } else {
+            page.entries.into_iter().map(|entry| (entry, None)).collect()
+        };
+        entries.into_iter().for_each(|(entry, protection)| tally.take(entry, protection));
     }
     let locks = match (immutability, options.locks) {
         (Immutability::None, _) => LocksBy::Nothing,

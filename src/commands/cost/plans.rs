@@ -61,7 +61,7 @@ impl Plans {
         };
         let mut plans = Self::default();
         for cluster in clusters {
-            let gathered = gather(connected, repository, &cluster).await?;
+            let gathered = Box::pin(gather(connected, repository, &cluster)).await?;
             plans.add(&gathered, policy)?;
         }
         Ok(plans)

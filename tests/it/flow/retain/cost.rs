@@ -37,14 +37,12 @@ fn sum(outcome: &cost::Outcome) -> Amount {
 async fn pollute(stage: &Stage, chunk: &ObjectKey, lock: Lock) {
     let store = stage.connected(Role::Attacker).await.store;
     let folder = chunk.as_str().rsplit_once('/').unwrap().0;
+    let stray = format!("{folder}/9-0707070707070707");
     let wal = "flow/evil/wal/00000001/0000000003000000-0000000004000000";
-    for (key, bytes, lock) in [
-        ("flow/Junk/x", 1000, Some(lock)),
-        (chunk.as_str(), 50, None),
-        (&format!("{folder}/9-0707070707070707"), 10, None),
-        (wal, 20, None),
-    ] {
-        let put = Put { key: ObjectKey::new(key), body: vec![0; bytes].into(), lock };
+    for (key, bytes, lock) in
+        [("flow/Junk/x", 1000, Some(lock)), (chunk.as_str(), 50, None), (stray.as_str(), 10, None), (wal, 20, None)]
+    {
+        let put = Put { key: ObjectKey::new(key), body: vec![0_u8; bytes].into(), lock };
         store.put(put).await.unwrap();
     }
     store.hide(&ObjectKey::new("flow/repository")).await.unwrap();
