@@ -28,7 +28,7 @@ PARTS = {
     "segments": "wal push and wal fetch against cp",
     "replica": "replica copy against aws s3 sync",
     "proof": "hash chains against Node, levels of verify, phases of a drill, keys rewrap of many keys",
-    "retention": "planning, extending and expiring many objects, and a listing of a million versions",
+    "retention": "planning, extending and expiring many objects, and listings of a million versions",
     "audit": "verifying an audit log of very many records",
     "wal": "lag of `wal stream`, and TPS in synchronous mode against pg_receivewal",
 }

@@ -131,7 +131,8 @@ def rewrap(ground, count, say):
     say(f"pushing {count} segments of {SMALL_SEGMENT >> 20} MiB, each under a key of its own")
     env = ground.env(STONEWAL_KEYS_WRITER_FILE=str(writer), STONEWAL_LOCK_RETAIN="1h", STONEWAL_WAL_PUSH_AHEAD="0", STONEWAL_AUDIT_MODE="off")
     del env["BACKUP_PASSPHRASE"]
-    push = f"ls {folder}/* | xargs -P 4 -n 1 {ground.stonewal} wal push --quiet"
+    # Not by their names in one command line: that has an end somewhere behind ten thousand.
+    push = f"find {folder} -type f | sort | xargs -P 4 -n 1 {ground.stonewal} wal push --quiet"
     made = measure.run(push, env, ground)
     other = ground.folder / "other.txt"
     other.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Planning, extending and expiring very many objects, and a listing of a million versions.
+"""Planning, extending and expiring very many objects, and listings of a million versions.
 
 Nothing of this is made through the store, which would take an hour: its files are written beside a real backup, and the
 million is answered by a proxy that makes up the pages of one prefix.
@@ -45,9 +45,9 @@ def plant(ground, template, keys, old):
 
 
 class Proxy:
-    """Passes everything on to the store, and answers listings of one folder by itself: `count` versions in it."""
+    """Passes everything on to the store, and answers listings of all versions below `prefix` by itself: `count` chunks in `folder`."""
 
-    def __init__(self, port, folder, count):
+    def __init__(self, port, prefix, folder, count):
         proxy = self
         self.pages = 0
 
@@ -59,8 +59,8 @@ class Proxy:
                 query = parse_qs(url.query, keep_blank_values=True)
                 length = int(self.headers.get("content-length", 0))
                 body = self.rfile.read(length)
-                if "versions" in query and query.get("prefix", [""])[0] == folder:
-                    return self.answer(200, [("content-type", "application/xml")], proxy.page(folder, query, count))
+                if "versions" in query and "delimiter" not in query and query.get("prefix", [""])[0] == prefix:
+                    return self.answer(200, [("content-type", "application/xml")], proxy.page(prefix, folder, query, count))
                 upstream = http.client.HTTPConnection("127.0.0.1", port)
                 upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
@@ -91,12 +91,12 @@ class Proxy:
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def page(self, folder, query, count):
+    def page(self, prefix, folder, query, count):
         self.pages += 1
         marker = query.get("key-marker", [""])[0]
         start = int(marker.rsplit("/", 1)[1].split("-")[0]) + 1 if marker.startswith(folder) else 0
         end = min(start + PAGE, count)
-        escaped = xml.sax.saxutils.escape(folder)
+        escaped, asked = xml.sax.saxutils.escape(folder), xml.sax.saxutils.escape(prefix)
         entries = "".join(
             f"<Version><Key>{escaped}dump/{n:09}-0123456789abcdef</Key><VersionId>{n:032x}</VersionId><IsLatest>true</IsLatest>"
             f"<LastModified>{OLD}</LastModified><ETag>&quot;0&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Version>"
@@ -106,7 +106,7 @@ class Proxy:
         last = f"{escaped}dump/{end - 1:09}-0123456789abcdef"
         following = f"<NextKeyMarker>{last}</NextKeyMarker><NextVersionIdMarker>{end - 1:032x}</NextVersionIdMarker>" if more else ""
         return (
-            f'<?xml version="1.0" encoding="UTF-8"?><ListVersionsResult><Name>bench</Name><Prefix>{escaped}</Prefix><MaxKeys>{PAGE}</MaxKeys>'
+            f'<?xml version="1.0" encoding="UTF-8"?><ListVersionsResult><Name>bench</Name><Prefix>{asked}</Prefix><MaxKeys>{PAGE}</MaxKeys>'
             f"<IsTruncated>{str(more).lower()}</IsTruncated>{following}{entries}</ListVersionsResult>"
         ).encode()
 
@@ -137,18 +137,24 @@ def measure_all(ground, objects, listed, say):
     run(f"`retention plan`, {objects} objects of each kind", "retention plan --quiet")
     run(f"`retention extend` of {objects} locks", "retention extend --quiet")
     run(f"`retention apply` of {objects} versions", "retention apply --delete --quiet")
-    proxy = Proxy(ground.store_port, f"repository/main/backups/{ABANDONED}/", listed)
+    folder = f"repository/main/backups/{ABANDONED}/"
+    proxy = Proxy(ground.store_port, folder, folder, listed)
     begun = time.monotonic()
     for page in range(0, listed, PAGE):
-        proxy.page("x/", {"key-marker": [f"x/dump/{page:09}-x"]}, listed)
+        proxy.page("x/", "x/", {"key-marker": [f"x/dump/{page:09}-x"]}, listed)
     made_up = time.monotonic() - begun
     proxy.pages = 0
     plant_folder(ground)
     run(f"`retention plan`, a listing of {listed} versions", "retention plan --quiet", AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
+    pages = proxy.pages
+    proxy.server.shutdown()
+    # The plan is that of a small repository now; the million is all that the one listing of everything has.
+    proxy = Proxy(ground.store_port, "repository/", folder, listed)
+    run(f"`cost`, a listing of {listed} versions", "cost --quiet", AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{proxy.port}")
     print("## retention\n")
     print("| | wall s | requests | CPU s | peak RSS MiB | store CPU s |\n|---|---|---|---|---|---|")
     print("\n".join(rows))
-    print(f"\nThe listing had {proxy.pages} pages, which took {made_up:.1f} s to make up.\n", flush=True)
+    print(f"\nThe listings had {pages} and {proxy.pages} pages, which took {made_up:.1f} s each to make up.\n", flush=True)
     proxy.server.shutdown()
     return results
 

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup_base;
 pub mod backup_dump;
 mod begun;
+pub mod cost;
 pub mod demo;
 pub mod doctor;
 pub mod drill;

@@ -3,8 +3,10 @@
 //! Nothing here depends on the size of the database: memory is a product of these numbers (invariant I12).
 
 mod audit;
+mod cost;
 
 pub use audit::*;
+pub use cost::*;
 
 /// Plain bytes of one frame, the unit of compression and of authenticated encryption.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;

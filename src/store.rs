@@ -25,7 +25,7 @@ pub use error::{Error, Result};
 pub use pages::Pages;
 pub use pinned::{Pin, versions_of};
 pub use s3::{
-    Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule, Tried,
+    Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule, Tried, Upload,
 };
 #[cfg(feature = "kms")]
 pub(crate) use s3::{aws_endpoint, find, fixed_credentials, http_client};

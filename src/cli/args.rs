@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 mod audit;
 mod backup;
+mod cost;
 mod drill;
 mod import;
 mod keys;
@@ -23,6 +24,7 @@ mod wal;
 
 pub(super) use audit::{Audit, AuditLog, AuditVerify};
 pub(super) use backup::{Backup, BackupBase, BackupDump, StoreFlags};
+pub(super) use cost::Cost;
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::{Import, ImportBase, ImportWhat};
 pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};
@@ -152,6 +154,7 @@ pub(super) enum Command {
     Retention(Retention),
     #[command(subcommand)]
     Hold(Hold),
+    Cost(Cost),
     #[command(subcommand)]
     Audit(Audit),
     #[command(subcommand)]

@@ -8,6 +8,7 @@ use crate::commands::read_back::ReadBack;
 
 mod audit;
 mod bases;
+mod cost;
 mod doctor;
 mod drill;
 mod import;

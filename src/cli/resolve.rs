@@ -27,7 +27,7 @@ pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, ki
 pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
 pub(super) use replica::{acknowledged, bytes_per_second, duration, lock_max};
 pub(super) use repository::{reading, repository};
-pub(super) use retention::{acting, day, moment, policy, wal_until};
+pub(super) use retention::{acting, day, moment, policy, prices, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{backend, expected, guard, heads, restored_database};
 

@@ -26,6 +26,7 @@ use crate::observe::{self, LogFormat, LogOptions, Phase, Progress};
 mod audit;
 mod audit_log;
 mod bases;
+mod cost;
 mod databases;
 mod drill;
 mod imports;
@@ -181,6 +182,7 @@ impl Run<'_> {
             Command::Hold(Hold::Add(args)) => self.hold_add(&args).await,
             Command::Hold(Hold::Remove(args)) => self.hold_remove(&args).await,
             Command::Hold(Hold::List(args)) => self.hold_list(&args).await,
+            Command::Cost(args) => self.cost(&args).await,
             Command::Audit(args) => self.audit(args).await,
             Command::Replica(args) => self.replica(args).await,
             Command::Keys(args) => self.keys(args).await,

@@ -199,6 +199,7 @@ mod tests {
         }
     }
 
+    /// PAINS E1, E3.
     #[test]
     fn what_nothing_tidies_is_named() {
         let detail = |rules: &[LifecycleRule]| judge(rules, "prod/", LOCKED, 60 * DAY).remove(0).1;

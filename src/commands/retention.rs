@@ -9,6 +9,7 @@ mod gather;
 pub mod hold;
 pub mod locks;
 pub mod plan;
+pub(super) mod price;
 mod reach;
 
 pub use acting::Scope;

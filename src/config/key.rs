@@ -117,6 +117,7 @@ keys! {
     RETENTION_MARGIN = "retention.margin", "STONEWAL_RETENTION_MARGIN", Some("7d"), "a duration from 0s to 1y: what has no end yet is locked so much longer than it is needed today";
     RETENTION_PROFILE = "retention.profile", "STONEWAL_RETENTION_PROFILE", None, "a profile of the AWS configuration files, for changing locks and deleting";
     RETENTION_PRICE_PER_GIB_MONTH = "retention.price_per_gib_month", "STONEWAL_RETENTION_PRICE_PER_GIB_MONTH", Some("0.023"), "a price from 0 to 1000, in the currency of your bill";
+    RETENTION_PRICE_BY_CLASS = "retention.price_by_class", "STONEWAL_RETENTION_PRICE_BY_CLASS", None, "a list of CLASS=PRICE, such as \"GLACIER_IR=0.005\"";
     AUDIT_MODE = "audit.mode", "STONEWAL_AUDIT_MODE", Some("on"), "\"on\", \"required\" (nothing is done that cannot be recorded) or \"off\"";
     AUDIT_RETAIN = "audit.retain", "STONEWAL_AUDIT_RETAIN", None, "a duration from 1m to 10y: for so long audit records are locked";
     AUDIT_PROFILE = "audit.profile", "STONEWAL_AUDIT_PROFILE", None, "a profile of the AWS configuration files, for writing audit records";

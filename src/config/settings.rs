@@ -354,6 +354,8 @@ pub struct RetentionSettings {
     pub profile: Option<String>,
     /// What a GiB costs in a month.
     pub price_per_gib_month: f64,
+    /// The same of other storage classes than the usual one, by name.
+    pub price_by_class: Vec<(String, f64)>,
 }
 
 /// Logging.

@@ -150,6 +150,8 @@ fn bad_values_name_place_key_problem_and_what_is_allowed() {
         ("retention.keep = [\"latest\"]", &["retention.keep: \"latest\" is not the id of a backup"]),
         ("retention.keep_last_dumps = -1", &["retention.keep_last_dumps: \"-1\" is not a whole number"]),
         ("retention.price_per_gib_month = \"1e9\"", &["\"1e9\" is not a price"]),
+        ("retention.price_by_class = [\"GLACIER 1\"]", &["retention.price_by_class: \"GLACIER 1\" is not CLASS=PRICE"]),
+        ("retention.price_by_class = \"GLACIER=x\"", &["retention.price_by_class: \"x\" is not a price"]),
         ("immutability = \"off\"", &["immutability: \"off\" is not allowed", "\"none\""]),
         ("immutability = false", &["immutability: \"false\" is not allowed"]),
         ("cluster = \"keys\"", &["cluster: \"keys\" is reserved"]),
@@ -250,6 +252,9 @@ fn retention_resolves_and_nothing_is_locked_beyond_its_bound() {
     assert!(unlocked.load().is_ok(), "nothing is locked");
     let kept = World::new().variable("STONEWAL_RETENTION_KEEP", "20261124T031500Z-5b0c6f2e,20261125T031500Z-5b0c6f2e");
     assert_eq!(kept.load().unwrap().retention.keep.len(), 2);
+    let given = World::new().variable("STONEWAL_RETENTION_PRICE_BY_CLASS", "GLACIER=0.004, STANDARD_IA=0.0125");
+    let prices = given.load().unwrap().retention.price_by_class;
+    assert_eq!(prices, [("GLACIER".to_owned(), 0.004), ("STANDARD_IA".to_owned(), 0.0125)]);
 }
 
 #[test]

@@ -130,6 +130,14 @@ pub(super) fn price(text: &str) -> Parsed<f64> {
     within(price, text, 0.0..=1000.0)
 }
 
+/// The price of a storage class: its name as the store lists it, and a number.
+pub(super) fn class_price(text: &str) -> Parsed<(String, f64)> {
+    let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let good = text.split_once('=').filter(|(class, _)| !class.is_empty() && class.chars().all(word));
+    let (class, number) = good.ok_or_else(|| format!("{text:?} is not CLASS=PRICE"))?;
+    Ok((class.into(), price(number)?))
+}
+
 /// Why something is done: one line.
 pub(super) fn reason(text: &str) -> Parsed<String> {
     let text = text.trim();

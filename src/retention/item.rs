@@ -50,20 +50,41 @@ pub enum Item {
 impl Item {
     /// What is called `key`, in the eyes of one cluster.
     pub fn of(names: &Names, cluster: &ClusterName, key: &str) -> Self {
-        let Some(rest) = key.strip_prefix(names.prefix()) else { return Self::Unknown };
+        match folder_of(names, key) {
+            Some((folder, rest)) if folder == cluster.as_str() => Self::of_cluster(names, cluster, key, rest),
+            Some((folder, _)) => match Self::of_all(names, key) {
+                Self::Unknown => folder.parse().map_or(Self::Unknown, Self::OtherCluster),
+                item => item,
+            },
+            None => Self::of_all(names, key),
+        }
+    }
+
+    /// What is called `key`, and in the folder of which cluster; `None` where it is of no single one.
+    pub fn with_owner(names: &Names, key: &str) -> (Option<ClusterName>, Self) {
+        let found = folder_of(names, key).and_then(|(folder, rest)| Some((folder.parse().ok()?, rest)));
+        match found {
+            Some((owner, rest)) => {
+                let item = Self::of_cluster(names, &owner, key, rest);
+                (Some(owner), item)
+            }
+            None => (None, Self::of_all(names, key)),
+        }
+    }
+
+    /// What is called `key` outside of the clusters' folders.
+    fn of_all(names: &Names, key: &str) -> Self {
         if key == names.repository() {
             return Self::Foundation;
         }
-        let Some((folder, rest)) = rest.split_once('/') else { return Self::Unknown };
-        match folder {
-            "identities" if names.fingerprint_of(key).is_some() => Self::Foundation,
-            "writers" if names.is_writer(key) => Self::Foundation,
-            "roster" if names.roster_of(key).is_some() => Self::Foundation,
-            "keys" => names.key_of(key).map_or(Self::Unknown, Self::Wrap),
-            "audit" => Self::Audit,
-            "canary" => Self::Canary,
-            folder if folder == cluster.as_str() => Self::of_cluster(names, cluster, key, rest),
-            folder => folder.parse().map_or(Self::Unknown, Self::OtherCluster),
+        match folder_of(names, key) {
+            Some(("identities", _)) if names.fingerprint_of(key).is_some() => Self::Foundation,
+            Some(("writers", _)) if names.is_writer(key) => Self::Foundation,
+            Some(("roster", _)) if names.roster_of(key).is_some() => Self::Foundation,
+            Some(("keys", _)) => names.key_of(key).map_or(Self::Unknown, Self::Wrap),
+            Some(("audit", _)) => Self::Audit,
+            Some(("canary", _)) => Self::Canary,
+            _ => Self::Unknown,
         }
     }
 
@@ -88,4 +109,9 @@ impl Item {
             Some(WalName::File { .. }) | None => Self::Unknown,
         }
     }
+}
+
+/// The first folder below the prefix, and what follows.
+fn folder_of<'k>(names: &Names, key: &'k str) -> Option<(&'k str, &'k str)> {
+    key.strip_prefix(names.prefix())?.split_once('/')
 }

@@ -25,7 +25,8 @@ pub enum Role {
     Retainer,
     /// Removes versions whose locks have expired; reads and writes no object.
     Pruner,
-    /// Checks everything and changes nothing: a reader who also sees the bucket's lifecycle rules and policy.
+    /// Checks everything and changes nothing: a reader who also sees the bucket's lifecycle rules, its policy and
+    /// uploads that nobody completed.
     Auditor,
     /// For tests: everything except the bypass of governance retention.
     Attacker,
@@ -122,7 +123,7 @@ const PRUNER: [&str; 8] = [
     "s3:ListBucketVersions",
 ];
 
-const AUDITOR: [&str; 11] = [
+const AUDITOR: [&str; 12] = [
     "s3:GetBucketLocation",
     "s3:GetBucketObjectLockConfiguration",
     "s3:GetBucketPolicy",
@@ -133,6 +134,7 @@ const AUDITOR: [&str; 11] = [
     "s3:GetObjectRetention",
     "s3:GetObjectVersion",
     "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
     "s3:ListBucketVersions",
 ];
 

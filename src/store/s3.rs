@@ -35,6 +35,7 @@ mod probe;
 mod prune;
 mod retry;
 mod settings;
+mod uploads;
 mod wire;
 
 #[cfg(feature = "kms")]
@@ -47,6 +48,7 @@ pub use lifecycle::TidyRule;
 pub use options::{S3Options, StaticCredentials};
 pub use probe::Probe;
 pub use settings::{Expiry, LifecycleRule};
+pub use uploads::Upload;
 
 /// A bucket at an S3 endpoint, with credentials.
 ///

@@ -30,7 +30,7 @@ macro_rules! transcripts {
     };
 }
 
-transcripts! { arguments configuration help keys restore status store }
+transcripts! { arguments configuration cost help keys restore status store }
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cmd")

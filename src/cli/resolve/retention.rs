@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::failure::{Failure, Result};
 use crate::commands::RepositoryOptions;
+use crate::commands::cost::Prices;
 use crate::commands::parts::{Policy, S3Options};
 use crate::commands::retention::hold::WalUntil;
-use crate::config::Settings;
+use crate::config::{Origin, Settings, key};
 
 /// The configured policy.
 pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy> {
@@ -30,6 +31,16 @@ pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy> {
         max: span(retention.max),
         margin: span(retention.margin),
     })
+}
+
+/// What somebody said that storing costs: a price that nobody gave is none.
+pub(in crate::cli) fn prices(settings: &Settings) -> Prices {
+    let retention = &settings.retention;
+    let given = settings.origin(&key::RETENTION_PRICE_PER_GIB_MONTH) != Origin::Default;
+    Prices {
+        usual: given.then_some(retention.price_per_gib_month),
+        by_class: retention.price_by_class.iter().cloned().collect(),
+    }
 }
 
 /// A moment given as a flag; its offset is part of it (PAINS B4).

@@ -306,7 +306,7 @@ impl Work<'_> {
 }
 
 /// The lock that still binds, and where there is none, whether there is a legal hold.
-async fn protection(store: &S3, at: &VersionOf) -> store::Result<(Option<Lock>, bool)> {
+pub(in crate::commands) async fn protection(store: &S3, at: &VersionOf) -> store::Result<(Option<Lock>, bool)> {
     // The answer tells the store's time.
     let lock = store.lock_of(&at.key, &at.version).await?;
     let lock = lock.filter(|lock| lock.retain_until > store.clock().now());

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::acting::{Scene, Scope, Target, noteworthy, pinned};
 use super::firsts::Firsts;
+use super::price::gib_months;
 use crate::catalog::Finding;
 use crate::commands::{Error, Result};
 use crate::format::ClusterName;
@@ -20,9 +21,6 @@ use crate::store::{self, Lock, LockMode, Read as _, Retain as _, VersionOf};
 use targets::Targets;
 
 mod targets;
-
-const MONTH_SECONDS: f64 = 365.25 / 12.0 * 24.0 * 3600.0;
-const GIB: f64 = 1_073_741_824.0;
 
 /// What to extend.
 #[derive(Debug)]
@@ -241,8 +239,7 @@ impl Work<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "an estimate of a price")]
-        let gib_months = bytes as f64 / GIB * from.duration_until(until).as_secs_f64() / MONTH_SECONDS;
+        let gib_months = gib_months(bytes, from, until);
         Ok(Step::Extended { bytes, gib_months, until, weaker, unacknowledged })
     }
 

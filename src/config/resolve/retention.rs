@@ -34,6 +34,7 @@ pub(super) fn settings(read: &Reader<'_>) -> Result<RetentionSettings> {
         margin: span(&key::RETENTION_MARGIN, Duration::ZERO, 366 * 24 * HOUR)?,
         profile: read.optional(&key::RETENTION_PROFILE, any)?,
         price_per_gib_month: read.required(&key::RETENTION_PRICE_PER_GIB_MONTH, values::price)?,
+        price_by_class: read.parsed_list(&key::RETENTION_PRICE_BY_CLASS, values::class_price)?,
     };
     if read.choice(&key::IMMUTABILITY, &[("object-lock", true), ("none", false)])? {
         for key in [&key::LOCK_RETAIN, &key::WAL_PARTIAL_RETAIN] {

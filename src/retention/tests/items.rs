@@ -44,6 +44,12 @@ fn every_name_of_ours_is_known_for_what_it_is() {
             (names.cluster_record(&"other".parse().unwrap()), Item::OtherCluster("other".parse().unwrap())),
         ] {
             assert_eq!(Item::of(&names, &cluster, &name), item, "{name}");
+            let in_folder = name.starts_with(&format!("{prefix}main/")).then(|| cluster.clone());
+            let owned = match item {
+                Item::OtherCluster(other) => (Some(other), Item::ClusterRecord),
+                item => (in_folder, item),
+            };
+            assert_eq!(Item::with_owner(&names, &name), owned, "{name}");
         }
     }
 }
@@ -80,5 +86,6 @@ fn every_other_name_is_not_known() {
         "p/main/wal/00000003/partial/0000000003000000-0000000004000000",
     ] {
         assert_eq!(Item::of(&names, &cluster, name), Item::Unknown, "{name}");
+        assert_eq!(Item::with_owner(&names, name).1, Item::Unknown, "{name}");
     }
 }

@@ -100,7 +100,7 @@ fn modified(time: Option<&DateTime>) -> Result<jiff::Timestamp, String> {
 }
 
 /// Form encoding, as S3 sends it: `+` is a space, a plus sign is `%2B`.
-fn decode(text: &str) -> Result<String, String> {
+pub(super) fn decode(text: &str) -> Result<String, String> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("key {text} is not UTF-8"))

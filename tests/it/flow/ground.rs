@@ -190,7 +190,7 @@ async fn an_unlocked_bucket_is_refused_unless_the_configuration_says_none() {
 }
 
 /// The AWS SDK's own client, for what ours leaves out on purpose.
-fn raw_client(stage: &Stage) -> aws_sdk_s3::Client {
+pub(super) fn raw_client(stage: &Stage) -> aws_sdk_s3::Client {
     let admin = stage.server().credentials(Role::Admin).unwrap();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version_latest()

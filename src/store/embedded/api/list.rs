@@ -185,12 +185,12 @@ fn object(version: &Version, encode: Encode) -> Object {
 
 /// `encoding-type=url`: keys in answers are percent-encoded, for characters that XML cannot carry.
 #[derive(Clone, Copy)]
-struct Encode {
+pub(super) struct Encode {
     url: bool,
 }
 
 impl Encode {
-    fn new(encoding: Option<&EncodingType>) -> S3Result<Self> {
+    pub(super) fn new(encoding: Option<&EncodingType>) -> S3Result<Self> {
         match encoding.map(EncodingType::as_str) {
             None => Ok(Self { url: false }),
             Some(EncodingType::URL) => Ok(Self { url: true }),
@@ -198,7 +198,7 @@ impl Encode {
         }
     }
 
-    fn text(self, text: &str) -> String {
+    pub(super) fn text(self, text: &str) -> String {
         use std::fmt::Write as _;
         if !self.url {
             return text.to_owned();
