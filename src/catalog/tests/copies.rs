@@ -60,8 +60,9 @@ async fn i06_only_the_root_writer_makes_a_copy_of_wal() {
 
     // A copy of the copy names the first original, and takes the place of both.
     let copied = root.wal_object(&cluster(), &name(1)).await.unwrap().unwrap();
-    let first = root.wal_version(&cluster(), &root.replacement_of(&cluster(), &name(1)).await.unwrap().unwrap().copy);
-    let first = first.await.unwrap();
+    let main = cluster();
+    let counted = root.replacement_of(&main, &name(1)).await.unwrap().unwrap().copy;
+    let first = root.wal_version(&main, &counted).await.unwrap();
     assert!(copied.head.header().copy_of.is_none(), "the replay of the original lies on top");
     let later = made_at + jiff::SignedDuration::from_hours(1);
     let second = run_of(&root, 7).seal_again(&first.head, wal.clone(), later).await.unwrap();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn told(copy: &str, replaced: &[&str]) -> Option<(String, Vec<String>)> {
-        Some((copy.into(), replaced.iter().map(ToString::to_string).collect()))
+        Some((copy.into(), replaced.iter().map(|version| (*version).to_owned()).collect()))
     }
 
     /// PAINS B5, A17.

@@ -128,7 +128,7 @@ impl Work<'_> {
                     complete.extend(open.take());
                 }
                 let named = open.get_or_insert(Named { name, current: false, genuine: None, left: None });
-                self.look(named, entry, head).await;
+                self.look(named, entry, head).await?;
             }
             complete.extend(open.take_if(|_| is_last));
             let todo = self.sort(complete);
@@ -152,14 +152,17 @@ impl Work<'_> {
     }
 
     /// Takes in one version of a name.
-    async fn look(&mut self, named: &mut Named, entry: Entry, head: catalog::Result<WalHead>) {
+    async fn look(&mut self, named: &mut Named, entry: Entry, head: catalog::Result<WalHead>) -> Result<()> {
         let current = match &head {
             Ok(head) => self.is_current(head).await,
             Err(_) => Ok(false),
         };
         match (head, current) {
             (Ok(_), Ok(true)) => named.current = true,
-            (Ok(_), Ok(false)) => drop(named.genuine.get_or_insert(entry)),
+            (Ok(_), Ok(false)) => {
+                named.genuine.get_or_insert(entry);
+            }
+            (Ok(_), Err(error @ catalog::Error::Store(_))) => return Err(error.into()),
             (Ok(_), Err(error)) => named.left = Some(Left::of(&entry, &error, false)),
             // Whatever was planted is nobody's WAL.
             (Err(error), _) if error.is_nothing_of_ours() => {}
@@ -168,6 +171,7 @@ impl Work<'_> {
                 named.left = Some(Left::of(&entry, &error, damaged));
             }
         }
+        Ok(())
     }
 
     /// Whether the key of an object was wrapped for the recipients that count now, as the name of its run tells whoever holds the key.
@@ -223,24 +227,30 @@ impl Work<'_> {
     }
 
     async fn copy_each(&mut self, todo: Vec<Entry>) -> Result<()> {
-        let (job, run) = (self.job, &self.run);
-        let copies = stream::iter(todo).map(|entry| copy::one(job, run, entry)).buffered(AT_ONCE);
-        let mut copies = std::pin::pin!(copies);
-        let (mut left, outcome) = (Vec::new(), &mut self.outcome);
-        while let Some(copied) = copies.try_next().await? {
+        for copied in self.copies(todo).await? {
             match copied {
                 Ok(copy::Done { plain_bytes, stored_bytes }) => {
-                    outcome.copied += 1;
-                    outcome.plain_bytes += plain_bytes;
-                    outcome.stored_bytes += stored_bytes;
-                    job.progress.add_plain_bytes(plain_bytes);
-                    job.progress.add_chunk(stored_bytes);
+                    self.outcome.copied += 1;
+                    self.outcome.plain_bytes += plain_bytes;
+                    self.outcome.stored_bytes += stored_bytes;
                 }
-                Err(one) => left.push(one),
+                Err(left) => self.leave(left),
             }
         }
-        left.into_iter().for_each(|one| self.leave(one));
         Ok(())
+    }
+
+    async fn copies(&self, todo: Vec<Entry>) -> Result<Vec<std::result::Result<copy::Done, Left>>> {
+        let (job, run) = (self.job, &self.run);
+        let copies = stream::iter(todo).map(|entry| async move {
+            let copied = copy::one(job, run, entry).await?;
+            if let Ok(copy::Done { plain_bytes, stored_bytes }) = &copied {
+                job.progress.add_plain_bytes(*plain_bytes);
+                job.progress.add_chunk(*stored_bytes);
+            }
+            Ok::<_, Error>(copied)
+        });
+        copies.buffered(AT_ONCE).try_collect().await
     }
 }
 

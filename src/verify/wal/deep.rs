@@ -31,7 +31,7 @@ struct Genuine {
     head: Box<WalHead>,
     lock: Option<Lock>,
     /// Why the keys at hand do not open it, where that was tried.
-    closed: Option<catalog::Error>,
+    closed: Option<Box<catalog::Error>>,
 }
 
 /// The genuine versions of one name, as they come.
@@ -73,7 +73,7 @@ impl Group {
     /// What is to be said of the one that counts.
     fn close(self, now: Timestamp) -> Result<Option<Finding>, Error> {
         if let Some(closed) = self.counting.closed {
-            return Err(closed.into());
+            return Err((*closed).into());
         }
         // Where nothing is locked, that is what the configuration says.
         let ended = self.counting.lock.is_some_and(|lock| lock.retain_until <= now);
@@ -171,7 +171,7 @@ async fn examine(
         Ok(key) => key,
         // Where a copy takes its place, not everybody need open it.
         Err(error @ catalog::Error::Keys(_)) => {
-            return Ok(Genuine { head: Box::new(found.head), lock, closed: Some(error) });
+            return Ok(Genuine { head: Box::new(found.head), lock, closed: Some(Box::new(error)) });
         }
         Err(error) => return Err(error.into()),
     };
