@@ -349,7 +349,7 @@ fn stays(who: &str, until: Option<Timestamp>) -> String {
         format!(" That is locked until as late as {}, or longer where `retention extend` went further.", time(until))
     });
     format!(
-        "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys.\n"
+        "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys, and WAL with `--wal`.\n"
     )
 }
 
