@@ -38,7 +38,7 @@ pub use foundation::{found, outlive, publish_certificate, put_bundle, put_record
 pub use listing::each_entry;
 pub use open::{Access, Repository};
 pub use roster::{newest_roster, publish_roster};
-pub use wal::{ClusterIdentity, Kept, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
+pub use wal::{ClusterIdentity, Kept, Replacement, WalObject, cluster_record, keep_wal, outlive_wal, record_gap};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod attack;
 mod audit;
+mod copies;
 mod evidence;
 mod ground;
 mod order;

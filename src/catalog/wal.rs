@@ -5,6 +5,7 @@
 //! versions are listed and the oldest genuine one wins (invariant I4).
 
 mod cluster;
+mod copies;
 mod gap;
 mod genuine;
 mod ground;
@@ -13,6 +14,7 @@ mod keys;
 mod object;
 
 pub use cluster::{ClusterIdentity, cluster_record};
+pub use copies::Replacement;
 pub use gap::record_gap;
 pub use ground::outlive_wal;
 pub use keep::{Kept, keep_wal};

@@ -1,4 +1,4 @@
-//! `stonewal reencrypt`: backups again under fresh data keys, after a key was in wrong hands.
+//! `stonewal reencrypt`: backups and WAL again under fresh data keys, after a key was in wrong hands.
 //!
 //! Every frame is opened, authenticated and sealed anew; nothing is kept on disk. The copy says what it is a copy of, keeps
 //! the times of the original, and takes its place in the retention plan, so that the original goes when its locks have ended.
@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 mod present;
+mod wal;
 
 use super::begun::warnings;
 use super::repository::{interruptible, prepare_to_write};
@@ -21,6 +22,7 @@ use crate::keys::{self, Keyring};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::stage::SourceReceipt;
 use crate::pipeline::{Encoding, StreamReader, StreamWriter, Target};
+pub use wal::{Left, WalCopies};
 
 /// What to copy.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Options {
     pub cluster: ClusterName,
     /// The backups.
     pub backups: Vec<BackupId>,
+    /// Whether the WAL is copied as well.
+    pub wal: bool,
     /// Length of a chunk.
     pub chunk_bytes: usize,
     /// Chunks sent at once.
@@ -65,6 +69,8 @@ pub struct Outcome {
     pub cluster: ClusterName,
     /// In the order asked for.
     pub backups: Vec<Copied>,
+    /// Of the WAL, where that was asked for.
+    pub wal: Option<WalCopies>,
     /// What is worth knowing although all went well.
     pub warnings: Vec<String>,
 }
@@ -92,7 +98,10 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         // Whether all exist is known before the first is copied; manifests may be long, and none is kept (invariant I12).
         plain_bytes += interruptible(cancel, job.original(id)).await?.clear().plain_bytes();
     }
-    progress.expect_plain_bytes(plain_bytes);
+    // How much of the WAL there is to copy is known when it is copied.
+    if !options.wal {
+        progress.expect_plain_bytes(plain_bytes);
+    }
     let (mut backups, mut beside) = (Vec::new(), Vec::<String>::new());
     for id in &options.backups {
         let original = interruptible(cancel, job.original(id)).await?;
@@ -109,13 +118,19 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
         }
         backups.push(copied);
     }
-    // Every backup stands on the same ground.
+    let mut wal = None;
+    if options.wal {
+        let (copies, gone) = interruptible(cancel, Box::pin(wal::copy_all(&job))).await?;
+        beside.extend(gone);
+        wal = Some(copies);
+    }
+    // Everything stands on the same ground.
     let mut said = HashSet::new();
     beside.retain(|line| said.insert(line.clone()));
     progress.set_phase(Phase::Done);
     let mut warnings = warnings(&connected, &repository, &[]);
     warnings.extend(beside);
-    Ok(Outcome { location: connected.location, cluster: options.cluster, backups, warnings })
+    Ok(Outcome { location: connected.location, cluster: options.cluster, backups, wal, warnings })
 }
 
 struct Job<'a> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use commits::Commits;
 pub use encoded::Base64;
 pub use extent::{Extent, ExtentScanner, Rest};
-pub use header::{BodyRecord, PlainRecord, WalHead, WalHeader};
+pub use header::{BodyRecord, PlainRecord, WalCopy, WalHead, WalHeader};
 pub use history::{History, HistoryEntry};
 pub use page::{SegmentHeader, begins_with_page_at, finished_bytes};
 pub use record::{ClusterRecord, GapRecord};

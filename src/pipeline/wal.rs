@@ -13,7 +13,7 @@ use super::{Error, Result};
 use crate::format::chunk::{Chunk, ChunkBuilder};
 use crate::format::names::Names;
 use crate::format::seal::StreamKey;
-use crate::format::wal::{Base64, BodyRecord, Commits, PlainRecord, WalContent, WalHead, WalHeader};
+use crate::format::wal::{Base64, BodyRecord, Commits, PlainRecord, WalContent, WalCopy, WalHead, WalHeader};
 use crate::format::{self, BackupId, ClusterName, DataKey, Digest, RepositoryId, Tag};
 use crate::keys::{self, Recipient, WriterKey};
 use crate::limits::{FRAME_BYTES_MAX, WAL_OBJECT_BYTES_MAX};
@@ -104,17 +104,36 @@ impl WalRun {
         commits: Option<Commits>,
         now: Timestamp,
     ) -> Result<SealedWal> {
-        let object = content.to_string();
-        let fault = |source| Error::Wal { object: object.clone(), source };
         let digest = digest_of(&content, &plain)?;
-        let packed = self.pack(&plain).await?;
-        let mut header = WalHeader {
+        let header = WalHeader { commits, ..self.header(content, &plain, now)? };
+        self.seal_as(header, plain, digest, self.encoding.level).await
+    }
+
+    /// Seals what was read from the object that begins with `of` once more, under the key of this run: a copy, which keeps what is
+    /// told of the original in the clear and says whose copy it is. Of a copy it is the first original.
+    pub async fn seal_again(&self, of: &WalHead, plain: Bytes, now: Timestamp) -> Result<SealedWal> {
+        let original = of.header();
+        let first = original.copy_of.map_or(of.digest(), |copy| copy.original);
+        let header = WalHeader {
+            system_identifier: original.system_identifier,
+            codec: original.codec,
+            plain: original.plain,
+            commits: original.commits,
+            copy_of: Some(WalCopy { original: first, made_at: now }),
+            ..self.header(original.content.clone(), &plain, original.written_at)?
+        };
+        self.seal_as(header, plain, None, original.codec.default_level()).await
+    }
+
+    /// What is known of an object before it is sealed.
+    fn header(&self, content: WalContent, plain: &Bytes, written_at: Timestamp) -> Result<WalHeader> {
+        Ok(WalHeader {
             repository: self.place.repository,
             cluster: self.place.cluster.clone(),
             system_identifier: self.place.system_identifier,
             run: self.run.clone(),
             content,
-            written_at: now,
+            written_at,
             stonewal: env!("CARGO_PKG_VERSION").to_owned(),
             key: self.key.id(),
             wrap: self.wrap.clone(),
@@ -124,8 +143,21 @@ impl WalRun {
             plain_bytes: plain.len() as u64,
             body: BodyRecord { bytes: 0, sha256: Digest::of(b"") },
             plain: None,
-            commits,
-        };
+            commits: None,
+            copy_of: None,
+        })
+    }
+
+    async fn seal_as(
+        &self,
+        mut header: WalHeader,
+        plain: Bytes,
+        digest: Option<tokio::task::JoinHandle<PlainRecord>>,
+        level: i32,
+    ) -> Result<SealedWal> {
+        let object = header.content.to_string();
+        let fault = |source| Error::Wal { object: object.clone(), source };
+        let packed = pack(&plain, Encoding { codec: header.codec, level }).await?;
         let stream_key = StreamKey::new(&self.key, &header.stream).map_err(fault)?;
         let room = packed.iter().map(|frame| frame.0.len() + 64).sum::<usize>() + 4096;
         let mut chunk = ChunkBuilder::new(header.chunk().map_err(fault)?, room);
@@ -134,10 +166,9 @@ impl WalRun {
             chunk.push(&stream_key, &frame, plain_bytes, number == last).map_err(fault)?;
         }
         let body = chunk.finish(&stream_key).map_err(fault)?;
-        header.plain = match digest {
-            Some(digest) => Some(digest.await.map_err(Error::Worker)?),
-            None => None,
-        };
+        if let Some(digest) = digest {
+            header.plain = Some(digest.await.map_err(Error::Worker)?);
+        }
         let writer = self.signer.writer.clone();
         let signed = spawn_blocking(move || {
             header.body = BodyRecord { bytes: body.len() as u64, sha256: Digest::of(&body) };
@@ -147,27 +178,26 @@ impl WalRun {
         let (header, object) = signed.await.map_err(Error::Worker)?.map_err(fault)?;
         Ok(SealedWal { header, object, names: self.place.names.clone() })
     }
+}
 
-    /// The compressed frames with their plain lengths; nothing is one empty frame.
-    async fn pack(&self, plain: &Bytes) -> Result<Vec<(Vec<u8>, usize)>> {
-        let Encoding { codec, level } = self.encoding;
-        let (mut packing, mut packed, mut rest) = (Ordered::new(), Vec::new(), plain.clone());
-        loop {
-            let frame = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
-            if packing.is_full() {
-                packed.extend(packing.next().await?);
-            }
-            packing.push(move || codec.compress(&frame, level).map(|bytes| (bytes, frame.len())));
-            if rest.is_empty() {
-                break;
-            }
+/// The compressed frames with their plain lengths; nothing is one empty frame.
+async fn pack(plain: &Bytes, Encoding { codec, level }: Encoding) -> Result<Vec<(Vec<u8>, usize)>> {
+    let (mut packing, mut packed, mut rest) = (Ordered::new(), Vec::new(), plain.clone());
+    loop {
+        let frame = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
+        if packing.is_full() {
+            packed.extend(packing.next().await?);
         }
-        while let Some(frame) = packing.next().await? {
-            packed.push(frame);
+        packing.push(move || codec.compress(&frame, level).map(|bytes| (bytes, frame.len())));
+        if rest.is_empty() {
+            break;
         }
-        let all: format::Result<Vec<_>> = packed.into_iter().collect();
-        all.map_err(|source| Error::Wal { object: "compression".into(), source })
     }
+    while let Some(frame) = packing.next().await? {
+        packed.push(frame);
+    }
+    let all: format::Result<Vec<_>> = packed.into_iter().collect();
+    all.map_err(|source| Error::Wal { object: "compression".into(), source })
 }
 
 /// The digest of pieces and files, computed while they are compressed.

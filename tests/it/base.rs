@@ -12,6 +12,7 @@ mod frozen;
 mod pitr;
 mod planted;
 mod playbooks;
+mod recopied;
 mod refusals;
 mod rehearsals;
 mod replicas;

@@ -4,6 +4,7 @@ mod archive;
 mod attack;
 mod budget;
 mod commits;
+mod copies;
 mod faults;
 mod holes;
 #[cfg(feature = "kms")]

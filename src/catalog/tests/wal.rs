@@ -17,7 +17,7 @@ use crate::store::{self, Append as _, ObjectKey, Prune as _, Put};
 
 const SEGMENT: u32 = 1 << 20;
 
-fn run_of(repository: &Repository, system_identifier: u64) -> WalRun {
+pub(super) fn run_of(repository: &Repository, system_identifier: u64) -> WalRun {
     let place = WalPlace { names: names(), repository: repository.id(), cluster: cluster(), system_identifier };
     let (signer, recipients) = repository.with_keyring(|ring| {
         let certificate = ring.certificate().map(<[u8]>::to_vec);
@@ -32,15 +32,15 @@ fn content(number: u64) -> WalContent {
     WalContent::range(timeline, WalRange::piece(Lsn::new(number << 20), segment), segment)
 }
 
-fn name(number: u64) -> WalName {
+pub(super) fn name(number: u64) -> WalName {
     WalName::of(&content(number), None)
 }
 
-async fn sealed(run: &WalRun, number: u64, plain: &Bytes) -> SealedWal {
+pub(super) async fn sealed(run: &WalRun, number: u64, plain: &Bytes) -> SealedWal {
     run.seal(content(number), plain.clone(), None, lock().retain_until).await.unwrap()
 }
 
-async fn keep(
+pub(super) async fn keep(
     store: &Memory,
     repository: &Repository,
     sealed: &SealedWal,
@@ -49,21 +49,21 @@ async fn keep(
     keep_wal(store, repository, &sealed.header, sealed.object.clone(), plain, Some(lock())).await
 }
 
-async fn fetch(repository: &Repository, number: u64) -> Option<Bytes> {
+pub(super) async fn fetch(repository: &Repository, number: u64) -> Option<Bytes> {
     let found = repository.wal_object(&cluster(), &name(number)).await.unwrap()?;
     let key = repository.wal_key(&found.head).await.unwrap();
     Some(open_wal_whole(&found.head, found.object, &key).await.unwrap())
 }
 
-async fn plant(store: &Memory, key: &ObjectKey, body: impl Into<Bytes>) {
+pub(super) async fn plant(store: &Memory, key: &ObjectKey, body: impl Into<Bytes>) {
     store.put(Put { key: key.clone(), body: body.into(), lock: None }).await.unwrap();
 }
 
-fn piece(seed: u64) -> Bytes {
+pub(super) fn piece(seed: u64) -> Bytes {
     plain(seed, SEGMENT as usize).into()
 }
 
-fn key_of(number: u64) -> ObjectKey {
+pub(super) fn key_of(number: u64) -> ObjectKey {
     ObjectKey::new(names().wal(&cluster(), &name(number)))
 }
 

@@ -144,6 +144,9 @@ impl Repository {
         if header.repository != self.id() || header.cluster != *cluster {
             return misplaced(format!("it is one of cluster {} of repository {}", header.cluster, header.repository));
         }
+        if header.copy_of.is_some() && *head.writer() != self.trusted_root() {
+            return misplaced("it says that it is a copy, which only the root writer may say".into());
+        }
         if !self.names.wal_of(cluster, key.as_str()).is_some_and(|name| name.names(&header.content)) {
             return misplaced(format!("it holds {}, which does not belong at {key}", header.content));
         }

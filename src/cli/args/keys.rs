@@ -157,26 +157,32 @@ pub(in crate::cli) struct KeysRewrap {
     pub(in crate::cli) lock: LockFlags,
 }
 
-/// Copy backups under fresh data keys
+/// Copy backups and WAL under fresh data keys
 ///
 /// For when a key that opens them was in wrong hands. Every frame is read, authenticated and sealed again under keys that only
 /// the present recipients open; nothing is kept on disk, and every copy is opened once more before it counts. A copy keeps the
 /// times of its original and takes its place: `retention plan` expires the original, and `retention apply` removes it once its
-/// locks have ended. Until then, and for whoever has copied it, the original opens for the old key. WAL is not copied. May be
-/// interrupted and run again: copies that are whole are not made twice. It resumes by the backup: one that was not whole is copied anew.
+/// locks have ended. Until then, and for whoever has copied it, the original opens for the old key. With --wal all whole pieces of
+/// WAL and all history files are copied that are not under a key for the present recipients, the oldest first; upgrade stonewal on
+/// every host before that. May be interrupted and run again: copies that are whole are not made twice. It resumes by the backup: one
+/// that was not whole is copied anew.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   stonewal keys rotate --identity && export BACKUP_PASSPHRASE=\"$BACKUP_PASSPHRASE_NEW\"
   stonewal reencrypt 20261124T031500Z-5b0c6f2e 20261125T031500Z-9a3d4c1f
+  stonewal reencrypt --wal
   stonewal retention plan
 
 Variables:
   BACKUP_PASSPHRASE            opens the originals and signs the copies (or keys.passphrase_file)")]
 pub(in crate::cli) struct Reencrypt {
     /// Ids of backups, as `list` shows them
-    #[arg(value_name = "BACKUP", required = true)]
+    #[arg(value_name = "BACKUP", required_unless_present = "wal")]
     pub(in crate::cli) backups: Vec<String>,
+    /// The WAL of the cluster as well, as far as former recipients open it
+    #[arg(long)]
+    pub(in crate::cli) wal: bool,
     #[command(flatten)]
     pub(in crate::cli) lock: LockFlags,
 }

@@ -294,11 +294,23 @@ impl Report for revoke::Outcome {
     }
 }
 
+/// WAL that could not be copied, told one by one.
+const LEFT_SHOWN: usize = 10;
+
 impl Report for reencrypt::Outcome {
     fn print(&self, out: &mut String) {
         for one in &self.backups {
             let done = if one.already { "was copied already, as" } else { "copied to" };
             let _ = writeln!(out, "backup {} {done} {} ({} stored)", one.from, one.to, size(one.stored_bytes));
+        }
+        if let Some(wal) = &self.wal {
+            let (copied, already) = (count(wal.copied, "object"), count(wal.already, "object"));
+            let stored = size(wal.stored_bytes);
+            let _ = writeln!(
+                out,
+                "WAL of cluster {}: {copied} copied ({stored} stored), {already} so already",
+                self.cluster
+            );
         }
         let _ = writeln!(
             out,
@@ -307,7 +319,27 @@ impl Report for reencrypt::Outcome {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
+        let mut lines = self.warnings.clone();
+        let Some(wal) = &self.wal else { return lines };
+        lines.extend(wal.left.iter().take(LEFT_SHOWN).map(|left| format!("{} was not copied: {}", left.key, left.why)));
+        if wal.left_count > LEFT_SHOWN as u64 {
+            lines.push(format!("in all, {} were not copied", count(wal.left_count, "object")));
+        }
+        if wal.partials > 0 {
+            lines.push(format!(
+                "{} of unfinished pieces still open for former recipients: restart `stonewal wal stream`, and run this again once their pieces are whole",
+                count(wal.partials, "partial")
+            ));
+        }
+        lines
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.wal.iter().any(|wal| wal.left.iter().any(|left| left.damaged)), self.warnings().is_empty()) {
+            (true, _) => Exit::Integrity,
+            (false, false) => Exit::Warnings,
+            (false, true) => Exit::Done,
+        }
     }
 }
 
@@ -317,7 +349,7 @@ fn stays(who: &str, until: Option<Timestamp>) -> String {
         format!(" That is locked until as late as {}, or longer where `retention extend` went further.", time(until))
     });
     format!(
-        "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys.\n"
+        "{who} still opens what is stored by now, for whoever may read the bucket or has copied it.{until} After a real compromise, `stonewal reencrypt` copies backups under fresh keys, and WAL with `--wal`.\n"
     )
 }
 

@@ -58,6 +58,10 @@ impl Report for apply::Outcome {
         let removed = &self.removed;
         let (versions, markers) = (count(removed.versions, "version"), count(removed.markers, "delete marker"));
         let _ = writeln!(out, "{verb} {versions}, {}, and {markers}", size(removed.bytes));
+        if self.replaced > 0 {
+            let originals = count(self.replaced, "original");
+            let _ = writeln!(out, "{originals} of WAL that was copied under other keys: removed, or still locked");
+        }
         self.print_locked(out);
         if self.dry_run {
             out.push_str("nothing was changed; --delete removes what no lock holds\n");
@@ -169,6 +173,7 @@ mod tests {
             locked_count: 2,
             locked_until: until,
             too_new: 0,
+            replaced: 0,
             findings: Vec::new(),
         };
         let mut text = String::new();

@@ -74,6 +74,10 @@ fn print_cluster(out: &mut String, location: &str, of: &ClusterPlan) {
         let superseded = count(of.superseded.objects, "partial");
         let _ = writeln!(out, "         {superseded} of {}, replaced by whole pieces", size(of.superseded.bytes));
     }
+    if of.replaced.objects > 0 {
+        let replaced = count(of.replaced.objects, "original");
+        let _ = writeln!(out, "         {replaced} of {}, WAL that copies took the place of", size(of.replaced.bytes));
+    }
     let _ = writeln!(out, "What has no end in sight is locked until {}.", time(plan.open_until));
 }
 

@@ -128,6 +128,7 @@ impl Run<'_> {
             access,
             cluster: resolve::cluster(self.settings)?,
             backups: backups.map_err(crate::commands::Error::Format)?,
+            wal: args.wal,
             chunk_bytes: limits.chunk_bytes,
             uploads: limits.uploads,
             downloads: limits.downloads,
@@ -138,7 +139,12 @@ impl Run<'_> {
         for copied in &outcome.backups {
             notes.object("copy", &copied.to);
         }
-        notes.number("stored_bytes", outcome.backups.iter().map(|copied| copied.stored_bytes).sum());
+        let of_backups: u64 = outcome.backups.iter().map(|copied| copied.stored_bytes).sum();
+        let wal = outcome.wal.as_ref();
+        notes.number("stored_bytes", of_backups + wal.map_or(0, |wal| wal.stored_bytes));
+        if let Some(wal) = wal {
+            notes.number("wal_copied", wal.copied);
+        }
         Ok(self.screen.deliver(&outcome))
     }
 

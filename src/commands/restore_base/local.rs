@@ -110,7 +110,7 @@ impl Wanted {
 }
 
 async fn opened(repository: &Repository, found: WalObject) -> Result<Bytes> {
-    let key = repository.wal_key(&found.head).await?;
+    let (found, key) = repository.openable_wal(found).await?;
     Ok(open_wal_whole(&found.head, found.object, &key).await?)
 }
 

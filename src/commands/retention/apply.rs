@@ -9,6 +9,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+mod replaced;
+
 use super::acting::{Scene, Scope, Target, noteworthy, pages};
 use crate::catalog::Finding;
 use crate::commands::Result;
@@ -81,6 +83,8 @@ pub struct Outcome {
     pub locked_until: Option<Timestamp>,
     /// Versions left alone because they arrived after the facts were gathered, or shortly before.
     pub too_new: u64,
+    /// Originals of WAL that copies under other data keys took the place of, removed or still locked: among the above.
+    pub replaced: u64,
     /// What does not belong there.
     pub findings: Vec<Finding>,
 }
@@ -113,6 +117,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
         locked_count: 0,
         locked_until: None,
         too_new: 0,
+        replaced: 0,
         findings,
     };
     let mut work = Work { scene: &scene, outcome, batch: Vec::new(), cleared: HashSet::new() };
@@ -125,6 +130,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     for prefix in [scene.keys(), folder, canary, record, identities, rosters, writers] {
         work.sweep(&prefix).await?;
     }
+    work.replaced().await?;
     work.flush().await?;
     Ok(work.outcome)
 }

@@ -1,11 +1,11 @@
-//! Of every object below a prefix the version that counts.
+//! Of every object below a prefix the version that counts: of WAL that was copied under another data key, the copy.
 
 use std::collections::VecDeque;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::acting::pages;
-use crate::catalog::{Pages, Repository};
+use crate::catalog::{Pages, Replacement, Repository};
 use crate::commands::Result;
 use crate::commands::frozen::is_frozen;
 use crate::format::ClusterName;
@@ -14,18 +14,20 @@ use crate::store::{Entry, Read};
 
 /// The first version of every object (invariant I4), page by page. Where everybody can guess a name, something else may have been
 /// there before ours: then it is the oldest genuine one, which is what restores read, and whatever lies frozen before that, which may be
-/// it.
+/// it. Where the root writer made a copy of that, it is the copy.
 pub(in crate::commands) struct Firsts<'a> {
     pages: Pages<'a>,
     /// Who tells what is genuine.
     repository: Option<&'a Repository>,
+    /// Whether what copies took the place of is wanted as well.
+    replaced_too: bool,
     passing: Option<Passing>,
 }
 
 impl<'a> Firsts<'a> {
     /// Of names that nobody can guess: whoever wrote one first made it.
     pub(in crate::commands) fn of(store: &'a dyn Read, prefix: &str) -> Self {
-        Self { pages: pages(store, prefix), repository: None, passing: None }
+        Self { pages: pages(store, prefix), repository: None, replaced_too: false, passing: None }
     }
 
     /// Of names of every kind.
@@ -33,7 +35,30 @@ impl<'a> Firsts<'a> {
         Self { repository: Some(repository), ..Self::of(&**repository.store(), prefix) }
     }
 
+    /// The same, and beside the copies what they took the place of.
+    pub(in crate::commands) fn and_replaced(self, replaced_too: bool) -> Self {
+        Self { replaced_too, ..self }
+    }
+
     pub(in crate::commands) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        let Some(passed) = self.passed().await? else { return Ok(None) };
+        let (repository, replaced_too) = (self.repository, self.replaced_too);
+        let chosen = stream::iter(passed).map(|passing| passing.choose(repository, replaced_too));
+        let chosen: Vec<Vec<Entry>> = chosen.buffered(RETENTION_IN_FLIGHT).try_collect().await?;
+        Ok(Some(chosen.into_iter().flatten().collect()))
+    }
+
+    /// Instead of the versions that count: the copies among them, with what they took the place of.
+    pub(in crate::commands) async fn next_replacements(&mut self) -> Result<Option<Vec<Replacement>>> {
+        let Some(passed) = self.passed().await? else { return Ok(None) };
+        let repository = self.repository;
+        let found = stream::iter(passed).map(|passing| async move { passing.replacement(repository).await });
+        let found: Vec<Option<Replacement>> = found.buffered(RETENTION_IN_FLIGHT).try_collect().await?;
+        Ok(Some(found.into_iter().flatten().collect()))
+    }
+
+    /// The keys that the next page completes.
+    async fn passed(&mut self) -> Result<Option<Vec<Passing>>> {
         let mut passed = Vec::new();
         match self.pages.next().await? {
             Some(page) => {
@@ -46,10 +71,7 @@ impl<'a> Firsts<'a> {
                 None => return Ok(None),
             },
         }
-        let repository = self.repository;
-        let chosen = stream::iter(passed).map(|passing| passing.choose(repository)).buffered(RETENTION_IN_FLIGHT);
-        let chosen: Vec<Vec<Entry>> = chosen.try_collect().await?;
-        Ok(Some(chosen.into_iter().flatten().collect()))
+        Ok(Some(passed))
     }
 
     /// Takes one more version in; gives back the key that is complete by that.
@@ -59,7 +81,8 @@ impl<'a> Firsts<'a> {
             return None;
         }
         let cluster = self.repository.and_then(|repository| repository.names().guessable(entry.key.as_str()));
-        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        let (oldest, newest, frozen) = (VecDeque::new(), Vec::new(), VecDeque::new());
+        let mut passing = Passing { oldest, newest, frozen, versions: 0, cluster };
         passing.take(entry);
         self.passing.replace(passing)
     }
@@ -69,6 +92,8 @@ impl<'a> Firsts<'a> {
 struct Passing {
     /// The oldest few, newest first.
     oldest: VecDeque<Entry>,
+    /// The newest few that are not among these, newest first; of names that can be guessed.
+    newest: Vec<Entry>,
     /// The oldest few that lie in an archive tier, newest first; of names that can be guessed.
     frozen: VecDeque<Entry>,
     versions: u64,
@@ -91,12 +116,32 @@ impl Passing {
         }
         self.oldest.push_back(entry);
         if self.oldest.len() > if self.cluster.is_some() { GUESSED_VERSIONS } else { 1 } {
-            self.oldest.pop_front();
+            let passed = self.oldest.pop_front().filter(|_| self.cluster.is_some());
+            self.newest.extend(passed.filter(|_| self.newest.len() < GUESSED_VERSIONS));
         }
     }
 
-    /// The first version, or else the oldest genuine one, if there is one, with what may be it in its place.
-    async fn choose(mut self, repository: Option<&Repository>) -> Result<Vec<Entry>> {
+    /// The copy that counts, if there is one.
+    async fn replacement(&self, repository: Option<&Repository>) -> Result<Option<Replacement>> {
+        let (Some(repository), Some(cluster), true) = (repository, &self.cluster, self.versions > 1) else {
+            return Ok(None);
+        };
+        if self.oldest.front().is_some_and(|entry| repository.names().is_cluster_record(cluster, entry.key.as_str())) {
+            return Ok(None);
+        }
+        let versions = self.oldest.iter().rev().chain(self.newest.iter().rev()).cloned().collect();
+        Ok(repository.replacement(cluster, versions).await?)
+    }
+
+    /// The copy that counts, or the first version, or else the oldest genuine one, if there is one, with what may be it in its place.
+    async fn choose(mut self, repository: Option<&Repository>, replaced_too: bool) -> Result<Vec<Entry>> {
+        if let Some(Replacement { copy, replaced }) = self.replacement(repository).await? {
+            let mut counting = self.counting(Some(copy));
+            let known = |entry: &Entry| counting.iter().any(|one| one.version == entry.version);
+            let more: Vec<Entry> = replaced.into_iter().filter(|entry| replaced_too && !known(entry)).collect();
+            counting.extend(more);
+            return Ok(counting);
+        }
         let (Some(repository), Some(cluster), true) = (repository, &self.cluster, self.versions > 1) else {
             return Ok(self.oldest.pop_back().into_iter().collect());
         };
@@ -153,7 +198,8 @@ mod tests {
     /// One key whose versions are listed like this, newest first: when each arrived, and whether it is frozen.
     fn passing(listed: &[(i64, bool)]) -> Passing {
         let cluster = Some("main".parse().unwrap());
-        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        let (oldest, newest, frozen) = (VecDeque::new(), Vec::new(), VecDeque::new());
+        let mut passing = Passing { oldest, newest, frozen, versions: 0, cluster };
         for (second, is_frozen) in listed {
             passing.take(Entry {
                 key: ObjectKey::new("p/main/wal/a"),

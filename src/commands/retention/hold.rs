@@ -213,7 +213,8 @@ impl Work<'_> {
         spared: impl Fn(&Item) -> bool,
     ) -> Result<()> {
         let scene = self.scene;
-        let mut firsts = Firsts::genuine(&scene.repository, prefix);
+        // A hold from before a copy was made lies on the original.
+        let mut firsts = Firsts::genuine(&scene.repository, prefix).and_replaced(!self.on);
         while let Some(entries) = firsts.next().await? {
             let mut targets = Vec::new();
             for entry in &entries {

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::firsts::Firsts;
 use super::{Superseded, gather};
-use crate::catalog::{Access, Branch, Diverging};
+use crate::catalog::{Access, Branch, Diverging, Replacement, Repository};
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::{BackupId, ClusterName};
-use crate::retention::{self, Facts, Plan, Policy};
+use crate::retention::{self, Facts, Item, Plan, Policy};
 use crate::store::Read as _;
 use crate::verify::Findings;
 
@@ -34,6 +35,8 @@ pub struct ClusterPlan {
     pub plan: Plan,
     /// Partials that whole pieces have replaced; they expire.
     pub superseded: Superseded,
+    /// Originals of WAL that copies under other data keys took the place of; they expire.
+    pub replaced: Superseded,
     /// Whether the latest timeline is not the one that lives.
     pub diverging: Option<Diverging>,
 }
@@ -70,11 +73,28 @@ pub async fn run(options: Options) -> Result<Outcome> {
         let gathered = gather(&connected, &repository, cluster).await?;
         findings.merge(gathered.findings);
         let plan = retention::plan(&gathered.facts, &options.policy, options.at.unwrap_or(gathered.begun_at))?;
-        plans.push(ClusterPlan { plan, superseded: gathered.superseded, diverging: diverging(&gathered.facts) });
+        let (superseded, replaced) = (gathered.superseded, replaced(&repository, &plan).await?);
+        plans.push(ClusterPlan { plan, superseded, replaced, diverging: diverging(&gathered.facts) });
     }
     let known = |id: &BackupId| plans.iter().any(|of| of.plan.backups.iter().any(|decision| decision.backup == *id));
     let unknown_marks = options.policy.keep.iter().filter(|id| !known(id)).cloned().collect();
     Ok(Outcome { location: connected.location, clusters: plans, unknown_marks, findings })
+}
+
+/// What copies took the place of, where the plan keeps that WAL.
+async fn replaced(repository: &Repository, plan: &Plan) -> Result<Superseded> {
+    let (names, mut sum) = (repository.names(), Superseded::default());
+    let mut firsts = Firsts::genuine(repository, &names.wal_timelines(&plan.cluster));
+    while let Some(found) = firsts.next_replacements().await? {
+        for Replacement { copy, replaced } in found {
+            let item = Item::of(names, &plan.cluster, copy.key.as_str());
+            if plan.verdict(&item).until().is_some() {
+                sum.objects += replaced.len() as u64;
+                sum.bytes += replaced.iter().map(|entry| entry.bytes).sum::<u64>();
+            }
+        }
+    }
+    Ok(sum)
 }
 
 fn diverging(facts: &Facts) -> Option<Diverging> {

@@ -28,7 +28,7 @@ impl Output {
 
     /// Opens an object and writes its content at `offset`, frame by frame as each is authenticated.
     pub(super) async fn write(&self, repository: &Repository, found: WalObject, offset: u64) -> Result<()> {
-        let key = repository.wal_key(&found.head).await?;
+        let (found, key) = repository.openable_wal(found).await?;
         let (file, mut at) = (self.file.clone(), offset);
         let written = open_wal(&found.head, found.object, &key, move |frame| {
             file.write_all_at(&frame, at)?;

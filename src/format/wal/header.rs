@@ -64,6 +64,26 @@ pub struct WalHeader {
     /// Transactions that ended in it, as far as it can be told from it alone; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commits: Option<Commits>,
+    /// Of a copy under another data key: what it is a copy of. Only the root writer can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<WalCopy>,
+}
+
+/// What a copy says of its original, whose times, digest and commits it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalCopy {
+    /// SHA-256 of the head of the first original: of everything before its body, which names the body.
+    pub original: Digest,
+    /// When the copy was made (store time): of several the newest counts.
+    pub made_at: Timestamp,
+}
+
+impl WalCopy {
+    /// Where the copy whose head has this digest stands among the copies of its name: the highest counts.
+    pub fn rank(&self, head: Digest) -> (Timestamp, [u8; 32]) {
+        (self.made_at, *head.bytes())
+    }
 }
 
 /// The stored body.
@@ -177,6 +197,9 @@ impl WalHeader {
         if self.commits.is_some_and(|commits| commits.first > commits.last) {
             return malformed("its first commit is after its last");
         }
+        if self.copy_of.is_some() && !self.content.is_canonical() {
+            return malformed("pieces and files are copied, partials are not");
+        }
         Ok(())
     }
 }
@@ -187,6 +210,7 @@ pub struct WalHead {
     header: WalHeader,
     writer: WriterPublic,
     body_at: usize,
+    digest: Digest,
 }
 
 impl WalHead {
@@ -201,7 +225,7 @@ impl WalHead {
         let header: WalHeader =
             serde_json::from_slice(json).map_err(|error| Error::Malformed { what: WHAT, why: error.to_string() })?;
         header.check()?;
-        Ok(Self { header, writer, body_at })
+        Ok(Self { header, writer, body_at, digest: Digest::of(head) })
     }
 
     /// The certificate that an object carries, before anything is known of its writer: worth no more than what it proves.
@@ -219,6 +243,11 @@ impl WalHead {
     /// Who signed it.
     pub fn writer(&self) -> &WriterPublic {
         &self.writer
+    }
+
+    /// SHA-256 of all that lies before the body: tells one object from every other.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Where the body begins.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 
 use super::{Error, Findings, WalLevel};
 use crate::catalog::{self, Finding, FindingKind, Repository, each_entry, merge_ranges};
@@ -21,8 +22,64 @@ struct Seen {
 }
 
 enum State {
-    Genuine { head: Box<WalHead>, lock: Option<Lock> },
+    Genuine(Genuine),
     Wrong(FindingKind, String),
+}
+
+/// A genuine version.
+struct Genuine {
+    head: Box<WalHead>,
+    lock: Option<Lock>,
+    /// Why the keys at hand do not open it, where that was tried.
+    closed: Option<Box<catalog::Error>>,
+}
+
+/// The genuine versions of one name, as they come.
+struct Group {
+    name: WalName,
+    /// Digest of what the first one holds.
+    content: String,
+    /// The one that counts so far: the first, or the root writer's copy of it under another data key.
+    entry: Entry,
+    counting: Genuine,
+}
+
+impl Genuine {
+    fn content(&self) -> String {
+        self.head.header().plain.map(|plain| plain.sha256.to_string()).unwrap_or_default()
+    }
+
+    /// Where it stands among copies; what is none comes before them.
+    fn rank(&self) -> Option<(Timestamp, [u8; 32])> {
+        self.head.header().copy_of.map(|copy| copy.rank(self.head.digest()))
+    }
+}
+
+impl Group {
+    fn of(name: WalName, entry: Entry, first: Genuine) -> Self {
+        Self { name, content: first.content(), entry, counting: first }
+    }
+
+    /// Takes a later version in: a newer copy counts from then on, anything else does not belong there.
+    fn join(&mut self, entry: Entry, later: Genuine) -> Option<Finding> {
+        if later.rank() > self.counting.rank() {
+            (self.entry, self.counting) = (entry, later);
+            return None;
+        }
+        let what = if self.content == later.content() { "written again" } else { "the first one is used" };
+        Some(Finding::new(FindingKind::LaterVersion, entry.key.as_str(), Some(entry.version.as_str()), what))
+    }
+
+    /// What is to be said of the one that counts.
+    fn close(self, now: Timestamp) -> Result<Option<Finding>, Error> {
+        if let Some(closed) = self.counting.closed {
+            return Err((*closed).into());
+        }
+        // Where nothing is locked, that is what the configuration says.
+        let ended = self.counting.lock.is_some_and(|lock| lock.retain_until <= now);
+        let (key, version) = (self.entry.key.as_str(), Some(self.entry.version.as_str()));
+        Ok(ended.then(|| Finding::new(FindingKind::LockShort, key, version, "its lock has ended")))
+    }
 }
 
 /// The windows of a timeline, of genuine objects alone.
@@ -46,37 +103,36 @@ pub(super) async fn windows(
         }
     })
     .await?;
-    // A listing has the newest version of a key first; the oldest genuine one counts.
+    // A listing has the newest version of a key first; the oldest genuine one counts, or its copy.
     listed.reverse();
     let looks = listed.into_iter().map(|(name, entry)| look(repository, cluster, name, entry, level, progress));
     let at_once = if level == WalLevel::Full { WAL_PUSHES } else { HEADS };
     let mut looks = stream::iter(looks).buffered(at_once);
-    let (mut windows, mut last) = (Vec::new(), None::<(WalName, String)>);
+    let (mut windows, mut group) = (Vec::new(), None::<Group>);
+    let close = |group: Option<Group>| {
+        let now = repository.store().clock().now();
+        group.map_or(Ok(None), |group| group.close(now))
+    };
     while let Some(seen) = looks.next().await {
         let Seen { name, entry, state } = seen?;
-        let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
         match state {
-            State::Wrong(kind, why) => findings.push(Finding::new(kind, key, version, why)),
-            State::Genuine { head, lock } => {
-                let content = head.header().plain.map(|plain| plain.sha256.to_string()).unwrap_or_default();
-                if let Some((_, first)) = last.as_ref().filter(|(known, _)| *known == name.without_tag()) {
-                    let what = if *first == content { "written again" } else { "the first one is used" };
-                    findings.push(Finding::new(FindingKind::LaterVersion, key, version, what));
+            State::Wrong(kind, why) => {
+                findings.push(Finding::new(kind, entry.key.as_str(), Some(entry.version.as_str()), why));
+            }
+            State::Genuine(genuine) => {
+                let name = name.without_tag();
+                if let Some(known) = group.as_mut().filter(|known| known.name == name) {
+                    findings.extend(known.join(entry, genuine));
                     continue;
                 }
-                let now = repository.store().clock().now();
-                // Where nothing is locked, that is what the configuration says.
-                if lock.is_some_and(|lock| lock.retain_until <= now) {
-                    let what = "its lock has ended";
-                    findings.push(Finding::new(FindingKind::LockShort, key, version, what));
-                }
-                if let WalContent::Range(content) = &head.header().content {
+                if let WalContent::Range(content) = &genuine.head.header().content {
                     merge_ranges(&mut windows, content.range());
                 }
-                last = Some((name.without_tag(), content));
+                findings.extend(close(group.replace(Group::of(name, entry, genuine)))?);
             }
         }
     }
+    findings.extend(close(group)?);
     Ok(windows)
 }
 
@@ -89,7 +145,7 @@ async fn look(
     progress: &Progress,
 ) -> Result<Seen, Error> {
     let state = match examine(repository, cluster, &entry, level, progress).await {
-        Ok((head, lock)) => State::Genuine { head: Box::new(head), lock },
+        Ok(genuine) => State::Genuine(genuine),
         Err(error) => match wrong(&error) {
             Some(kind) => State::Wrong(kind, crate::observe::chain(&error)),
             None => return Err(error),
@@ -104,18 +160,26 @@ async fn examine(
     entry: &Entry,
     level: WalLevel,
     progress: &Progress,
-) -> Result<(WalHead, Option<Lock>), Error> {
+) -> Result<Genuine, Error> {
     let lock = repository.store().head(&entry.key, &entry.version).await.map_err(catalog::Error::Store)?.lock;
     if level < WalLevel::Full {
-        return Ok((repository.wal_version_head(cluster, entry).await?, lock));
+        let head = Box::new(repository.wal_version_head(cluster, entry).await?);
+        return Ok(Genuine { head, lock, closed: None });
     }
     let found = repository.wal_version(cluster, entry).await?;
-    let key = repository.wal_key(&found.head).await?;
+    let key = match repository.wal_key(&found.head).await {
+        Ok(key) => key,
+        // Where a copy takes its place, not everybody need open it.
+        Err(error @ catalog::Error::Keys(_)) => {
+            return Ok(Genuine { head: Box::new(found.head), lock, closed: Some(Box::new(error)) });
+        }
+        Err(error) => return Err(error.into()),
+    };
     progress.add_chunk(found.object.len() as u64);
     let plain = open_wal_whole(&found.head, found.object, &key).await?;
     progress.add_plain_bytes(plain.len() as u64);
     check(&found.head, &plain)?;
-    Ok((found.head, lock))
+    Ok(Genuine { head: Box::new(found.head), lock, closed: None })
 }
 
 /// The content must be the WAL of its position, and the one whose digest was signed.

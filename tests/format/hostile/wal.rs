@@ -72,6 +72,27 @@ fn forged(name: &str, edit: impl Fn(&str) -> String) -> (Vec<u8>, WriterKey) {
 /// Which object, what is wrong with it, and the edit.
 type Nonsense = (&'static str, &'static str, Box<dyn Fn(&str) -> String>);
 
+const ORIGINAL: &str = "0909090909090909090909090909090909090909090909090909090909090909";
+
+/// The header of a copy: byte for byte what one of ours has behind the fields of its original.
+fn copied(json: &str, original: &str) -> String {
+    let fields = &json[..json.len() - 1];
+    format!("{fields},\"copy_of\":{{\"original\":\"{original}\",\"made_at\":\"2026-11-24T03:15:00Z\"}}}}")
+}
+
+/// The order and the spelling of what is signed stay as they are for ever.
+#[test]
+fn a_copy_is_spelled_as_its_original_with_one_field_more() {
+    let golden = golden_wal("piece");
+    let head = WalHead::read(&golden.object, &golden.trusted).unwrap();
+    let json = std::str::from_utf8(&golden.object[16..head.body_at() - 96]).unwrap();
+    for text in [json.to_owned(), copied(json, ORIGINAL)] {
+        let header: WalHeader = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&header).unwrap(), text);
+    }
+    assert_eq!(head.digest(), stonewal::format::Digest::of(&golden.object[..head.body_at()]));
+}
+
 /// What a trusted writer could sign: still bounded, still consistent.
 #[test]
 fn signed_nonsense_is_refused() {
@@ -102,6 +123,8 @@ fn signed_nonsense_is_refused() {
                 json.split(",\"ancestors\"").next().unwrap().to_owned() + &json[json.find("]}}").unwrap() + 1..]
             }),
         ),
+        ("partial", "a copy of a partial", Box::new(|json: &str| copied(json, ORIGINAL))),
+        ("piece", "a copy of nothing", Box::new(|json: &str| copied(json, "00"))),
         ("history", "ancestors in no order", Box::new(replaced("{\"timeline\":1,", "{\"timeline\":2,"))),
         (
             "history",
@@ -120,7 +143,9 @@ fn signed_nonsense_is_refused() {
         let refused = read(&object, &[*writer.public()]);
         assert!(matches!(refused, Err(Error::Malformed { .. } | Error::Absurd { .. })), "{name}, {case}: {refused:?}");
     }
-    // The edit itself is not what is refused.
+    // The edits themselves are not what is refused.
+    let (object, writer) = forged("piece", |json| copied(json, ORIGINAL));
+    assert!(read(&object, &[*writer.public()]).unwrap().copy_of.is_some());
     let (object, writer) = forged("piece", replaced("\"stonewal\":\"0", "\"stonewal\":\"9"));
     read(&object, &[*writer.public()]).unwrap();
 }

@@ -113,6 +113,27 @@ fn golden_wal_is_read_for_ever() {
     assert!(GapRecord::decode(&read("cluster.bin"), &golden.trusted).is_err());
 }
 
+/// Made by hand from FORMAT.md, and never anew: a history, and its copy under another key, both signed by the root.
+#[test]
+fn golden_copies_of_wal_are_read_for_ever() {
+    let read = |name: &str| std::fs::read(path("copy").join(name)).unwrap();
+    let recovery = String::from_utf8(read("recovery.txt")).unwrap();
+    let recovery = RecoveryFile::decode(&SecretString::from(recovery)).unwrap();
+    let (original, copy) = (read("original.bin"), read("copy.bin"));
+    let head = |object: &[u8]| WalHead::read(object, &[recovery.root]).unwrap();
+    let (first, second) = (head(&original), head(&copy));
+    assert_eq!(first.header().copy_of, None);
+    let of = second.header().copy_of.unwrap();
+    assert_eq!((of.original, of.made_at), (first.digest(), "2026-12-24T03:15:00Z".parse().unwrap()));
+    assert_eq!(second.header().plain, first.header().plain);
+    assert_ne!(second.header().key, first.header().key);
+    for (head, object) in [(first, original), (second, copy)] {
+        let key = unwrap(&head.header().wrap.0, std::slice::from_ref(&recovery.identity), head.header().key).unwrap();
+        let plain = run(open_wal_whole(&head, Bytes::from(object), &key)).unwrap();
+        assert!(plain == HISTORY && head.header().plain.unwrap().is_of(&plain));
+    }
+}
+
 async fn make() {
     std::fs::create_dir_all(folder("wal")).unwrap();
     let offline = Identity::generate();

@@ -322,6 +322,7 @@ pub(super) fn copying(stage: &Stage, access: Access, backups: &[&BackupId]) -> r
         access,
         cluster: super::stage::cluster(),
         backups: backups.iter().map(|id| (*id).clone()).collect(),
+        wal: false,
         chunk_bytes: stonewal::limits::CHUNK_BYTES_MIN,
         uploads: 2,
         downloads: 2,

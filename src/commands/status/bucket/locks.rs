@@ -25,7 +25,7 @@ pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
     ask_ground(look, &objects.writer, promised, &mut locks).await?;
     for (timeline, range) in edges(look, view) {
         let name = WalName::Piece { timeline, range, tag: None };
-        if let Some(entry) = look.repository.first_genuine_wal(look.cluster, name).await? {
+        if let Some(entry) = look.repository.counting_wal(look.cluster, name).await? {
             ask_one(look, &entry.key, &entry.version, &mut locks).await?;
         }
     }
