@@ -35,7 +35,7 @@ pub enum Error {
     Format(#[from] format::Error),
     /// The repository could not be opened, searched or added to.
     #[error(transparent)]
-    Catalog(#[from] catalog::Error),
+    Catalog(catalog::Error),
     /// A stream did not reach its end.
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
@@ -261,7 +261,7 @@ impl Error {
     /// Whether this is an outage of the store, which ends by itself.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Store(error) | Self::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
+            Self::Store(error) => !error.is_permanent(),
             Self::Keys(keys::Error::Kms(error)) | Self::Catalog(catalog::Error::Keys(keys::Error::Kms(error))) => {
                 error.is_passing()
             }
@@ -349,6 +349,16 @@ impl Error {
     }
 }
 
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        match error {
+            // Whoever asked the store, its failure is the same.
+            catalog::Error::Store(error) => Self::Store(error),
+            error => Self::Catalog(error),
+        }
+    }
+}
+
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
         match error {
@@ -362,7 +372,7 @@ impl From<postgres::Error> for Error {
 impl From<verify::Error> for Error {
     fn from(error: verify::Error) -> Self {
         match error {
-            verify::Error::Catalog(error) => Self::Catalog(error),
+            verify::Error::Catalog(error) => error.into(),
             verify::Error::Pipeline(error) => Self::Pipeline(error),
         }
     }
@@ -394,5 +404,20 @@ mod tests {
         let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
         assert!(!Error::from(catalog::Error::Store(denied)).is_passing());
         assert!(!Error::Interrupted.is_passing());
+    }
+
+    /// Whoever asked: exit codes and advice do not depend on it.
+    #[test]
+    fn a_failing_store_is_of_one_class_on_every_way() {
+        let corrupt = || store::Error::Corrupt { target: "prod/x".into(), what: "other bytes".into() };
+        let cases: [(fn() -> store::Error, Class); 2] =
+            [(corrupt, Class::Integrity), (|| store::Error::Setup("no region".into()), Class::Usage)];
+        for (error, class) in cases {
+            let ways: [Error; 3] =
+                [error().into(), catalog::Error::Store(error()).into(), verify::Error::Catalog(error().into()).into()];
+            for way in ways {
+                assert!(matches!(&way, Error::Store(_)) && way.class() == class, "{way:?}");
+            }
+        }
     }
 }
