@@ -30,7 +30,7 @@ pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;
 pub use diverging::{Branch, Diverging};
-pub use error::{Error, Result};
+pub use error::{Error, Result, believed};
 pub use evidence::{KeptEvidence, publish_evidence};
 pub use finding::{Finding, FindingKind};
 pub use footing::{Footing, Foundation};

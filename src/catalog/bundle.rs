@@ -4,6 +4,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 
+use super::error::believed;
 use super::listing::{Oldest, first_versions};
 use super::roster::{hinted_bundles, newest};
 use super::{Error, Finding, FindingKind, Result};
@@ -67,11 +68,9 @@ pub(super) async fn find_bundle(
 ) -> Result<Found> {
     if wanted.is_none() {
         for hinted in hinted_bundles(store, names).await? {
-            match search(store, names, passphrase.clone(), Some(hinted), location).await {
-                Ok(found) => return with_strangers(store, names, found).await,
-                // What one side keeps to itself must not keep another passphrase from its own bundle.
-                Err(Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                Err(_) => {}
+            // What one side keeps to itself must not keep another passphrase from its own bundle.
+            if let Some(found) = believed(search(store, names, passphrase.clone(), Some(hinted), location).await)? {
+                return with_strangers(store, names, found).await;
             }
         }
     }

@@ -8,11 +8,11 @@ use crate::{keys, store};
 /// Result of a catalog call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What does not prove itself is nothing; that the store cannot be asked is an error.
-pub(super) fn believed<T>(read: Result<T>) -> Result<Option<T>> {
+/// What does not prove itself is nothing; that the store or KMS cannot be asked is an error.
+pub fn believed<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Ok(found) => Ok(Some(found)),
-        Err(Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+        Err(error) if error.is_silence() => Err(error),
         Err(_) => Ok(None),
     }
 }
@@ -175,6 +175,15 @@ impl Error {
         matches!(self, Self::Format(format::Error::NotOurs(_)) | Self::Store(store::Error::NotFound { .. }))
     }
 
+    /// Whether the store or KMS did not answer, so that nothing can be said of what was asked for.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Store(error) => !error.is_about_the_object(),
+            Self::Keys(error) => error.is_of_kms(),
+            _ => false,
+        }
+    }
+
     /// What the operator should do.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -235,6 +244,27 @@ impl Error {
             }
             Self::Store(error) => matches!(error, store::Error::Corrupt { .. }),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KmsError;
+    use crate::store::ObjectKey;
+
+    /// PAINS B5: a copy whose keys KMS does not open today is not called unreadable.
+    #[test]
+    fn b05_silence_is_no_refusal() {
+        let unreachable = KmsError::Unreachable { endpoint: "http://127.0.0.1:9".into(), why: "refused".into() };
+        let busy = store::Error::Busy { action: "s3:GetObject", target: "prod/x".into(), code: "503".into() };
+        for silence in [keys::Error::Kms(unreachable).into(), keys::Error::NoKms.into(), Error::Store(busy)] {
+            assert!(believed::<()>(Err(silence)).is_err());
+        }
+        let gone = store::Error::NotFound { key: ObjectKey::new("prod/x"), version: None };
+        for refusal in [Error::Store(gone), keys::Error::WrongPassphrase.into()] {
+            assert_eq!(believed::<()>(Err(refusal)).unwrap(), None);
         }
     }
 }

@@ -35,7 +35,7 @@ pub enum Error {
     Format(#[from] format::Error),
     /// The repository could not be opened, searched or added to.
     #[error(transparent)]
-    Catalog(#[from] catalog::Error),
+    Catalog(catalog::Error),
     /// A stream did not reach its end.
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
@@ -271,7 +271,7 @@ impl Error {
     /// Whether this is an outage of the store, which ends by itself.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Store(error) | Self::Catalog(catalog::Error::Store(error)) => !error.is_permanent(),
+            Self::Store(error) => !error.is_permanent(),
             Self::Keys(keys::Error::Kms(error)) | Self::Catalog(catalog::Error::Keys(keys::Error::Kms(error))) => {
                 error.is_passing()
             }
@@ -363,6 +363,16 @@ impl Error {
     }
 }
 
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        match error {
+            // Whoever asked the store, its failure is the same.
+            catalog::Error::Store(error) => Self::Store(error),
+            error => Self::Catalog(error),
+        }
+    }
+}
+
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
         match error {
@@ -376,7 +386,7 @@ impl From<postgres::Error> for Error {
 impl From<verify::Error> for Error {
     fn from(error: verify::Error) -> Self {
         match error {
-            verify::Error::Catalog(error) => Self::Catalog(error),
+            verify::Error::Catalog(error) => error.into(),
             verify::Error::Pipeline(error) => Self::Pipeline(error),
         }
     }

@@ -1,7 +1,8 @@
 //! `stonewal import`: an encrypted dump of the scripts that stonewal replaces, into a database or into the repository.
 //!
 //! Nothing authenticates such a file. What can be checked is: the padding, gzip's CRC and length, pg_dump's closing line, and the
-//! checksum that was written down beside it. All of it comes at the end, and before it nothing is committed or published.
+//! checksum that was written down beside it. All of it comes at the end, and before it nothing is committed or stored: into the
+//! repository a file is read twice.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -90,12 +91,12 @@ pub struct Sealed {
     pub lock: Option<LockRecord>,
 }
 
-/// Imports. On any failure the target is as it was, and no backup exists.
+/// Imports. On any failure the target is as it was, and no backup exists; of a file that is damaged nothing was stored.
 pub async fn run(options: Options, progress: &Progress, cancel: &CancellationToken) -> Result<Outcome> {
-    let artifact = super::repository::interruptible(cancel, Artifact::open(options.artifact)).await?;
-    let outcome = match options.into {
-        Into::Database(target) => load::run(artifact, *target, progress, cancel).await?,
-        Into::Repository(target) => Box::pin(seal::run(artifact, *target, progress, cancel)).await?,
+    let Options { artifact, into } = options;
+    let outcome = match into {
+        Into::Database(target) => Box::pin(load::run(&artifact, *target, progress, cancel)).await?,
+        Into::Repository(target) => Box::pin(seal::run(&artifact, *target, progress, cancel)).await?,
     };
     progress.set_phase(Phase::Done);
     Ok(outcome)

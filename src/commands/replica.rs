@@ -3,6 +3,7 @@
 //! Everything here is about ciphertext and needs storage credentials only: reading ones for the repository, writing ones for a
 //! replica that is filled.
 
+mod class;
 pub mod copy;
 mod copying;
 pub mod list;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use super::sides::check_other;
 use super::{Error, Replica, RepositoryOptions, Result};
+use crate::catalog::{Access, Repository};
 use crate::format::names::Names;
 use crate::limits::{CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
 use crate::store::{Checksum, Entry, ObjectKey, Read as _, S3, S3Options, versions_of};
@@ -80,6 +82,12 @@ impl Ends {
             }
         }
         Ok(if theirs.is_empty() { Identity::None } else { Identity::Other })
+    }
+
+    /// Opens the repository, for whoever wants to know what is genuine.
+    async fn open(&self, access: Access) -> Result<Repository> {
+        let location = format!("s3://{}/{}", self.here.bucket(), self.names.prefix());
+        Ok(Repository::open(self.here.clone(), self.names.clone(), access, &location).await?)
     }
 
     /// Refuses a bucket that holds another repository.

@@ -181,6 +181,9 @@ pub enum Error {
         /// psql's message about the statement.
         what: String,
     },
+    /// The stream ended the transaction that was to hold all of it.
+    #[error("the dump ended the transaction of its own restore: what followed may be committed in part")]
+    Escaped,
     /// The database to restore into holds something.
     #[error("{target} is not empty: {}", list(.found, *.more))]
     NotEmpty {
@@ -264,6 +267,7 @@ impl Error {
             Self::ChildFailed { .. } | Self::Incomplete { .. } => "nothing was published; mend what the program complains about and run the command again".into(),
             Self::OutcomeUnknown { .. } => "look into the target: it holds the whole backup or nothing; nothing in between is possible".into(),
             Self::LoadFailed { .. } => "the target is as it was before; mend the cause and restore again".into(),
+            Self::Escaped => "pg_dump writes no such thing: whoever wrote into this dump may have done anything that the role may do. Drop the target, and read the SQL before it is loaded anywhere".into(),
             Self::NotReady { problems, .. } => {
                 problems.iter().map(|problem| problem.remedy.as_str()).collect::<Vec<_>>().join("; ")
             }

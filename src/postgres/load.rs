@@ -2,7 +2,8 @@
 //!
 //! psql takes the end of its input for success: with `--single-transaction` it would COMMIT whatever it got when we are
 //! killed. So we open the transaction ourselves, and send the COMMIT only after the caller has seen the authenticated
-//! end of the stream. A deferred constraint that is violated until then makes every other COMMIT fail too.
+//! end of the stream. A deferred constraint that is violated until then makes every other COMMIT fail too. A ROLLBACK is refused;
+//! behind one that hides from the look for it psql commits nothing by itself, and that the constraint is gone is told at the end.
 
 use std::process::Stdio;
 
@@ -79,7 +80,7 @@ impl Load {
         let guard = format!(
             "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', \
              'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');\n\
-             SET default_transaction_read_only = off;\nBEGIN;\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
+             SET default_transaction_read_only = off;\nBEGIN;\n\\set AUTOCOMMIT off\nCREATE TEMPORARY TABLE stonewal_unfinished (restore int CONSTRAINT stonewal_restore_is_unfinished UNIQUE \
              DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP;\nINSERT INTO {GUARD} VALUES (1), (1);\n"
         );
         load.send(guard.as_bytes()).await?;
@@ -103,8 +104,9 @@ impl Load {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         self.rewriter.push(bytes, &mut out);
-        if let Some(command) = self.rewriter.refused() {
-            let what = format!("the stream holds a command to psql, which pg_dump never writes: {command:?}");
+        if let Some(text) = self.rewriter.refused() {
+            let kind = if text.starts_with('\\') { "a command to psql" } else { "an end of the restore's transaction" };
+            let what = format!("the stream holds {kind}, which pg_dump never writes: {text:?}");
             return Err(Error::LoadFailed { what });
         }
         let sent = self.send(&out).await;
@@ -232,9 +234,11 @@ async fn seen(stdout: &mut ChildStdout, marker: &str) -> bool {
     false
 }
 
-/// The server's word that the COMMIT failed is a rollback; a lost connection says nothing.
+/// The server's word that the COMMIT failed is a rollback; a lost connection says nothing. That our own table is not there to be
+/// emptied says that the transaction is another one by now.
 fn after_commit(error: Error) -> Error {
     match load_failed(error) {
+        Error::LoadFailed { what } if what.contains(GUARD) => Error::Escaped,
         Error::LoadFailed { what } if !what.contains("ERROR:") => Error::OutcomeUnknown { what },
         error => error,
     }

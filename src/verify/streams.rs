@@ -62,13 +62,15 @@ pub(super) async fn decrypt(
                     }
                 }
             }
+            // The store or KMS did not answer: that it does so below would not have read the streams.
+            Err(error) if !error.is_integrity() => return Err(error.into()),
             // The sealed part, below, needs it as well and says so.
             Err(_) if record.id == clear.metadata_key.id => {}
-            Err(error) if error.is_integrity() && !is_other_reader(&error) => {
+            Err(error) if is_other_reader(&error) => return Err(error.into()),
+            Err(error) => {
                 let wraps = repository.names().wraps(record.id);
                 findings.push(Finding::new(FindingKind::Unreadable, wraps, None, error.to_string()));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     if let Err(error) = repository.sealed_part(&backup.manifest).await {

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 /// How the key was made of the passphrase is found out: -pbkdf2 with --iterations, 100000 or 10000 rounds, or the older -md sha256
 /// and -md md5.
 /// Nothing authenticates such files. What can be checked (padding, gzip's CRC and length, pg_dump's closing line, size and SHA-256
-/// of --meta) is checked before anything is committed.
+/// of --meta) is checked before anything is committed or stored: on its way into the repository FILE is read twice, unless it is a pipe.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_long_help = "\

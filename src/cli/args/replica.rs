@@ -52,7 +52,7 @@ pub(in crate::cli) struct ReplicaCopy {
 ///
 /// Every object here is looked for there, by two listings: missing, something else, locked for less time or less strictly; what lies
 /// there alone is told. Exit code 1 when something has been missing for longer than --max-lag, 4 when an object is something else there,
-/// 3 when a lock is short or the listings alone do not prove that two objects are equal.
+/// or --deep finds that it rotted here; 3 when a lock is short or the listings alone do not prove that two objects are equal.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -60,7 +60,8 @@ Examples:
   stonewal replica verify frankfurt --deep --json | jq '{missing, different, lag_seconds}'
 
 Listings tell that objects are equal by version id (replication by the provider keeps it) or ETag. Under KMS keys
-ETags say nothing: --deep reads both sides.
+ETags say nothing: --deep reads both sides. With keys at hand (BACKUP_PASSPHRASE or a key file, any) it tells what rotted
+on both sides as damage; without, a manifest that says so may be planted, and it is a warning.
 
 Variables:
   STONEWAL_REPOSITORY, STONEWAL_LIMITS_MEMORY, AWS_*")]

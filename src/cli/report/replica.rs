@@ -54,6 +54,7 @@ impl Report for verify::Outcome {
         lines.extend(self.newest_there.map(|at| ("newest there", time(at))));
         lines.push(("behind by", duration(Duration::from_secs(self.lag_seconds))));
         lines.push(("different", count(self.different, "object")));
+        lines.extend((self.rotten > 0).then(|| ("rotten here", count(self.rotten, "object"))));
         lines.push(("short locks", count(self.locks_short, "object")));
         lines.push(("holds missing", count(self.holds_missing, "object")));
         lines.push(("there alone", count(self.strays, "object")));
@@ -75,7 +76,7 @@ impl Report for verify::Outcome {
     }
 
     fn exit(&self) -> Exit {
-        match (self.different > 0, self.behind, self.warnings().is_empty()) {
+        match (self.different + self.rotten > 0, self.behind, self.warnings().is_empty()) {
             (true, ..) => Exit::Integrity,
             (false, true, _) => Exit::Failed,
             (false, false, false) => Exit::Warnings,

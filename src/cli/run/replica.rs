@@ -50,6 +50,7 @@ impl Run<'_> {
             replica: args.name,
             max_lag: args.max_lag.as_deref().map(|text| resolve::duration("--max-lag", text)).transpose()?,
             repository: resolve::repository(self.settings)?,
+            access: resolve::access_if_any(self.settings, Purpose::Look)?,
             deep: args.deep,
             memory_bytes: self.settings.limits.memory_bytes,
         };

@@ -15,3 +15,18 @@ fn outages_of_the_store_pass() {
     assert!(!Error::from(catalog::Error::Store(denied)).is_passing());
     assert!(!Error::Interrupted.is_passing());
 }
+
+/// Whoever asked: exit codes and advice do not depend on it.
+#[test]
+fn a_failing_store_is_of_one_class_on_every_way() {
+    let corrupt = || store::Error::Corrupt { target: "prod/x".into(), what: "other bytes".into() };
+    let cases: [(fn() -> store::Error, Class); 2] =
+        [(corrupt, Class::Integrity), (|| store::Error::Setup("no region".into()), Class::Usage)];
+    for (error, class) in cases {
+        let ways: [Error; 3] =
+            [error().into(), catalog::Error::Store(error()).into(), verify::Error::Catalog(error().into()).into()];
+        for way in ways {
+            assert!(matches!(&way, Error::Store(_)) && way.class() == class, "{way:?}");
+        }
+    }
+}

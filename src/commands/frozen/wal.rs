@@ -2,7 +2,7 @@
 
 use super::{Classes, is_frozen};
 use crate::catalog::plan::Leg;
-use crate::catalog::{self, Pages, Repository, merge_ranges};
+use crate::catalog::{Pages, Repository, believed, merge_ranges};
 use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::WalRange;
@@ -98,10 +98,8 @@ impl Look<'_> {
         let timeline = self.leg.timeline;
         if piece.ready.is_some() {
             let name = WalName::Piece { timeline, range: piece.range, tag: None };
-            match self.repository.wal_head_of(self.cluster, &name).await {
-                Ok(Some(_)) => return Ok(piece.ready.as_ref()),
-                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-                _ => {}
+            if believed(self.repository.wal_head_of(self.cluster, &name).await)?.flatten().is_some() {
+                return Ok(piece.ready.as_ref());
             }
         }
         let held = self.repository.partial_chain(self.cluster, timeline, piece.range).await?;

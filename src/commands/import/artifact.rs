@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::meta::{Meta, stamp_in};
 use super::openssl::{Decrypt, Derivation, Refused};
 use crate::commands::{Error, Result};
+use crate::observe::Progress;
 use crate::pipeline::stage::{Source, SourceReceipt};
 use crate::postgres::dump::Trailer;
 
@@ -44,6 +45,10 @@ pub(super) struct Artifact {
     pub(super) derivation: Derivation,
     trailer: Trailer,
     receiver: mpsc::Receiver<Message>,
+    /// Whether it can be read again; a pipe cannot.
+    is_file: bool,
+    /// Its SHA-256 when it was read before.
+    before: Option<String>,
     _reading: JoinSet<()>,
     piece: Vec<u8>,
     at: usize,
@@ -60,17 +65,18 @@ enum Message {
 
 impl Artifact {
     /// Looks whether it is what it should be, and reads its beginning.
-    pub(super) async fn open(options: ArtifactOptions) -> Result<Self> {
-        let path = options.file;
+    pub(super) async fn open(options: &ArtifactOptions) -> Result<Self> {
+        let path = options.file.clone();
         let meta = Meta::read(options.meta.as_deref())?;
         let failed = |error: &std::io::Error| Error::File { path: path.clone(), why: error.to_string() };
         let file = std::fs::File::open(&path).map_err(|e| failed(&e))?;
-        let length = file.metadata().map_err(|e| failed(&e))?.len();
+        let metadata = file.metadata().map_err(|e| failed(&e))?;
+        let (length, is_file) = (metadata.len(), metadata.is_file());
         if let Some(expected) = meta.file_size_bytes.filter(|expected| *expected != length) {
             let why = format!("it has {length} bytes, and its meta file says {expected}");
             return Err(damaged(&path, why));
         }
-        let (passphrase, iterations) = (options.passphrase, options.iterations);
+        let (passphrase, iterations) = (options.passphrase.clone(), options.iterations);
         // A hundred thousand rounds of a digest are no work for a thread that others wait for.
         let opened = tokio::task::spawn_blocking(move || Decrypt::open(file, &passphrase, iterations)).await;
         let opened = opened.map_err(|error| Error::File { path: path.clone(), why: error.to_string() })?;
@@ -81,8 +87,21 @@ impl Artifact {
         reading.spawn_blocking(move || pass_on(decrypt, &sender));
         let trailer = Trailer::of_a_dump();
         let (piece, at, bytes, digest) = (Vec::new(), 0, 0, None);
-        let mut artifact =
-            Self { path, meta, taken_at, derivation, trailer, receiver, _reading: reading, piece, at, bytes, digest };
+        let mut artifact = Self {
+            path,
+            meta,
+            taken_at,
+            derivation,
+            trailer,
+            receiver,
+            is_file,
+            before: None,
+            _reading: reading,
+            piece,
+            at,
+            bytes,
+            digest,
+        };
         artifact.advance().await?;
         if artifact.digest.is_none() && !artifact.trailer.is_opened() {
             let (path, why) = (artifact.path, "it does not hold what pg_dump writes as plain SQL".into());
@@ -118,6 +137,17 @@ impl Artifact {
         Ok(None)
     }
 
+    /// Reads it to its end, where everything has shown that can be wrong with it, and begins anew. A pipe is read only once.
+    pub(super) async fn proven(mut self, options: &ArtifactOptions, progress: &Progress) -> Result<Self> {
+        if !self.is_file {
+            return Ok(self);
+        }
+        while self.next().await?.is_some() {}
+        let (digest, source) = self.finish()?;
+        progress.expect_plain_bytes(source.bytes());
+        Ok(Self { before: Some(digest), ..Self::open(options).await? })
+    }
+
     /// SHA-256 of the file, and the plain bytes. Only after [`Artifact::next`] or [`Source::read`] reached the end.
     pub(super) fn finish(self) -> Result<(String, SourceReceipt)> {
         let bytes = self.bytes;
@@ -149,6 +179,12 @@ impl Artifact {
         }
         if let Some(expected) = self.meta.checksum_sha256.as_ref().filter(|sum| !sum.eq_ignore_ascii_case(&digest)) {
             return Err(damaged(&self.path, format!("its SHA-256 is {digest}, and its meta file says {expected}")));
+        }
+        if let Some(before) = self.before.as_ref().filter(|before| **before != digest) {
+            let why =
+                format!("its SHA-256 is {digest}, and was {before} when it was read first: somebody writes to it");
+            let way_out = "import a copy that nobody writes to; what was stored of it belongs to no backup";
+            return Err(Error::Artifact { path: self.path.clone(), why, way_out });
         }
         self.digest = Some(digest);
         Ok(())
@@ -204,6 +240,70 @@ fn explain(path: &Path, refused: Refused) -> Error {
 }
 
 fn damaged(path: &Path, why: String) -> Error {
-    let way_out = "the passphrase is right and the file is damaged: use another copy of it, or another file; nothing was restored or stored";
+    let way_out = "the passphrase is right and the file is damaged: use another copy of it, or another file; nothing was restored, and no backup was made of it";
     Error::Artifact { path: path.to_owned(), why, way_out }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use aes::Aes256Enc;
+    use aes::cipher::{Block, BlockEncrypt as _, KeyInit as _};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use ring::digest::{SHA256, digest};
+
+    use super::*;
+
+    /// A dump of nothing but a note, as `gzip | openssl enc -aes-256-cbc -salt -md sha256` writes it.
+    fn encrypted(note: &str) -> Vec<u8> {
+        let dump = format!("-- PostgreSQL database dump\n-- {note}\n-- PostgreSQL database dump complete\n");
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(dump.as_bytes()).unwrap();
+        let mut plain = gzip.finish().unwrap();
+        let padding = 16 - plain.len() % 16;
+        plain.extend(vec![u8::try_from(padding).unwrap(); padding]);
+        let secret = b"passphrasesaltsalt";
+        let key = digest(&SHA256, secret);
+        let vector = digest(&SHA256, &[key.as_ref(), secret.as_slice()].concat());
+        let cipher = Aes256Enc::new_from_slice(key.as_ref()).unwrap();
+        let (mut chain, mut file) = (vector.as_ref()[..16].to_vec(), b"Salted__saltsalt".to_vec());
+        for piece in plain.chunks(16) {
+            let mixed: Vec<u8> = piece.iter().zip(&chain).map(|(byte, link)| byte ^ link).collect();
+            let mut block = Block::<Aes256Enc>::clone_from_slice(&mixed);
+            cipher.encrypt_block(&mut block);
+            chain = block.to_vec();
+            file.extend_from_slice(&chain);
+        }
+        file
+    }
+
+    async fn read(mut artifact: Artifact) -> Result<String> {
+        while artifact.next().await?.is_some() {}
+        artifact.finish().map(|(digest, _)| digest)
+    }
+
+    /// PAINS A2: what is stored is what was checked.
+    #[tokio::test]
+    async fn a02_a_file_that_is_exchanged_behind_the_check_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, fresh) = (dir.path().join("app.sql.gz.enc"), dir.path().join("fresh"));
+        let put = |note: &str| {
+            std::fs::write(&fresh, encrypted(note)).unwrap();
+            std::fs::rename(&fresh, &file).unwrap();
+        };
+        let (passphrase, progress) = ("passphrase".into(), Progress::new());
+        let options = ArtifactOptions { file: file.clone(), meta: None, passphrase, iterations: None, taken_at: None };
+        put("one");
+        let once = read(Artifact::open(&options).await.unwrap()).await.unwrap();
+        let proven = Artifact::open(&options).await.unwrap().proven(&options, &progress).await.unwrap();
+        assert_eq!(read(proven).await.unwrap(), once);
+        assert!(progress.read().expected_plain_bytes.is_some());
+        let begun = Artifact::open(&options).await.unwrap();
+        put("two");
+        let exchanged = begun.proven(&options, &progress).await.unwrap();
+        let error = read(exchanged).await.unwrap_err();
+        assert!(error.to_string().contains("somebody writes to it"), "{error}");
+    }
 }

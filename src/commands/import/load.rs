@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::artifact::Artifact;
+use super::artifact::{Artifact, ArtifactOptions};
 use super::{Facts, Outcome, outcome};
 use crate::commands::Result;
 use crate::commands::repository::interruptible;
@@ -22,11 +22,12 @@ struct Checked {
 }
 
 pub(super) async fn run(
-    mut artifact: Artifact,
+    file: &ArtifactOptions,
     target: DatabaseTarget,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Outcome> {
+    let mut artifact = interruptible(cancel, Artifact::open(file)).await?;
     let facts = Facts::of(&artifact);
     let checked = interruptible(cancel, Box::pin(check(target, &facts))).await?;
     progress.set_phase(Phase::Streaming);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::artifact::Artifact;
+use super::artifact::{Artifact, ArtifactOptions};
 use super::{Facts, Outcome, RepositoryTarget, Sealed, outcome};
 use crate::catalog::{self, Access, Draft, FinishedStream, Repository, commit};
 use crate::commands::backup_dump::DUMP_STREAM;
@@ -17,12 +17,13 @@ use crate::pipeline::{StreamWriter, Target, pump};
 use crate::store::Read as _;
 
 pub(super) async fn run(
-    mut artifact: Artifact,
+    file: &ArtifactOptions,
     to: RepositoryTarget,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Outcome> {
     let RepositoryTarget { repository: options, access, cluster, encoding, chunk_bytes, uploads } = to;
+    let artifact = interruptible(cancel, Artifact::open(file)).await?;
     let facts = Facts::of(&artifact);
     let taken_at = facts.taken_at.ok_or_else(|| {
         Error::Usage(format!(
@@ -32,6 +33,8 @@ pub(super) async fn run(
     })?;
     let preparing = Box::pin(prepare(&options, access, &cluster, taken_at));
     let (connected, repository) = interruptible(cancel, preparing).await?;
+    // What is stored is locked for years: of a damaged file that is nothing.
+    let mut artifact = interruptible(cancel, artifact.proven(file, progress)).await?;
     let moving = async {
         let begun = Begun::now(&connected, &repository, &cluster, connected.lock()?).await?;
         let name: StreamName = DUMP_STREAM.parse()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
+use crate::catalog::{self, Backup, Finding, FindingKind, Repository, believed};
 use crate::commands::Result;
 use crate::commands::retention::firsts::Firsts;
 use crate::format::manifest::KeyRecord;
@@ -200,13 +200,7 @@ async fn damaged(
     let name = repository.names().wal_of(cluster, entry.key.as_str()).map(WalName::without_tag);
     let beside = match &name {
         Some(name @ (WalName::Piece { .. } | WalName::File { .. })) => {
-            match repository.wal_head_of(cluster, name).await {
-                Ok(found) => found.is_some(),
-                Err(catalog::Error::Store(error)) if !error.is_about_the_object() => {
-                    return Err(catalog::Error::from(error).into());
-                }
-                Err(_) => false,
-            }
+            believed(repository.wal_head_of(cluster, name).await)?.flatten().is_some()
         }
         _ => false,
     };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Copied, Job, copied, origin};
-use crate::catalog::{self, Backup};
+use crate::catalog::{Backup, believed};
 use crate::commands::Result;
 use crate::format::BackupId;
 use crate::verify;
@@ -54,11 +54,7 @@ impl Job<'_> {
             self.repository.sealed_part(&copy.manifest).await?;
             Ok(key)
         };
-        let key = match opened.await {
-            Ok(key) => key,
-            Err(catalog::Error::Store(error)) if !error.is_about_the_object() => return Err(error.into()),
-            Err(_) => return Ok(false),
-        };
+        let Some(key) = believed(opened.await)? else { return Ok(false) };
         let current = self.repository.with_keyring(|ring| ring.wrap_tag(&key)) == record.wrap.tag;
         Ok(current && !verify::presence(self.repository, copy).await?.has_damage())
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::class::{Class, class_of, folder_of};
 use super::copying::{Copying, Done, Follow, Moved, What};
 use super::pace::{Rate, Room};
 use super::pairs::{Pair, Pairs};
@@ -17,7 +18,7 @@ use super::pinned::Pinned;
 use super::{Ends, Identity, OBJECT_BYTES_MAX};
 use crate::catalog::{Access, Finding, FindingKind, Repository};
 use crate::commands::{Error, Immutability, RepositoryOptions, Result};
-use crate::format::names::Names;
+use crate::format::Digest;
 use crate::limits::{FINDINGS_MAX, HEADS, WAL_OBJECT_BYTES_MAX};
 use crate::observe::{Phase, Progress};
 use crate::store::{Entry, Read as _};
@@ -82,15 +83,6 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
-/// What is copied in one go: in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    Ground,
-    Chunk,
-    Manifest,
-    Wal,
-}
-
 /// Copies. What cannot be read here is a finding; an error leaves a replica that restores everything whose manifest it has.
 pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     let ends = Ends::of(&options.repository, &options.replica).await?;
@@ -98,9 +90,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     if !matches!(options.repository.immutability, Immutability::None) {
         check_immutable(&ends).await?;
     }
-    let here = format!("s3://{}/{}", ends.here.bucket(), ends.names.prefix());
     let genuine = match options.access {
-        Some(access) => Some(Arc::new(Repository::open(ends.here.clone(), ends.names.clone(), access, &here).await?)),
+        Some(access) => Some(Arc::new(ends.open(access).await?)),
         None => None,
     };
     let begun = ends.here.clock().now().checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
@@ -190,19 +181,41 @@ impl Run<'_> {
             }
             if batch.len() >= BATCH || is_last {
                 let what = std::mem::take(&mut batch);
-                let done = if class == Class::Wal {
-                    self.copying.in_order(what).await?
-                } else {
-                    self.copying.all(what).await?
-                };
-                for one in done {
-                    self.note(one);
-                }
+                let beside = self.carry(class, what, &mut pinned).await?;
+                self.carry(class, beside, &mut pinned).await?;
             }
             if is_last {
                 return Ok(());
             }
         }
+    }
+
+    /// Copies, and notes what became of each. Gives what is still to be copied beside something that does not count for a copy.
+    async fn carry(&mut self, class: Class, what: Vec<What>, pinned: &mut Pinned<'_>) -> Result<Vec<What>> {
+        let mut done = match class {
+            Class::Wal => self.copying.in_order(what).await?,
+            Class::Ground | Class::Chunk | Class::Manifest => self.copying.all(what).await?,
+        };
+        // One backup after the other, so that no manifest is read twice.
+        done.sort_by(|a, b| a.entry.key.cmp(&b.entry.key));
+        let mut beside = Vec::new();
+        for one in done {
+            match one.what {
+                Moved::Unprotected => {
+                    let digests = digests(class, &one.entry, pinned).await?;
+                    beside.push(What::Copy { here: one.entry, same_length: Vec::new(), digests });
+                }
+                Moved::Unreadable(why) => {
+                    // What anybody laid beside the chunks of a backup keeps its manifest from nothing.
+                    if self.genuine.is_none() || !digests(class, &one.entry, pinned).await?.is_empty() {
+                        self.broken.insert(folder_of(&self.ends.names, one.entry.key.as_str()));
+                    }
+                    self.find(FindingKind::Opaque, &one.entry, &why);
+                }
+                Moved::Copied(_) | Moved::Present => self.note(&one),
+            }
+        }
+        Ok(beside)
     }
 
     /// What is to be done about a key in this pass.
@@ -261,15 +274,14 @@ impl Run<'_> {
             self.find(FindingKind::Stray, &here, "it is longer than any object of ours, and was not copied");
             return Ok(None);
         }
-        let digests = if class == Class::Chunk { pinned.digests(here.key.as_str()).await? } else { Vec::new() };
         let copies = pair.copies(&here);
         if !copies.is_empty() {
-            return Ok(Some(What::Follow { here, there: copies, digests }));
+            return Ok(Some(What::Follow { here, there: copies }));
         }
         if class == Class::Manifest && !self.may_copy(&here).await? {
             return Ok(None);
         }
-        let same_length = pair.same_length(&here);
+        let (same_length, digests) = (pair.same_length(&here), digests(class, &here, pinned).await?);
         Ok(Some(What::Copy { here, same_length, digests }))
     }
 
@@ -295,22 +307,14 @@ impl Run<'_> {
         Ok(is_it)
     }
 
-    fn note(&mut self, done: Done) {
+    /// Something that is there now.
+    fn note(&mut self, done: &Done) {
         let outcome = &mut self.outcome;
-        match done.what {
-            Moved::Copied(bytes) => {
-                outcome.copied += 1;
-                outcome.copied_bytes += bytes;
-            }
-            Moved::Present => outcome.present += 1,
-            Moved::Unreadable(why) => {
-                // What anybody laid beside the chunks of a backup keeps its manifest from nothing.
-                if done.pinned || self.genuine.is_none() {
-                    self.broken.insert(folder_of(&self.ends.names, done.entry.key.as_str()));
-                }
-                self.find(FindingKind::Opaque, &done.entry, &why);
-                return;
-            }
+        if let Moved::Copied(bytes) = done.what {
+            outcome.copied += 1;
+            outcome.copied_bytes += bytes;
+        } else {
+            outcome.present += 1;
         }
         match done.lock {
             Follow::Nothing => {}
@@ -341,49 +345,7 @@ impl Run<'_> {
     }
 }
 
-/// What a key is of; nothing that belongs to no repository.
-pub(super) fn class_of(names: &Names, key: &str) -> Option<Class> {
-    let parts: Vec<&str> = key.strip_prefix(names.prefix())?.split('/').collect();
-    Some(match parts.as_slice() {
-        // What `doctor` tries things on.
-        ["canary", ..] => return None,
-        [_, "backups", _, name] if name.starts_with("manifest-") => Class::Manifest,
-        [_, "backups", ..] => Class::Chunk,
-        // The cluster record lies beside the timelines.
-        [_, "wal", _, ..] if parts.len() > 3 => Class::Wal,
-        _ => Class::Ground,
-    })
-}
-
-/// The folder of the backup that a key is of.
-fn folder_of(names: &Names, key: &str) -> String {
-    let below = key.strip_prefix(names.prefix()).unwrap_or(key);
-    let end = below.match_indices('/').nth(2).map_or(below.len(), |(at, _)| at + 1);
-    format!("{}{}", names.prefix(), &below[..end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn manifests_come_behind_what_they_pin() {
-        let names = Names::new("p").unwrap();
-        for (key, class) in [
-            ("p/repository", Some(Class::Ground)),
-            ("p/keys/aa/bb.age", Some(Class::Ground)),
-            ("p/main/wal/cluster", Some(Class::Ground)),
-            ("p/main/backups/20261124T031500Z-5b0c6f2e/base/0-aa", Some(Class::Chunk)),
-            ("p/main/backups/20261124T031500Z-5b0c6f2e/manifest-aa", Some(Class::Manifest)),
-            ("p/main/backups/20261124T031500Z-5b0c6f2e/manifest-aa/0-x", Some(Class::Chunk)),
-            ("p/main/wal/00000001/aa-bb", Some(Class::Wal)),
-            ("p/main/wal/00000001/partial/aa-bb-cc", Some(Class::Wal)),
-            ("p/canary/aa", None),
-            ("q/repository", None),
-        ] {
-            assert_eq!(class_of(&names, key), class, "{key}");
-        }
-        assert_eq!(folder_of(&names, "p/main/backups/id/base/0-aa"), "p/main/backups/id/");
-        assert_eq!(folder_of(&names, "p/main/backups/id/manifest-aa"), "p/main/backups/id/");
-    }
+/// What the bytes of an object that is copied must come to, any of these; nothing where nobody says. Costs the reading of manifests.
+async fn digests(class: Class, here: &Entry, pinned: &mut Pinned<'_>) -> Result<Vec<Digest>> {
+    if class == Class::Chunk { pinned.digests(here.key.as_str()).await } else { Ok(Vec::new()) }
 }

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::pace::{Rate, Room};
 use crate::catalog;
-use crate::commands::{Error, Result};
+use crate::commands::Result;
 use crate::format::Digest;
 use crate::limits::HEADS;
 use crate::observe::Progress;
@@ -38,12 +38,7 @@ pub(super) struct Copying {
 /// What is to be done.
 pub(super) enum What {
     /// It is there, perhaps more than once: the lock and the hold of the one that is locked best follow those here.
-    Follow {
-        here: Entry,
-        there: Vec<Entry>,
-        /// What its bytes must come to if it is copied anew, any of these; nothing where nobody says.
-        digests: Vec<Digest>,
-    },
+    Follow { here: Entry, there: Vec<Entry> },
     /// It is not there, unless one of these of the same length is it.
     Copy {
         here: Entry,
@@ -55,7 +50,7 @@ pub(super) enum What {
 
 /// What is known before anything is changed.
 enum Prepared {
-    Follow { here: Entry, there: Entry, held: (Head, Head), digests: Vec<Digest> },
+    Follow { here: Entry, there: Entry, held: (Head, Head) },
     Copy { here: Entry, head: Head, body: Bytes, sha256: [u8; 32], beside: bool, altered: bool },
     Known(Done),
 }
@@ -70,8 +65,6 @@ pub(super) struct Done {
     pub(super) beside: bool,
     /// Whether it was copied although its bytes are not those that a manifest names.
     pub(super) altered: bool,
-    /// Whether a manifest names it.
-    pub(super) pinned: bool,
 }
 
 /// Whether it moved.
@@ -79,6 +72,8 @@ pub(super) struct Done {
 pub(super) enum Moved {
     Copied(u64),
     Present,
+    /// What lies there does not count for a copy: it is to be copied beside that.
+    Unprotected,
     Unreadable(String),
 }
 
@@ -95,17 +90,11 @@ impl Copying {
     /// All of them, many at once.
     pub(super) async fn all(&self, what: Vec<What>) -> Result<Vec<Done>> {
         let carry = |what: What| async move {
-            let pinned = what.is_pinned();
             let room = self.room.take(what.bytes()).await;
-            let done = match self.prepare(what).await? {
-                stored @ Prepared::Copy { .. } => self.finish(stored).await?,
-                // Nothing of it is held any more, and what is copied anew takes room of its own.
-                other => {
-                    drop(room);
-                    self.finish(other).await?
-                }
-            };
-            Ok::<Done, Error>(Done { pinned, ..done })
+            let prepared = self.prepare(what).await?;
+            // Where nothing is stored, nothing of it is held any more.
+            let _room = matches!(prepared, Prepared::Copy { .. }).then_some(room);
+            self.finish(prepared).await
         };
         stream::iter(what).map(carry).buffer_unordered(HEADS).try_collect().await
     }
@@ -133,12 +122,10 @@ impl Copying {
 
     async fn prepare(&self, what: What) -> Result<Prepared> {
         let (here, same_length, digests) = match what {
-            What::Follow { here, there, digests } => {
+            What::Follow { here, there } => {
                 let heads = tokio::try_join!(head(&self.here, &here), self.best(there));
                 return match heads {
-                    Ok((ours, Some((there, theirs)))) => {
-                        Ok(Prepared::Follow { here, there, held: (ours, theirs), digests })
-                    }
+                    Ok((ours, Some((there, theirs)))) => Ok(Prepared::Follow { here, there, held: (ours, theirs) }),
                     Ok((_, None)) => Ok(Prepared::Known(Done::new(here, Moved::Unreadable("its copy is gone".into())))),
                     Err(error) => unreadable(here, error),
                 };
@@ -167,7 +154,7 @@ impl Copying {
             }
         }
         if let Some((there, theirs)) = self.best(same).await? {
-            return Ok(Prepared::Follow { here, there, held: (head, theirs), digests });
+            return Ok(Prepared::Follow { here, there, held: (head, theirs) });
         }
         if self.dry_run {
             return Ok(Prepared::Known(Done::new(here.clone(), Moved::Copied(here.bytes))));
@@ -178,11 +165,11 @@ impl Copying {
     async fn finish(&self, prepared: Prepared) -> Result<Done> {
         match prepared {
             Prepared::Known(done) => Ok(done),
-            Prepared::Follow { here, there, held: (ours, theirs), digests } => {
+            Prepared::Follow { here, there, held: (ours, theirs) } => {
                 let lock = self.follow_lock(&there, self.lasting(ours.lock), theirs.lock).await?;
                 // Bytes that anybody put there beforehand, unlocked, are no copy: whoever put them may remove them.
                 if lock == Follow::Unacknowledged && self.lasting(theirs.lock).is_none() {
-                    return self.copy_anew(here, ours, &digests).await;
+                    return Ok(Done::new(here, Moved::Unprotected));
                 }
                 let mut done = Done::new(here, Moved::Present);
                 done.lock = lock;
@@ -194,29 +181,6 @@ impl Copying {
                 Ok(Done { beside, altered, ..done })
             }
         }
-    }
-
-    /// A copy beside one that is not locked and cannot be without an acknowledgement.
-    async fn copy_anew(&self, here: Entry, head: Head, digests: &[Digest]) -> Result<Done> {
-        if self.dry_run {
-            return Ok(Done::new(here.clone(), Moved::Copied(here.bytes)));
-        }
-        let _room = self.room.take(here.bytes).await;
-        self.rate.wait(here.bytes).await;
-        let body = match self.here.get(&here.key, &here.version, 0..here.bytes).await {
-            Ok(body) => body,
-            Err(error) if error.is_about_the_object() => {
-                return Ok(Done::new(here, Moved::Unreadable(error.to_string())));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let sha256 = sha256(&body).await?;
-        let altered = is_other(digests, &sha256);
-        if altered && self.genuine {
-            return Ok(Done::rotten(here));
-        }
-        let done = self.store(here, &head, body, sha256).await?;
-        Ok(Done { altered, ..done })
     }
 
     async fn store(&self, here: Entry, head: &Head, body: Bytes, sha256: [u8; 32]) -> Result<Done> {
@@ -292,11 +256,6 @@ impl Copying {
 }
 
 impl What {
-    fn is_pinned(&self) -> bool {
-        let (Self::Follow { digests, .. } | Self::Copy { digests, .. }) = self;
-        !digests.is_empty()
-    }
-
     /// Bytes that it will hold in memory.
     fn bytes(&self) -> u64 {
         match self {
@@ -309,7 +268,7 @@ impl What {
 impl Done {
     fn new(entry: Entry, what: Moved) -> Self {
         let (lock, hold) = (Follow::Nothing, Follow::Nothing);
-        Self { entry, what, lock, hold, beside: false, altered: false, pinned: false }
+        Self { entry, what, lock, hold, beside: false, altered: false }
     }
 
     /// A copy of it would be a copy of nothing.

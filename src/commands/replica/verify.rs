@@ -8,13 +8,13 @@ use ring::digest;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::copy::{Class, class_of};
+use super::class::{Class, class_of};
 use super::copying::is_other;
 use super::pace::Room;
 use super::pairs::{Pair, Pairs};
 use super::pinned::Pinned;
 use super::{Ends, Identity, OBJECT_BYTES_MAX};
-use crate::catalog::{self, Finding, FindingKind};
+use crate::catalog::{self, Access, Finding, FindingKind, Repository};
 use crate::commands::{RepositoryOptions, Result};
 use crate::format::Digest;
 use crate::limits::{FINDINGS_MAX, HEADS};
@@ -31,6 +31,8 @@ pub struct Options {
     pub repository: RepositoryOptions,
     /// The replica.
     pub replica: String,
+    /// Keys of any kind: with them, only genuine manifests say what reading both sides must come to.
+    pub access: Option<Access>,
     /// Whether to read both sides.
     pub deep: bool,
     /// So long may something be missing; `None` = as the configuration says.
@@ -62,6 +64,8 @@ pub struct Outcome {
     pub unproven: u64,
     /// Objects that are something else there.
     pub different: u64,
+    /// Objects whose bytes here are not those that the genuine manifest names, whatever they are there.
+    pub rotten: u64,
     /// Objects locked for less time than here, or less strictly.
     pub locks_short: u64,
     /// Objects under a legal hold here and not there.
@@ -86,6 +90,11 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
     let max_lag = options.max_lag.unwrap_or(ends.max_lag);
     let identity = ends.check_identity().await?;
     let now = ends.here.clock().now();
+    // What manifests say is compared with what was read of chunks. Their signatures prove themselves: any keys will do.
+    let genuine = match options.access.filter(|_| options.deep) {
+        Some(access) => Some(ends.open(access).await?),
+        None => None,
+    };
     let (replica, location) = (ends.name.clone(), ends.location.clone());
     let mut look = Look {
         room: Room::new(options.memory_bytes),
@@ -103,6 +112,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
             missing_bytes: 0,
             unproven: 0,
             different: 0,
+            rotten: 0,
             locks_short: 0,
             holds_missing: 0,
             strays: 0,
@@ -113,6 +123,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
             findings: Vec::new(),
         },
         ends: &ends,
+        genuine: genuine.as_ref(),
     };
     look.all().await?;
     let mut outcome = look.outcome;
@@ -124,6 +135,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
 
 struct Look<'a> {
     ends: &'a Ends,
+    genuine: Option<&'a Repository>,
     room: Room,
     now: Timestamp,
     oldest_missing: Option<Timestamp>,
@@ -144,14 +156,15 @@ enum State {
     Missing,
     Unproven,
     Different(String),
-    /// Its bytes here are not those that a manifest names, which somebody may have planted: told beside how the sides compare.
+    /// Its bytes here are not those that a manifest names, which without keys anybody may have planted: told beside how the sides
+    /// compare.
     Rotten(Box<State>),
 }
 
 impl Look<'_> {
     async fn all(&mut self) -> Result<()> {
         let ends = self.ends;
-        let mut pinned = Pinned::of(&*ends.here, &ends.names, None);
+        let mut pinned = Pinned::of(&*ends.here, &ends.names, self.genuine);
         let mut pairs = Pairs::of(&*ends.here, &*ends.there, &ends.names);
         let mut batch = Vec::new();
         loop {
@@ -326,7 +339,9 @@ impl Look<'_> {
             }
             State::Unproven => outcome.unproven += 1,
             State::Rotten(beside) => {
-                self.find(FindingKind::Altered, here, "its bytes here are not those that the manifest names");
+                outcome.rotten += u64::from(self.genuine.is_some());
+                let whose = if self.genuine.is_some() { "the manifest" } else { "a manifest beside it" };
+                self.find(FindingKind::Altered, here, &format!("its bytes here are not those that {whose} names"));
                 self.note(here, *beside);
             }
             State::Different(why) => {

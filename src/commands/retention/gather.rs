@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::copies::{Copied, replace};
-use crate::catalog::{Backup, Finding, FindingKind, Repository, Stretch, TimelineCoverage, each_entry, merge_ranges};
+use crate::catalog::{
+    Backup, Finding, FindingKind, Repository, Stretch, TimelineCoverage, believed, each_entry, merge_ranges,
+};
 use crate::commands::{Connected, Immutability, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalRange, piece_bytes};
@@ -217,12 +219,9 @@ async fn superseded(
     .await?;
     let heads = stream::iter(below).map(|(piece, superseded)| async move {
         let name = WalName::Piece { timeline, range: piece, tag: None };
-        match repository.wal_head_of(cluster, &name).await {
-            Ok(head) => Ok(head.map(|_| (piece, superseded))),
-            Err(crate::catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error),
-            // What is not believed supersedes nothing.
-            Err(_) => Ok(None),
-        }
+        // What is not believed supersedes nothing.
+        let head = believed(repository.wal_head_of(cluster, &name).await)?.flatten();
+        Ok::<_, crate::catalog::Error>(head.map(|_| (piece, superseded)))
     });
     let mut heads = std::pin::pin!(heads.buffered(HEADS));
     let mut sum = Superseded::default();

@@ -8,7 +8,7 @@ use super::bucket::{Base, Look};
 use super::facts::{Blocked, Branch, Durable, Span, TimelineFacts, Window};
 use super::gaps::{self, Breach, Way};
 use crate::catalog::plan::{self, Goal, PlanBase, Refusal, Request, Route, TimelineChoice, TimelineWal, WalState};
-use crate::catalog::{Stretch, TimelineCoverage};
+use crate::catalog::{Stretch, TimelineCoverage, believed};
 use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::{History, WalRange, piece_bytes};
@@ -184,10 +184,7 @@ impl Look<'_> {
     /// When a whole piece was sealed, if there is a genuine one.
     async fn head(&self, timeline: Timeline, piece: WalRange) -> Result<Option<Timestamp>> {
         let name = WalName::Piece { timeline, range: piece, tag: None };
-        match self.repository.wal_head_of(self.cluster, &name).await {
-            Ok(head) => Ok(head.map(|head| head.header().written_at)),
-            Err(crate::catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
-            Err(_) => Ok(None),
-        }
+        let head = believed(self.repository.wal_head_of(self.cluster, &name).await)?.flatten();
+        Ok(head.map(|head| head.header().written_at))
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, ClusterIdentity, Kept, Repository, keep_wal};
 use crate::commands::wal::begin_run;
-use crate::commands::{Connected, Error, Result};
+use crate::commands::{Connected, Result};
 use crate::format::wal::{WalContent, WalRange};
 use crate::format::{ClusterName, Lsn, Timeline, WalFileName};
 use crate::limits::{WAL_RETRY_MILLIS, WAL_RETRY_MILLIS_MAX};
@@ -153,7 +153,7 @@ impl Shared {
                 Err(catalog::Error::Store(error)) if !error.is_permanent() => {
                     tracing::warn!("{} is not stored yet: {}", sealed.header.content, chain(&error));
                 }
-                Err(error) => return Err(Error::Catalog(error)),
+                Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
             pause = (pause * 2).min(WAL_RETRY_MILLIS_MAX);

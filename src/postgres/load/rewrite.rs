@@ -34,6 +34,8 @@ enum Mode {
 }
 
 const DROPPED: [&[u8]; 2] = [b"BEGIN", b"COMMIT"];
+/// They end the transaction of the restore without a failure; pg_dump writes neither.
+const ENDING: [&[u8]; 2] = [b"ROLLBACK", b"ABORT"];
 /// More than pg_dump's longest command, which has a key of 63 letters.
 const COMMAND_BYTES: usize = 256;
 /// More than the longest dropped word, so that a full head means that nothing is held.
@@ -47,7 +49,8 @@ impl Rewriter {
         self.locked = true;
     }
 
-    /// A command to psql that pg_dump does not write, if there was one. The stream is not to be sent then.
+    /// A command to psql, or the end of a transaction, that pg_dump does not write, if there was one. The stream is not to be sent
+    /// then.
     pub(super) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
@@ -142,12 +145,17 @@ impl Rewriter {
         }
         let line = std::mem::take(&mut self.command);
         if byte != b'\n' || !is_restrict(&line) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            self.refused = self.refused.take().or(Some(text));
+            self.refuse(&line);
         } else if !self.locked {
             out.append(&mut self.held);
             out.extend_from_slice(&line);
         }
+    }
+
+    /// Remembers the first thing that is not to be sent.
+    fn refuse(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text).trim_end().to_owned();
+        self.refused = self.refused.take().or(Some(text));
     }
 
     /// Holds the byte back while the statement may still be one of the dropped ones.
@@ -160,6 +168,10 @@ impl Rewriter {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
+        let begins = |word: &[u8]| self.head.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+        if ENDING.into_iter().any(begins) {
+            self.refuse(&self.head.clone());
+        }
         if DROPPED.contains(&self.head.as_slice()) {
             self.held.clear();
         } else {
@@ -212,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_to_psql_are_refused_unless_pg_dump_writes_them() {
+    fn commands_to_psql_and_rollbacks_are_refused_unless_pg_dump_writes_them() {
         for (text, want) in [
             ("\\restrict aZ09\nA;\n\\unrestrict aZ09\n", None),
             ("A;\n\\! touch x\nB;\n", Some("\\! touch x")),
@@ -220,6 +232,9 @@ mod tests {
             ("\\restrict a \\! x\n", Some("\\restrict a \\! x")),
             ("\\restrict\n", Some("\\restrict")),
             ("F $$\n\\! body\n$$;\n'\n\\! text\n';", None),
+            ("A;\n /* x */ rollback to x;\nB;\n", Some("rollback")),
+            ("A; Abort ;\n\\! touch x\n", Some("Abort")),
+            ("F $$\nROLLBACK;\n$$;\nCOPY t FROM stdin;\nABORT;\n\\.\n-- ROLLBACK;\nROLL; BACK;", None),
         ] {
             for step in [1, 3, 1000] {
                 let (mut rewriter, mut out) = (Rewriter::default(), Vec::new());

@@ -40,6 +40,14 @@ async fn versions(store: &S3) -> Vec<Entry> {
     entries
 }
 
+/// How often the store here has handed out a manifest.
+fn manifests_read(pair: &Pair) -> usize {
+    let log = std::fs::read_to_string(pair.world.path("requests.jsonl")).unwrap();
+    let requests = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_of_manifest = |request: &Value| request["key"].as_str().is_some_and(|key| key.contains("/manifest-"));
+    requests.filter(|request| request["action"] == "GetObject" && is_of_manifest(request)).count()
+}
+
 #[tokio::test]
 async fn f03_a_copy_is_whole_and_repeating_it_copies_nothing() {
     let Some(pair) = pair("f03_a_copy_is_whole").await else { return };
@@ -63,8 +71,13 @@ async fn f03_a_copy_is_whole_and_repeating_it_copies_nothing() {
         assert_eq!(far.head(&copy.key, &copy.version).await.unwrap().lock, head.lock, "{}", entry.key);
         assert_ne!(copy.version.as_str(), entry.version.as_str());
     }
+    // Whatever keys are at hand, what is there already costs no reading of manifests.
+    let read = manifests_read(&pair);
+    assert!(read >= 2, "{read}: for the digests of its chunks, and to be copied");
     let again = replica(&pair, "copy far").await.ends(0).json();
     assert_eq!((number(&again, "copied"), number(&again, "present")), (0, there.len() as u64));
+    pair.run(Role::Reader, "replica copy far").await.ends(0);
+    assert_eq!(manifests_read(&pair), read);
     let same = replica(&pair, "verify far --deep").await.ends(0).json();
     assert_eq!((number(&same, "missing"), number(&same, "present")), (0, there.len() as u64));
     replica(&pair, "list").await.ends(0).says(&["same"]);
@@ -266,11 +279,15 @@ async fn f03_rot_is_not_copied() {
     // Anybody may have planted what says so: without keys it is told, and keeps nothing from being copied.
     let told = replica(&pair, "copy far").await.ends(3).says(&["it was copied, since only keys tell"]).json();
     assert_eq!(number(&told, "left"), 0, "{told}");
+    // Both sides have the same rot: a warning for whoever has no keys, and damage for whoever knows the manifest for genuine.
+    replica(&pair, "verify far --deep").await.ends(3).says(&["not those that a manifest beside it names"]);
+    let told = pair.run(Role::Reader, "replica verify far --deep --json").await.ends(4).json();
+    assert_eq!((number(&told, "rotten"), number(&told, "different")), (1, 0), "{told}");
     bend();
     pair.run(Role::Reader, with_keys).await.ends(3).says(&["the copy lies beside them"]);
     replica(&pair, "verify far --deep").await.ends(0);
     bend();
-    replica(&pair, "verify far --deep").await.ends(4).says(&["not those that the manifest names"]);
+    replica(&pair, "verify far --deep").await.ends(4).says(&["not those that a manifest beside it names"]);
 }
 
 /// PAINS A16, F3: where there are dumps only, the newest of them is watched.

@@ -13,6 +13,7 @@ use stonewal::observe::Progress;
 use stonewal::store::roles::Role;
 use tokio_util::sync::CancellationToken;
 
+use super::lifecycle::puts;
 use super::stage::{Stage, encoding};
 use crate::support::fixture::run;
 
@@ -85,13 +86,15 @@ impl Old {
         self.stage.source.value(database, "SELECT count(*) || md5(string_agg(l::text, ' ' ORDER BY id)) FROM ledger l")
     }
 
-    /// Neither a table nor a backup comes of it; gives what is said.
+    /// Neither a table nor a backup comes of it, nor one object in the bucket, where it would be locked; gives what is said.
     async fn refused(&self, artifact: impl Fn() -> ArtifactOptions, class: Class) -> String {
         let error = self.restore("empty", artifact()).await.unwrap_err();
         assert_eq!(error.class(), class, "{error}");
         let count = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
         assert_eq!(self.stage.source.value("empty", count), "0", "{error}");
+        let before = puts(&self.stage.log()).count();
         let sealed = self.seal("refused", artifact()).await.unwrap_err();
+        assert_eq!(puts(&self.stage.log()).count(), before, "{error}");
         assert_eq!(sealed.to_string(), error.to_string());
         let listed = self.stage.list(Role::Reader, Stage::passphrase()).await;
         assert!(listed.backups.iter().all(|backup| backup.cluster.to_string() != "refused"), "{error}");

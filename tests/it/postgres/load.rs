@@ -117,6 +117,37 @@ async fn transaction_control_that_slips_through_cannot_commit_half_a_restore() {
     }
 }
 
+/// A rollback ends the transaction without a failure. One that is seen is not sent; behind one that hides from us (here by another
+/// meaning of backslashes) nothing is committed that the stream does not commit itself, and it is no success (PAINS A2).
+#[tokio::test]
+async fn a02_a_rollback_in_the_stream_is_never_a_restore() {
+    let Some(fixture) = Fixture::empty("a02_rollback").await else { return };
+    let target = fixture.target("rolled").await;
+    for slip in ["ROLLBACK;", "/* x */ abort ;", "SELECT 1\\; ROLLBACK WORK;"] {
+        let mut load = start(&fixture, &target).await;
+        let script = format!("CREATE TABLE half (a int);\n{slip}\nCREATE TABLE rest (a int);\n");
+        let error = load.write(script.as_bytes()).await.unwrap_err();
+        assert!(error.to_string().contains("an end of the restore's transaction"), "{slip}: {error}");
+        load.abort().await;
+        assert_empty(&target).await;
+    }
+    let hidden = async |behind: &str| {
+        let mut load = start(&fixture, &target).await;
+        // To us a string begins with the third quote and ends in the comment.
+        let script = format!(
+            "CREATE TABLE half (a int);\nSET standard_conforming_strings = off;\nSELECT '\\''; ROLLBACK; {behind}\n-- '\nSELECT 1;\n"
+        );
+        load.write(script.as_bytes()).await.unwrap();
+        let error = load.commit().await.unwrap_err();
+        assert!(matches!(error, Error::Escaped), "{behind}: {error}");
+    };
+    hidden("CREATE TABLE rest (a int);").await;
+    assert_empty(&target).await;
+    hidden("CREATE TABLE rest (a int); COMMIT;").await;
+    let session = Session::connect(&target, "watch").await.unwrap();
+    assert!(target::ensure_empty(&session).await.is_err(), "this is what the error warns of");
+}
+
 #[tokio::test]
 async fn b07_a_failing_statement_rolls_back_and_is_named() {
     let Some(fixture) = Fixture::empty("b07").await else { return };
