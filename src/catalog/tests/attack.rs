@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::restore::latest;
 use super::world::{
-    Failure, PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, recovery, secret,
+    Failure, PASSPHRASE, Scripted, back_up, bucket, cluster, host, names, open, plain, recovery, secret, streamed,
 };
-use crate::catalog::{Access, Committed, Error, FindingKind, open_bundle};
+use crate::catalog::{Access, Committed, Draft, Error, FindingKind, commit, open_bundle};
 use crate::format::manifest::{ClearPart, CopyOf, KeyRecord, Manifest, SealedPart};
 use crate::format::{BackupId, ObjectRecord, Tag};
 use crate::keys::{WriterKey, data_key, tag, wrap};
 use crate::store::memory::Memory;
-use crate::store::{Append as _, ListQuery, ObjectKey, Prune as _, Put, Read as _};
+use crate::store::{Append as _, ListQuery, Lock, ObjectKey, Prune as _, Put, Read as _};
 
 /// A bucket with one backup by a host, listed in small pages.
 async fn world() -> (Arc<Memory>, Committed, Vec<u8>) {
@@ -227,6 +228,35 @@ async fn i01_the_end_of_a_stream_publishes_nothing() {
     let source = Scripted { succeeds: false, ..Scripted::good(plain(2, 1000)) };
     let refused = back_up(&store, &repository, source, 3, &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(refused, Failure::Source), "{refused:?}");
+    // One that counted more bytes than were sealed.
+    let source = Scripted { at: 10, ..Scripted::good(plain(2, 1000)) };
+    let refused = back_up(&store, &repository, source, 3, &CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(refused, Failure::Catalog(Error::Receipts { .. })), "{refused:?}");
     assert!(latest(store.clone()).await.is_none());
+    assert!(store.keys().iter().all(|key| !key.as_str().contains("/manifest-")));
+}
+
+/// What the store has is looked at before the manifest is written: a chunk that is locked for less than was asked for (PAINS A15), or
+/// that vanished meanwhile, leaves no backup.
+#[tokio::test]
+async fn i02_a_chunk_that_is_not_there_or_not_locked_leaves_no_backup() {
+    let store = Arc::new(bucket(1000));
+    let repository = open(store.clone(), host()).await.unwrap();
+    let begin = async || {
+        let source = Scripted::good(plain(3, 3_000_000));
+        streamed(&store, &repository, source, 3, &CancellationToken::new()).await.unwrap()
+    };
+    let (keys, draft, stream) = begin().await;
+    let hour = SignedDuration::from_hours(1);
+    let lock = draft.lock.map(|lock| Lock { retain_until: lock.retain_until + hour, ..lock });
+    let refused = commit(&*store, &repository, keys, Draft { lock, ..draft }, vec![stream]).await.unwrap_err();
+    assert!(matches!(refused, Error::Unlocked { .. }), "{refused}");
+
+    let (keys, draft, stream) = begin().await;
+    let second = format!("{}/dump/1-", draft.place.backup);
+    let (key, version, _) = store.dump().into_iter().find(|(key, ..)| key.as_str().contains(&second)).unwrap();
+    store.delete_version(&key, &version, true).await.unwrap();
+    let refused = commit(&*store, &repository, keys, draft, vec![stream]).await.unwrap_err();
+    assert!(matches!(refused, Error::Vanished { .. }), "{refused}");
     assert!(store.keys().iter().all(|key| !key.as_str().contains("/manifest-")));
 }

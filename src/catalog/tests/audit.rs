@@ -331,3 +331,19 @@ async fn a_record_that_arrives_at_another_time_than_it_says_is_told() {
     assert_eq!((report.records, report.break_count), (2, 0));
     assert_eq!(report.findings.counts[&FindingKind::ForgedAudit], 1, "{report:?}");
 }
+
+/// What was removed and put back has the lock of whoever put it there.
+#[tokio::test]
+async fn a_record_that_is_not_locked_as_it_says_is_told() {
+    let (store, repository) = world().await;
+    write_at(&store, &repository, 20, Some(3600)).await;
+    let id = write_at(&store, &repository, 10, Some(3600)).await;
+    assert_eq!(verified(&repository).await.findings.total(), 0);
+    let key = names().audit_record(&id);
+    let (body, _) = store.first(&ObjectKey::new(&*key)).unwrap();
+    remove(&store, &id).await;
+    plant(&store, key, body).await;
+    let report = verified(&repository).await;
+    assert_eq!((report.records, report.break_count), (2, 0), "{report:?}");
+    assert_eq!(report.findings.counts[&FindingKind::LockShort], 1, "{report:?}");
+}

@@ -162,10 +162,22 @@ pub(super) enum Failure {
 pub(super) async fn back_up<S: Read + Append + 'static>(
     store: &Arc<S>,
     repository: &Repository,
-    mut source: Scripted,
+    source: Scripted,
     uploads: usize,
     cancel: &CancellationToken,
 ) -> Result<Committed, Failure> {
+    let (keys, draft, stream) = streamed(store, repository, source, uploads, cancel).await?;
+    commit(&**store, repository, keys, draft, vec![stream]).await.map_err(Failure::Catalog)
+}
+
+/// The same up to the commit.
+pub(super) async fn streamed<S: Read + Append + 'static>(
+    store: &Arc<S>,
+    repository: &Repository,
+    mut source: Scripted,
+    uploads: usize,
+    cancel: &CancellationToken,
+) -> Result<(BackupKeys, Draft, FinishedStream), Failure> {
     let started_at = store.clock().now();
     let lock = Some(lock());
     let keys = BackupKeys::store(&**store, repository, lock).await.map_err(Failure::Catalog)?;
@@ -200,7 +212,7 @@ pub(super) async fn back_up<S: Read + Append + 'static>(
         lock,
         sealed: SealedPart::default(),
     };
-    commit(&**store, repository, keys, draft, vec![stream]).await.map_err(Failure::Catalog)
+    Ok((keys, draft, stream))
 }
 
 /// Text that differs from seed to seed.

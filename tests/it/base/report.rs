@@ -240,6 +240,9 @@ async fn a_checklist_is_ticked_by_what_is_there_and_by_nothing_else() {
     );
     let page = world.run_as(Role::Auditor, "report").await.ends(0).stdout;
     assert!(page.contains("Checklist: 5 of 7"), "the page has the same list");
+    // What else was recorded of its backup at that time is no record of the drill.
+    drilled(&world, &backup, 0, true).await;
+    assert_eq!(ticked(&world, "").await, rehearsed);
 }
 
 async fn ticked(world: &World, flags: &str) -> Vec<String> {

@@ -56,6 +56,11 @@ async fn a16_wal_behind_a_base_that_is_unlocked_too_soon_is_found() {
     let told = world.unlocking(0).await;
     let first = &told["backups"][0]["first"];
     assert_eq!((&first["part"], &told["backups"][0]["standing"]), (&"wal".into(), &"due".into()), "{told:#}");
+    // The status asks the WAL at both ends of the way.
+    let (key, at) = (first["key"].as_str().unwrap(), told["at"].as_str().unwrap());
+    let soon = at.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(48);
+    crate::support::shorten(&world.store, "backups", key, soon).await;
+    world.run_as(Role::Auditor, "status --offline").await.says(&["lock-ends", key]);
 
     // Bad input: nothing to verify, and flags that do not go together.
     world.run_as(Role::Auditor, "verify --locks --immutability none").await.ends(2);

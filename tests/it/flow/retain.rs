@@ -46,6 +46,7 @@ async fn a16_everything_a_kept_backup_needs_is_locked_as_long_as_the_plan_keeps_
         let action = request.action.as_deref().unwrap_or_default();
         assert!(["GetObjectRetention", "PutObjectRetention"].contains(&action) && request.status < 400, "{request:?}");
     }
+    assert_needed_first(&stage, mark);
 
     // What has no end in sight is locked in steps: whoever runs this daily writes every lock once per step (PAINS E2).
     let open_until = (stage.now().await + days(42)).as_second();
@@ -60,6 +61,26 @@ async fn a16_everything_a_kept_backup_needs_is_locked_as_long_as_the_plan_keeps_
     let short = Policy { window: SignedDuration::from_mins(1), margin: SignedDuration::ZERO, ..policy() };
     assert_eq!(stage.extended(short).await.extended, 0, "a lock is never shortened");
     assert!(!stage.bytes(id(&second.backup)).await.is_empty());
+
+    let chunk = stage.entries().await.into_iter().find(|entry| entry.key.as_str().contains("/dump/0-")).unwrap();
+    stage.connected(Role::Admin).await.store.delete_version(&chunk.key, &chunk.version, true).await.unwrap();
+    let told = stage.extended(policy()).await;
+    assert_eq!((told.missing_count, &*told.missing), (1, &[chunk.key.to_string()][..]), "what is gone is told");
+}
+
+/// Wherever extending stops, nothing outlives what it stands on: the ground comes first, and each manifest after what it names.
+#[track_caller]
+fn assert_needed_first(stage: &Stage, mark: usize) {
+    let written = stage.log().into_iter().skip(mark).filter(|r| r.action.as_deref() == Some("PutObjectRetention"));
+    let written: Vec<String> = written.filter_map(|request| request.key).collect();
+    let of_a_backup = |key: &String| key.contains("/backups/");
+    assert!(written.iter().skip_while(|key| !of_a_backup(key)).all(of_a_backup), "{written:?}");
+    let manifests: Vec<usize> = (0..written.len()).filter(|at| written[*at].contains("/manifest-")).collect();
+    for at in &manifests {
+        let (folder, _) = written[*at].rsplit_once('/').unwrap();
+        assert!(written[at + 1..].iter().all(|key| !key.starts_with(folder)), "{written:?}");
+    }
+    assert_eq!(manifests.len(), 2, "{written:?}");
 }
 
 /// However often it is cut short, the next run does the rest, and no lock is ever shorter than before.
@@ -210,6 +231,16 @@ async fn f02_a_hold_lies_on_every_object_a_backup_needs() {
     }
     hold(stage.holding(&second.backup, false)).await.unwrap();
     assert!(stage.locks().await.values().all(|(_, held)| !held));
+
+    // Whatever cannot be read may be a backup under hold, on the same ground.
+    let unread = ObjectKey::new("flow/main/backups/20260101T000000Z-00112233/manifest-0011223344556677");
+    admin.put(Put { key: unread, body: "x".into(), lock: None }).await.unwrap();
+    for on in [true, false] {
+        hold(stage.holding(&first.backup, on)).await.unwrap();
+    }
+    for ((key, _), (_, held)) in stage.locks().await {
+        assert_eq!(held, ground(&key), "{key}");
+    }
 }
 
 /// PAINS A8, E4: what goes is what the plan says and no lock holds; what stays restores; a refusal is explained.
@@ -325,11 +356,13 @@ async fn e01_delete_markers_go_and_foreign_objects_stay() {
     for key in ["flow/notes.txt", "flow/main/backups/readme", "flow/other/wal/x"] {
         foreign.put(Put { key: ObjectKey::new(key), body: "x".into(), lock: None }).await.unwrap();
     }
+    // A marker over what is not ours is not ours either.
+    raw.delete_object().bucket(super::stage::BUCKET).key("flow/notes.txt").send().await.unwrap();
     stage.server().advance_clock(DAY);
     let done = stage.applied(policy(), true).await;
     assert_eq!((done.removed.markers, done.removed.versions), (before.len() as u64, 0), "{done:?}");
     let after = stage.versions().await;
-    assert!(before.is_subset(&after) && after.len() == before.len() + 3, "{after:?}");
+    assert!(before.is_subset(&after) && after.len() == before.len() + 4, "{after:?}");
     assert!(!stage.bytes(Which::Latest).await.is_empty());
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::lifecycle::puts;
 use super::stage::{PASSPHRASE, Stage, id, run_backup};
 
-const NEXT: &str = "eighteen basalt columns";
+pub(super) const NEXT: &str = "eighteen basalt columns";
 const THIRD: &str = "nineteen slate roofs";
 
 /// As an administrator with a writer's rights at the store: no delete, no bypass, no change of locks.
@@ -34,7 +34,12 @@ async fn added(stage: &Stage, what: add::What, past: bool) -> add::Outcome {
     add::run(add::Options { holder: holder(stage, PASSPHRASE), what, name: Some("safe 2".into()), past }).await.unwrap()
 }
 
-async fn rotated(stage: &Stage, from: &str, to: &str, identity: bool) -> stonewal::commands::Result<rotate::Outcome> {
+pub(super) async fn rotated(
+    stage: &Stage,
+    from: &str,
+    to: &str,
+    identity: bool,
+) -> stonewal::commands::Result<rotate::Outcome> {
     let holder = holder(stage, from);
     rotate::run(rotate::Options { holder, new_passphrase: to.into(), name: None, identity }).await
 }
@@ -83,6 +88,7 @@ async fn b05_an_added_recipient_reads_what_comes_and_with_past_what_was() {
     assert_eq!(stage.entries().await.len(), before + 2, "one wrap for each old key, and nothing else");
     let again = rewrapped(&stage).await.unwrap();
     assert_eq!((again.added, again.already), (0, 4));
+    assert!(stage.locks().await.values().all(|(lock, _)| lock.is_some()), "{:?}", stage.locks().await);
     assert_eq!(checked(&stage, recovery(&file)).await.closed_count, 0);
     assert!(read(&stage, id(&old.backup), recovery(&file)).await.unwrap() > 0);
     assert_eq!(checked(&stage, stage.recovery()).await.closed_count, 0);

@@ -104,8 +104,8 @@ async fn b17_an_interrupted_drill_has_tidied_up_when_it_ends() {
     }
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"], serde_json::json!([]), "what was interrupted proves nothing");
-    // One that takes too long is given up, and that is evidence.
-    let late = world.drill("--sql slow.sql --timeout 5s --json").await.ends(1).json();
+    // One that takes too long is given up, and that is evidence. What was not restored to its end is not kept.
+    let late = world.drill("--sql slow.sql --timeout 5s --keep --json").await.ends(1).json();
     assert_eq!(late["evidence"]["result"], "error");
     assert!(late["evidence"]["error"].as_str().unwrap().contains("did not end within 5 s"), "{late}");
     assert!(late["stored"].is_string() && late["hint"].as_str().unwrap().contains("drill.timeout"));

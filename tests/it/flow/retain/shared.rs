@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use stonewal::commands::Which;
+use stonewal::catalog::Access;
+use stonewal::commands::retention::apply;
+use stonewal::commands::{Error, Which};
 use stonewal::limits::DELETE_KEYS_MAX;
 use stonewal::store::roles::Role;
 use stonewal::store::{Append as _, Lock, LockMode, ObjectKey, Put, Retain as _};
 
-use super::setting::{days, hold, newest_only};
-use crate::flow::stage::{DAY, Stage, id, run_backup};
+use super::setting::{apply, days, hold, is_due, newest_only, policy};
+use crate::flow::rotation::{NEXT, rotated};
+use crate::flow::stage::{BUCKET, DAY, PASSPHRASE, Stage, id, run_backup};
 
 /// PAINS F2: two clusters stand on one identity bundle; the hold of one that goes leaves that of the other.
 #[tokio::test]
@@ -75,4 +78,56 @@ async fn a08_a_locked_manifest_in_an_early_batch_protects_its_chunks() {
     let done = stage.applied(newest_only(), true).await;
     assert!(done.backups[0].gone && done.removed.versions > 3, "{done:?}");
     assert!(!stage.bytes(Which::Latest).await.is_empty());
+}
+
+/// PAINS D8: one version that the store fails to remove is a failure of the run, whatever became of the others.
+#[tokio::test]
+async fn d08_a_version_that_fails_fails_the_run() {
+    let Some(stage) = Stage::light("d08_one_fails", |_| ()).await else { return };
+    stage.backup().await;
+    let before = stage.versions().await;
+    let store = stage.connected(Role::Admin).await.store;
+    for number in 0..3 {
+        let key = ObjectKey::new(format!("flow/canary/{number:016x}"));
+        store.put(Put { key, body: "x".into(), lock: None }).await.unwrap();
+    }
+    // A folder in the place of its record is what the store cannot remove.
+    let records = std::fs::read_dir(stage.options.root.join("buckets").join(BUCKET).join("meta")).unwrap();
+    let mut records = records.map(|entry| entry.unwrap().path());
+    let is_second = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap().contains("/0000000000000001");
+    let record = records.find(is_second).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    stage.server().advance_clock(DAY);
+    let mut scope = stage.scope(Role::Pruner, policy());
+    scope.acting.attempts = 2;
+    let error = apply(apply::Options { scope, delete: true }).await.unwrap_err();
+    assert!(matches!(error, Error::Store(_)), "{error}");
+    assert_eq!(stage.versions().await.len(), before.len() + 1, "the others went");
+}
+
+/// PAINS B5: the bundle of a passphrase that counts no more keeps the lock that it has, and goes when that has ended; what took its
+/// place is looked after.
+#[tokio::test]
+async fn b05_the_bundle_of_a_retired_passphrase_goes_with_its_lock() {
+    let Some(stage) = Stage::light("b05_retired_bundle", |_| ()).await else { return };
+    stage.backup().await;
+    let bundles = async || -> Vec<_> {
+        let locks = stage.locks().await.into_iter().filter(|((key, _), _)| key.contains("/identities/"));
+        locks.map(|((key, _), (lock, _))| (key, lock.unwrap().retain_until)).collect()
+    };
+    let retired = bundles().await;
+    rotated(&stage, PASSPHRASE, NEXT, false).await.unwrap();
+    stage.extended(policy()).await;
+    let due = stage.now().await + days(42);
+    let (old, new): (Vec<_>, Vec<_>) = bundles().await.into_iter().partition(|bundle| retired.contains(bundle));
+    assert_eq!(old, retired, "not locked for longer");
+    assert!(!new.is_empty() && new.iter().all(|(_, until)| is_due(*until, due)), "{new:?}");
+    // A copy is locked for up to twice as long as a backup.
+    stage.server().advance_clock(62 * DAY);
+    stage.applied(policy(), true).await;
+    assert_eq!(bundles().await, new);
+    let (bytes, ended) =
+        stage.restored(Which::Latest, |options| options.access = Access::Passphrase(NEXT.into())).await;
+    assert!(ended.is_ok() && !bytes.is_empty(), "{ended:?}");
 }
