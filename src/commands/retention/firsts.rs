@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::acting::pages;
 use crate::catalog::{Pages, Repository};
 use crate::commands::Result;
-use crate::commands::frozen::is_frozen;
+use crate::commands::frozen::{is_frozen, is_unreadable};
 use crate::format::ClusterName;
 use crate::limits::{GUESSED_VERSIONS, RETENTION_IN_FLIGHT};
 use crate::store::{Entry, Read};
@@ -59,18 +59,21 @@ impl<'a> Firsts<'a> {
             return None;
         }
         let cluster = self.repository.and_then(|repository| repository.names().guessable(entry.key.as_str()));
-        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        let mut passing = Passing { cluster, ..Passing::default() };
         passing.take(entry);
         self.passing.replace(passing)
     }
 }
 
 /// One key while its versions pass by; a listing gives the newest first.
+#[derive(Default)]
 struct Passing {
     /// The oldest few, newest first.
     oldest: VecDeque<Entry>,
     /// The oldest few that lie in an archive tier, newest first; of names that can be guessed.
     frozen: VecDeque<Entry>,
+    /// The same of those whose class leaves that open.
+    doubtful: VecDeque<Entry>,
     versions: u64,
     /// Of names that can be guessed: whose.
     cluster: Option<ClusterName>,
@@ -83,10 +86,11 @@ impl Passing {
 
     fn take(&mut self, entry: Entry) {
         self.versions += 1;
-        if self.cluster.is_some() && is_frozen(&entry) {
-            self.frozen.push_back(entry.clone());
-            if self.frozen.len() > GUESSED_VERSIONS {
-                self.frozen.pop_front();
+        if self.cluster.is_some() && entry.class.is_some() {
+            let place = if is_frozen(&entry) { &mut self.frozen } else { &mut self.doubtful };
+            place.push_back(entry.clone());
+            if place.len() > GUESSED_VERSIONS {
+                place.pop_front();
             }
         }
         self.oldest.push_back(entry);
@@ -100,6 +104,13 @@ impl Passing {
         let (Some(repository), Some(cluster), true) = (repository, &self.cluster, self.versions > 1) else {
             return Ok(self.oldest.pop_back().into_iter().collect());
         };
+        let store = &**repository.store();
+        // Tiers within a class are told by answers only.
+        for entry in std::mem::take(&mut self.doubtful) {
+            if is_unreadable(store, &entry).await? {
+                self.frozen.push_back(entry);
+            }
+        }
         let mut found = repository.genuine_of(cluster, self.oldest.iter().rev().cloned()).await?;
         if let Some(first) = self.oldest.back().filter(|_| found.is_none() && self.versions > GUESSED_VERSIONS as u64) {
             let key = first.key.as_str();
@@ -153,7 +164,7 @@ mod tests {
     /// One key whose versions are listed like this, newest first: when each arrived, and whether it is frozen.
     fn passing(listed: &[(i64, bool)]) -> Passing {
         let cluster = Some("main".parse().unwrap());
-        let mut passing = Passing { oldest: VecDeque::new(), frozen: VecDeque::new(), versions: 0, cluster };
+        let mut passing = Passing { cluster, ..Passing::default() };
         for (second, is_frozen) in listed {
             passing.take(Entry {
                 key: ObjectKey::new("p/main/wal/a"),
