@@ -204,13 +204,26 @@ pub enum Error {
     },
     /// WAL is missing as far as it can be read, and some cannot be.
     #[error(
-        "{why}; but of the cluster's WAL, {classes} cannot be read before it was thawed, and may be what is missing"
+        "{why}; but of the cluster's WAL, {classes} cannot be read before it was thawed, and may be what is missing{}",
+        if *is_requested { "; it was requested" } else { "" }
     )]
     FrozenWal {
         /// What is missing.
         why: String,
         /// How much lies in which archive tier.
         classes: String,
+        /// Whether the archive was asked for it.
+        is_requested: bool,
+    },
+    /// We were told to stop while archive tiers were at work.
+    #[error(
+        "interrupted while {left} of {total} objects still lie in archive tiers; nothing was restored, and what was requested goes on"
+    )]
+    StillFrozen {
+        /// How many cannot be read yet.
+        left: usize,
+        /// How many could not.
+        total: usize,
     },
     /// What was asked for took too long.
     #[error("{what} did not finish within {seconds} s")]
@@ -300,7 +313,9 @@ impl Error {
             Self::Target { way_out, .. } => way_out.clone(),
             Self::NoRoom { .. } => "make room, or name a directory on a larger file system, and restore again".into(),
             Self::Unreachable(refusal) => refusal.hint(),
-            Self::FrozenWal { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and plan again when the store has it, in hours to days. Let lifecycle rules move WAL to GLACIER_IR or STANDARD_IA instead".into(),
+            Self::FrozenWal { is_requested: true, .. } => "plan again when it is readable, in minutes to days; `stonewal restore base … --thaw` waits for it".into(),
+            Self::FrozenWal { .. } => "`stonewal restore base … --thaw` requests it from the archive (S3 RestoreObject), waits until it is readable, in minutes to days, and plans again; with --plan --thaw it only requests it. Let lifecycle rules move WAL to GLACIER_IR or STANDARD_IA instead".into(),
+            Self::StillFrozen { .. } => "run the same command again: it requests nothing twice, and waits for what is not readable yet".into(),
             Self::Retention(refusal) => refusal.hint(),
             Self::NotAudited { .. } => "mend what keeps records from being written (audit.profile, a writer file or the passphrase); or go on without them, deliberately: STONEWAL_AUDIT_MODE=on".into(),
             Self::Embedded(error) => return error.hint(),
@@ -322,7 +337,7 @@ impl Error {
             | Self::Artifact { .. }
             | Self::Store(store::Error::Corrupt { .. })
             | Self::Keys(keys::Error::WrongPassphrase) => Class::Integrity,
-            Self::Interrupted => Class::Interrupted,
+            Self::Interrupted | Self::StillFrozen { .. } => Class::Interrupted,
             Self::Format(_)
             | Self::Usage(_)
             | Self::Retention(_)
@@ -379,20 +394,4 @@ impl<E: Into<Error>> From<pipeline::PumpError<E>> for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outages_of_the_store_pass() {
-        let target = || "prod/main/wal".to_owned();
-        let deadline =
-            || store::Error::Deadline { action: "s3:PutObject", target: target(), seconds: 20, last: String::new() };
-        assert!(Error::from(deadline()).is_passing());
-        assert!(Error::from(catalog::Error::Store(deadline())).is_passing());
-        let busy = store::Error::Busy { action: "s3:ListBucket", target: target(), code: "503".into() };
-        assert!(Error::from(busy).is_passing());
-        let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
-        assert!(!Error::from(catalog::Error::Store(denied)).is_passing());
-        assert!(!Error::Interrupted.is_passing());
-    }
-}
+mod tests;

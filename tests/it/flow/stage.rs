@@ -224,6 +224,7 @@ impl Stage {
             which,
             target,
             downloads: DOWNLOADS_DEFAULT,
+            thaw: None,
         }
     }
 
