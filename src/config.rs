@@ -26,8 +26,8 @@ pub use settings::{
     AuditMode, AuditSettings, ChainAlgorithm, ChainEncoding, ChainField, ChainForm, ChainNulls, ChainSettings,
     ChainText, Checksum, Codec, DrillSettings, DumpSettings, Globals, Immutability, KeySettings, KmsSettings,
     LimitSettings, LockMode, LogFormat, LogSettings, PostgresSettings, ReplicaSettings, RepositoryUrl, RequiredTable,
-    RestoreSettings, RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, VerifySettings,
-    WalMode, WalSettings,
+    RestoreSettings, RetentionSettings, S3Settings, Settings, StatusSettings, StreamSettings, TableRef, ThawTier,
+    VerifySettings, WalMode, WalSettings,
 };
 
 pub use settings::ImportSettings;

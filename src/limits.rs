@@ -2,9 +2,11 @@
 //!
 //! Nothing here depends on the size of the database: memory is a product of these numbers (invariant I12).
 
+mod archive;
 mod audit;
 mod cost;
 
+pub use archive::*;
 pub use audit::*;
 pub use cost::*;
 
@@ -127,9 +129,6 @@ pub const WAL_WINDOWS_MAX: usize = 100_000;
 
 /// Partials looked at in one place: one a second for a day.
 pub const WAL_PARTIALS_MAX: usize = 100_000;
-
-/// Pieces of WAL in archive tiers, on one timeline, of which something that seems to lie ready as well is read before that is believed.
-pub const FROZEN_PROOFS_MAX: usize = 1000;
 
 /// Data keys of WAL runs kept open: every streamer, and every push, has one.
 pub const WAL_KEYS_MAX: usize = 4096;

@@ -19,6 +19,7 @@ mod pinned;
 pub mod roles;
 mod s3;
 mod sides;
+mod thaw;
 mod types;
 
 pub use error::{Error, Result};
@@ -30,6 +31,7 @@ pub use s3::{
 #[cfg(feature = "kms")]
 pub(crate) use s3::{aws_endpoint, find, fixed_credentials, http_client};
 pub use sides::{Altered, Failing, Side, Sides};
+pub use thaw::{Archive, Readiness, Retrieval, Thaw};
 pub use types::{
     BucketState, Creation, Entry, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Put, StoreClock,
     Stored, VersionId, VersionOf,
@@ -58,6 +60,14 @@ pub trait Read: Send + Sync {
 
     /// One page of versions and delete markers (`ListObjectVersions`), in key order, newest version of a key first.
     async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page>;
+
+    /// Asks the archive in which a version lies to make it readable for a while (`RestoreObject`); that it was asked already is no
+    /// error. [`Head::readiness`] tells when it is.
+    async fn thaw(&self, key: &ObjectKey, version: &VersionId, archive: Archive, thaw: Thaw) -> Result<()> {
+        let _ = (version, archive, thaw);
+        let code = "NotImplemented: this store has no archive tiers".into();
+        Err(Error::Refused { action: "s3:RestoreObject", target: key.to_string(), code })
+    }
 
     /// How often a side of several did not answer so far, while another did; a single bucket fails instead.
     fn unheard(&self) -> u64 {

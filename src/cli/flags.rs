@@ -37,13 +37,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
         }
         Command::Backup(Backup::Dump(args)) => dump(&mut flags, args),
         Command::Backup(Backup::Base(args)) => base(&mut flags, args),
-        Command::Restore(Restore::Base(args)) => set(
-            &mut flags,
-            &[(&key::LIMITS_DOWNLOADS, "--jobs", &args.jobs), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
-        ),
-        Command::Restore(Restore::Dump(args)) => {
-            set(&mut flags, &[(&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)]);
-        }
+        Command::Restore(args) => restore(&mut flags, args),
         Command::Import(args) => set(
             &mut flags,
             &[
@@ -77,6 +71,24 @@ fn set(flags: &mut Flags, values: &[Value<'_>]) {
             flags.set(key, flag, value);
         }
     }
+}
+
+fn restore(flags: &mut Flags, args: &Restore) {
+    let (bin_dir, how) = match args {
+        Restore::Dump(args) => (&args.bin_dir, &args.thaw),
+        Restore::Base(args) => {
+            set(flags, &[(&key::LIMITS_DOWNLOADS, "--jobs", &args.jobs)]);
+            (&args.bin_dir, &args.thaw)
+        }
+    };
+    set(
+        flags,
+        &[
+            (&key::POSTGRES_BIN_DIR, "--bin-dir", bin_dir),
+            (&key::RESTORE_THAW_DAYS, "--thaw-days", &how.days),
+            (&key::RESTORE_THAW_TIER, "--thaw-tier", &how.tier),
+        ],
+    );
 }
 
 fn verify_restore(flags: &mut Flags, args: &VerifyRestore) {

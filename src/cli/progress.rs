@@ -16,6 +16,7 @@ const TICK: Duration = Duration::from_millis(200);
 const KNOWN: &str =
     "{prefix} {elapsed} [{bar:16}] {binary_bytes} of about {binary_total_bytes}, {binary_bytes_per_sec}{wide_msg}";
 const UNKNOWN: &str = "{prefix} {elapsed} {spinner} {binary_bytes}, {binary_bytes_per_sec}{wide_msg}";
+/// Rows read, or objects that came out of archive tiers.
 const ROWS: &str = "{prefix} {elapsed} {spinner} {wide_msg}";
 const WAITING: &str = "{prefix} {elapsed} {spinner}";
 
@@ -38,7 +39,7 @@ fn draw(bar: &ProgressBar, reading: &Reading, style: &mut &'static str) {
     let template = match (reading.phase, reading.expected_plain_bytes) {
         (Phase::Streaming, Some(_)) => KNOWN,
         (Phase::Streaming, None) => UNKNOWN,
-        (Phase::Checking, _) => ROWS,
+        (Phase::Checking | Phase::Thawing, _) => ROWS,
         _ => WAITING,
     };
     if *style != template {
@@ -50,7 +51,11 @@ fn draw(bar: &ProgressBar, reading: &Reading, style: &mut &'static str) {
     bar.set_prefix(reading.phase.name());
     bar.set_length(reading.expected_plain_bytes.unwrap_or(0).max(reading.plain_bytes));
     bar.set_position(reading.plain_bytes);
-    bar.set_message(if reading.phase == Phase::Checking { count(reading.rows, "row") } else { stored(reading) });
+    bar.set_message(match reading.phase {
+        Phase::Checking => count(reading.rows, "row"),
+        Phase::Thawing => format!("{} of {} readable", reading.objects, count(reading.expected_objects, "object")),
+        _ => stored(reading),
+    });
     bar.tick();
 }
 

@@ -24,7 +24,9 @@ pub(super) use database::{
     restore_target, search, tables,
 };
 pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
-pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
+pub(super) use recovery::{
+    action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, thaw, wal_source,
+};
 pub(super) use replica::{acknowledged, bytes_per_second, duration, lock_max};
 pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, moment, policy, prices, wal_until};

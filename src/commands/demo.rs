@@ -219,6 +219,7 @@ impl Stage {
                 which: Which::Latest,
                 target: restore_dump::RestoreTarget::Database(Box::new(target)),
                 downloads: DOWNLOADS_DEFAULT,
+                thaw: None,
             },
             &Progress::new(),
             &self.cancel,

@@ -1,5 +1,6 @@
 //! The types that options and outcomes are made of, so that whoever calls a command needs no other module.
 
+pub use super::frozen::FrozenPart;
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
 pub use crate::catalog::{Access, Finding, FindingKind};
 pub use crate::format::audit::{AuditPhase, AuditRecord};
@@ -17,7 +18,7 @@ pub use crate::postgres::rows::TableName;
 pub use crate::postgres::slot::WalStatus;
 pub use crate::postgres::{ConnInfo, Environment as PostgresEnvironment};
 pub use crate::retention::{BackupDecision, Policy, Reason, UnfinishedDecision, Verdict, Verified, WalDecision};
-pub use crate::store::{Checksum, LockMode, S3Options};
+pub use crate::store::{Checksum, LockMode, Retrieval, S3Options, Thaw};
 pub use crate::verify::chain;
 pub use crate::verify::restored::{Check, Expected, Guard, Recorded, Status as CheckStatus};
 pub use crate::verify::{Break as AuditBreak, BreakKind as AuditBreakKind};

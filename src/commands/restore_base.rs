@@ -14,6 +14,7 @@ mod owner;
 mod plan;
 mod recovery;
 mod roots;
+mod thawed;
 mod tree;
 mod warnings;
 mod work;
@@ -40,6 +41,7 @@ use crate::catalog::{Access, Finding, Repository};
 use crate::format::{BackupId, ClusterName};
 use crate::observe::{Phase, Progress};
 use crate::postgres::programs::Search;
+use crate::store::Thaw;
 
 /// What to restore and where to.
 pub struct Options {
@@ -63,6 +65,8 @@ pub struct Options {
     pub archives: bool,
     /// Chunks fetched at once.
     pub downloads: usize,
+    /// How to ask for what lies in archive tiers, if it is to be asked for; where there is no target, without waiting for it.
+    pub thaw: Option<Thaw>,
 }
 
 /// The directories and what concerns this host.
@@ -122,8 +126,21 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let connecting = Box::pin(Source::of(&options.repository));
     let source = interruptible(cancel, connecting).await?;
     let repository = interruptible(cancel, Box::pin(source.open(options.access))).await?;
-    let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
-    let mut planned = interruptible(cancel, planning).await?;
+    let mut planned = match options.thaw {
+        Some(how) => {
+            let wanted = thawed::Wanted {
+                cluster: &options.cluster,
+                request: &options.request,
+                wal: options.wal,
+                is_waited_for: options.target.is_some(),
+            };
+            Box::pin(thawed::planned(&repository, &wanted, how, (progress, cancel))).await?
+        }
+        None => {
+            let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
+            interruptible(cancel, planning).await?
+        }
+    };
     let mut outcome = Outcome {
         plan: planned.plan.clone(),
         restored: None,

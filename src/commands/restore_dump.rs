@@ -17,14 +17,16 @@ use crate::observe::{Phase, Progress};
 use crate::pipeline::StreamReader;
 use crate::pipeline::stage::OpenReceipt;
 use crate::postgres::Session;
-use crate::store::Read;
+use crate::store::{Read, Thaw};
 
 mod database;
 mod file;
+mod plan;
 mod tables;
 
 pub use database::{Confirm, DatabaseTarget};
 pub(super) use database::{LOCKS_IMPORTS, commit, psql};
+pub use plan::Plan;
 pub use tables::Tables;
 
 /// What to restore and where to.
@@ -43,10 +45,14 @@ pub struct Options {
     pub tables: Option<Tables>,
     /// Chunks fetched ahead.
     pub downloads: usize,
+    /// How to ask for what lies in archive tiers, if it is to be asked for; for a plan, without waiting for it.
+    pub thaw: Option<Thaw>,
 }
 
 /// Where a dump goes.
 pub enum RestoreTarget {
+    /// Nowhere: it is only looked at.
+    Plan,
     /// Into an empty database, in one transaction.
     Database(Box<DatabaseTarget>),
     /// Into a new file, which appears under its name only when it is complete.
@@ -88,6 +94,9 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// What did not belong beside the backup and was ignored.
     pub findings: Vec<Finding>,
+    /// What it would come to, where nothing was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
 }
 
 /// A table that was picked out.
@@ -104,7 +113,9 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let finding = Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which));
     let (source, repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
+    let classes = plan::readable(&job, &options.target, options.thaw).await?;
     let mut outcome = match options.target {
+        RestoreTarget::Plan => plan::outcome(&job, &classes),
         target if options.tables.is_some() => {
             let tables = options.tables.unwrap_or_default();
             Box::pin(tables::restore(&job, tables, target)).await?
@@ -236,6 +247,7 @@ impl Job<'_> {
             left_out: Vec::new(),
             warnings: Vec::new(),
             findings: Vec::new(),
+            plan: None,
         }
     }
 }

@@ -79,6 +79,8 @@ keys! {
     LIMITS_MEMORY = "limits.memory", "STONEWAL_LIMITS_MEMORY", Some("192MiB"), "a size from 16MiB to 64GiB, for the buffers of one stream";
     POSTGRES_URL = "postgres.url", "STONEWAL_POSTGRES_URL", None, "a connection URI or a key=value string as libpq takes it";
     POSTGRES_BIN_DIR = "postgres.bin_dir", "STONEWAL_POSTGRES_BIN_DIR", None, "the directory that holds pg_dump and psql";
+    RESTORE_THAW_DAYS = "restore.thaw_days", "STONEWAL_RESTORE_THAW_DAYS", Some("7"), "a number from 1 to 365: for so many days what a restore has thawed stays readable";
+    RESTORE_THAW_TIER = "restore.thaw_tier", "STONEWAL_RESTORE_THAW_TIER", Some("standard"), "\"standard\", \"bulk\" (cheaper and slower) or \"expedited\" (dearer and faster; not from deep archives)";
     STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
     STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
     STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";

@@ -15,8 +15,8 @@ use super::secret_file::SecretFile;
 use super::settings::ImportSettings;
 use super::settings::{
     Codec, DumpSettings, Globals, Immutability, KeySettings, KmsSettings, LimitSettings, LockMode, LogFormat,
-    LogSettings, PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, WalMode,
-    WalSettings,
+    LogSettings, PostgresSettings, RestoreSettings, S3Settings, Settings, StatusSettings, StreamSettings, ThawTier,
+    WalMode, WalSettings,
 };
 use super::values::{self, Parsed};
 
@@ -74,7 +74,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
             url: read.optional(&key::POSTGRES_URL, |text| Ok(SecretString::from(text)))?,
             bin_dir: read.path(&key::POSTGRES_BIN_DIR)?,
         },
-        restore: restore(&environment)?,
+        restore: restore(&read, &environment)?,
         status: status(&read)?,
         verify: verify::verify(&read, &environment)?,
         drill: drill::settings(&read)?,
@@ -221,13 +221,17 @@ fn limits(read: &Reader<'_>) -> Result<LimitSettings> {
 }
 
 /// Only the word `true` confirms: a restore is no place for guesses.
-fn restore(environment: &Environment) -> Result<RestoreSettings> {
+fn restore(read: &Reader<'_>, environment: &Environment) -> Result<RestoreSettings> {
     let confirmed = |name| boolean_variable(environment, name, false);
+    let days = read.required(&key::RESTORE_THAW_DAYS, |text| values::number(text, 1, limits::THAW_DAYS_MAX))?;
+    let tiers = [("standard", ThawTier::Standard), ("bulk", ThawTier::Bulk), ("expedited", ThawTier::Expedited)];
     Ok(RestoreSettings {
         url: environment.secret("RESTORE_DATABASE_URL"),
         confirmed: confirmed("CONFIRM_RESTORE")?,
         confirmed_pitr: confirmed("CONFIRM_PITR")?,
         dir: environment.get("RESTORE_DIR").map(PathBuf::from),
+        thaw_days: u32::try_from(days).unwrap_or(u32::MAX),
+        thaw_tier: read.choice(&key::RESTORE_THAW_TIER, &tiers)?,
     })
 }
 

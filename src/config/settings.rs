@@ -299,7 +299,18 @@ pub enum WalMode {
     Synchronous,
 }
 
-/// What to restore into. No file sets this: a target is named anew each time.
+/// How fast archive tiers give something back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThawTier {
+    /// The usual way.
+    Standard,
+    /// Cheaper and slower.
+    Bulk,
+    /// Dearer and faster.
+    Expedited,
+}
+
+/// What to restore into, and what of archive tiers. No file sets the target: it is named anew each time.
 #[derive(Clone, Debug)]
 pub struct RestoreSettings {
     /// `RESTORE_DATABASE_URL`.
@@ -310,6 +321,10 @@ pub struct RestoreSettings {
     pub confirmed_pitr: bool,
     /// `RESTORE_DIR`.
     pub dir: Option<PathBuf>,
+    /// For so many days what was thawed stays readable.
+    pub thaw_days: u32,
+    /// How fast it is thawed.
+    pub thaw_tier: ThawTier,
 }
 
 /// What is acceptable in a status.

@@ -10,6 +10,8 @@ pub enum Phase {
     /// Connecting, checking versions and permissions.
     #[default]
     Preparing,
+    /// Waiting for what lies in archive tiers.
+    Thawing,
     /// Moving the data.
     Streaming,
     /// Reading rows of a restored database.
@@ -21,12 +23,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Preparing, Self::Streaming, Self::Checking, Self::Finishing, Self::Done];
+    const ALL: [Self; 6] =
+        [Self::Preparing, Self::Thawing, Self::Streaming, Self::Checking, Self::Finishing, Self::Done];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
+            Self::Thawing => "thawing",
             Self::Streaming => "streaming",
             Self::Checking => "checking",
             Self::Finishing => "finishing",
@@ -49,6 +53,8 @@ struct Counters {
     chunks: AtomicU64,
     rows: AtomicU64,
     expected_plain_bytes: AtomicU64,
+    objects: AtomicU64,
+    expected_objects: AtomicU64,
 }
 
 /// The counters at one moment. Each is exact; together they may be a few events apart.
@@ -66,6 +72,10 @@ pub struct Reading {
     pub rows: u64,
     /// Plain bytes there will be, if that is known or estimated.
     pub expected_plain_bytes: Option<u64>,
+    /// Objects that archive tiers gave back.
+    pub objects: u64,
+    /// Objects that they were asked for.
+    pub expected_objects: u64,
 }
 
 impl Progress {
@@ -100,6 +110,12 @@ impl Progress {
         self.inner.rows.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// Says how many objects can be read of those that archive tiers are to give back.
+    pub fn set_objects(&self, ready: u64, of: u64) {
+        self.inner.objects.store(ready, Ordering::Relaxed);
+        self.inner.expected_objects.store(of, Ordering::Relaxed);
+    }
+
     /// The counters now.
     pub fn read(&self) -> Reading {
         let counters = &*self.inner;
@@ -111,6 +127,8 @@ impl Progress {
             chunks: counters.chunks.load(Ordering::Relaxed),
             rows: counters.rows.load(Ordering::Relaxed),
             expected_plain_bytes: (expected > 0).then_some(expected),
+            objects: counters.objects.load(Ordering::Relaxed),
+            expected_objects: counters.expected_objects.load(Ordering::Relaxed),
         }
     }
 }

@@ -40,6 +40,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{EMBEDDED_BACKLOG, LIST_PAGE_MAX};
+use crate::store::Archive;
 use crate::store::roles::Role;
 
 mod access;
@@ -214,9 +215,24 @@ impl Server {
     }
 
     /// Moves objects whose keys contain `part`, those to come too, into an archive tier, from which they are listed and not read;
-    /// `None` thaws all of them.
+    /// `None` takes everything out of every tier.
     pub fn freeze(&self, part: Option<&str>) {
-        self.frost.set(part);
+        self.freeze_in(part, Archive::Glacier);
+    }
+
+    /// The same, into this tier.
+    pub fn freeze_in(&self, part: Option<&str>, archive: Archive) {
+        self.frost.set(part, archive);
+    }
+
+    /// Moves one version into an archive tier.
+    pub fn freeze_version(&self, key: &str, version: &str, archive: Archive) {
+        self.frost.set_version(key, version, archive);
+    }
+
+    /// How long an archive takes from now on to give back what it is asked for; by default, no time at all.
+    pub fn thaw_after(&self, delay: Duration) {
+        self.frost.set_delay(delay);
     }
 
     /// Takes no more connections, waits for open requests (10 seconds at most) and ends.

@@ -178,7 +178,7 @@ impl Error {
             Self::WrongRegion { actual, .. } => format!("set region = \"{actual}\" (or AWS_REGION)"),
             Self::Unreachable { .. } => "check the endpoint URL, DNS, firewall, proxy and, for https, the CA file".into(),
             Self::Deadline { .. } | Self::Busy { .. } => "nothing was published; run the command again when the store answers".into(),
-            Self::Frozen { .. } => "request it from the archive (S3 RestoreObject, for as many days as the restore may take) and run the command again when the store has it, in hours to days; `stonewal restore base --plan` counts what lies there. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
+            Self::Frozen { .. } => "`stonewal restore … --thaw` requests everything that a restore needs from the archive (S3 RestoreObject), waits until it is readable, in minutes to days, and goes on; with --plan --thaw it only requests it. `stonewal restore base --plan` counts what lies there. Let lifecycle rules move backups to GLACIER_IR or STANDARD_IA instead".into(),
             Self::Skew { .. } => "synchronise this host's clock (NTP)".into(),
             Self::Corrupt { .. } => "run `stonewal verify --level checksum` and keep its output".into(),
             Self::Unheard { source, .. } => {

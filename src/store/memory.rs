@@ -17,7 +17,7 @@ use ring::digest;
 
 use super::{
     Append, Creation, Entry, Error, Head, ListQuery, Lock, LockMode, Newest, ObjectKey, Page, PageToken, Prune, Put,
-    Read, Result, Retain, StoreClock, Stored, VersionId, VersionOf,
+    Read, Readiness, Result, Retain, StoreClock, Stored, VersionId, VersionOf,
 };
 
 /// One version, or a delete marker if it has no body.
@@ -187,7 +187,7 @@ impl Read for Memory {
         self.version(key, version, |found| {
             let missing = || Error::NotFound { key: key.clone(), version: Some(version.clone()) };
             let bytes = found.body.as_ref().ok_or_else(missing)?.len() as u64;
-            Ok(Head { bytes, last_modified: found.at, lock: found.lock, held: found.held })
+            Ok(Head { bytes, last_modified: found.at, lock: found.lock, held: found.held, readiness: Readiness::Ready })
         })
     }
 

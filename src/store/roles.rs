@@ -19,7 +19,7 @@
 pub enum Role {
     /// A backup host: adds locked objects, reads and lists. No delete, no bypass.
     Writer,
-    /// A restore host: reads and lists.
+    /// A restore host: reads and lists, and has thawed what lies in archive tiers.
     Reader,
     /// Extends locks and sets holds; reads no object.
     Retainer,
@@ -37,7 +37,7 @@ pub enum Role {
 const BYPASS: &str = "s3:BypassGovernanceRetention";
 
 /// Every action that the embedded server knows; the bypass stands first so that the attacker's list is the rest.
-const EVERYTHING: [&str; 31] = [
+const EVERYTHING: [&str; 32] = [
     BYPASS,
     "s3:AbortMultipartUpload",
     "s3:CreateBucket",
@@ -70,6 +70,7 @@ const EVERYTHING: [&str; 31] = [
     "s3:PutObjectRetention",
     // Known to AWS, refused by the embedded server whoever asks.
     "s3:PutObjectTagging",
+    "s3:RestoreObject",
 ];
 
 /// The writer reads the lifecycle rules because `doctor` on a backup host is what finds the rule that would delete backups.
@@ -88,7 +89,8 @@ const WRITER: [&str; 12] = [
     "s3:PutObjectRetention",
 ];
 
-const READER: [&str; 9] = [
+/// The reader asks archive tiers for what it is to read: that makes a copy which ends by itself, costs money and changes nothing.
+const READER: [&str; 10] = [
     "s3:GetBucketLocation",
     "s3:GetBucketObjectLockConfiguration",
     "s3:GetBucketVersioning",
@@ -98,6 +100,7 @@ const READER: [&str; 9] = [
     "s3:GetObjectVersion",
     "s3:ListBucket",
     "s3:ListBucketVersions",
+    "s3:RestoreObject",
 ];
 
 const RETAINER: [&str; 9] = [

@@ -14,8 +14,8 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 
 use super::{
-    Append, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain,
-    StoreClock, Stored, VersionId, VersionOf,
+    Append, Archive, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result,
+    Retain, StoreClock, Stored, Thaw, VersionId, VersionOf,
 };
 
 mod body;
@@ -35,6 +35,7 @@ mod probe;
 mod prune;
 mod retry;
 mod settings;
+mod thaw;
 mod uploads;
 mod wire;
 
@@ -121,6 +122,10 @@ impl Read for S3 {
 
     async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page> {
         self.list_versions(query, token).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, version: &VersionId, archive: Archive, thaw: Thaw) -> Result<()> {
+        self.restore_version(key, version, archive, thaw).await
     }
 
     fn clock(&self) -> &StoreClock {

@@ -14,7 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::pinned::Pin;
-use super::{Error, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Read, Result, StoreClock, VersionId};
+use super::{
+    Archive, Error, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Read, Result, StoreClock, Thaw, VersionId,
+};
 use crate::limits::{FINDINGS_MAX, SIDE_FAILURES_MAX};
 use breaker::Breaker;
 
@@ -216,6 +218,13 @@ impl Read for Sides {
         let Some(side) = self.sides.get(at) else { return Err(foreign(key, version)) };
         let version = version.clone().on_side(0);
         self.ask(at, key.as_str(), side.store.head(key, &version)).await
+    }
+
+    async fn thaw(&self, key: &ObjectKey, version: &VersionId, archive: Archive, thaw: Thaw) -> Result<()> {
+        let at = version.side();
+        let Some(side) = self.sides.get(at) else { return Err(foreign(key, version)) };
+        let version = version.clone().on_side(0);
+        self.ask(at, key.as_str(), side.store.thaw(key, &version, archive, thaw)).await
     }
 
     async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> Result<Page> {

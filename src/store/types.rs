@@ -7,6 +7,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Readiness;
+
 /// The full key of an object in its bucket, prefix included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -182,6 +184,8 @@ pub struct Head {
     pub lock: Option<Lock>,
     /// Whether a legal hold is on it, as far as these credentials are told.
     pub held: bool,
+    /// Whether it can be read now.
+    pub readiness: Readiness,
 }
 
 /// What to list.

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod durability;
+mod frost;
 mod integrity;
 mod listing;
 mod locks;

@@ -11,6 +11,20 @@ pub(in crate::cli) enum Restore {
     Base(Box<RestoreBase>),
 }
 
+/// What lies in archive tiers.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ThawFlags {
+    /// Request what lies in archive tiers and wait until it is readable, then restore; with --plan, only request it
+    #[arg(long)]
+    pub(in crate::cli) thaw: bool,
+    /// How fast: standard, bulk (cheaper) or expedited (dearer)
+    #[arg(long = "thaw-tier", value_name = "TIER", requires = "thaw")]
+    pub(in crate::cli) tier: Option<String>,
+    /// For so many days it stays readable
+    #[arg(long = "thaw-days", value_name = "DAYS", requires = "thaw")]
+    pub(in crate::cli) days: Option<String>,
+}
+
 /// Restore a dump into an empty database, a file, or standard output
 ///
 /// Into a database it is one transaction: everything is there or nothing is. The database must exist and be empty, and
@@ -25,6 +39,10 @@ pub(in crate::cli) enum Restore {
 /// table. --as gives it, and all of that, another name, and leaves out its foreign keys. --data-only puts the rows into a
 /// table that is there and empty, whose triggers fire. What refers to a table, function or role that the target lacks is left
 /// out and told. Types and functions that the definition itself uses must be there.
+///
+/// What lies in an archive tier is refused before the first byte. --thaw requests it and waits, for hours or days, so confirm
+/// beforehand (--confirm); interrupt it and run it again whenever you like. --plan --thaw requests it today for a restore
+/// tomorrow. The archive bills it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -32,6 +50,7 @@ Examples:
   stonewal restore dump latest --to postgres://admin@other.example/app_restored
   stonewal restore dump 20261124T031500Z-5b0c6f2e --to-file app.sql
   stonewal restore dump --to-stdout --globals-only | less
+  stonewal restore dump 20251124T031500Z-5b0c6f2e --plan --thaw --thaw-tier bulk
   stonewal restore dump --table audit_logs --as audit_logs_restored --to postgres://admin@db.example/app
   stonewal restore dump --table sales.orders --table sales.lines --to-file orders.sql
 
@@ -40,7 +59,7 @@ Variables:
   CONFIRM_RESTORE=true         the same as --confirm
   BACKUP_PASSPHRASE            or keys.identity_file
   PGPASSWORD, PG*, ~/.pgpass   what the target's URL does not say
-  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, AWS_*")]
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_RESTORE_THAW_*, AWS_*")]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(in crate::cli) struct RestoreDump {
     /// Which backup: an id as `stonewal list` shows it, or latest
@@ -55,6 +74,11 @@ pub(in crate::cli) struct RestoreDump {
     /// Write the SQL to standard output
     #[arg(long, group = "target")]
     pub(in crate::cli) to_stdout: bool,
+    /// Only say what would be fetched, and what of it lies in archive tiers
+    #[arg(long, group = "target", conflicts_with_all = ["tables", "globals_only"])]
+    pub(in crate::cli) plan: bool,
+    #[command(flatten)]
+    pub(in crate::cli) thaw: ThawFlags,
     /// Only this table and what belongs to it: SCHEMA.TABLE, or TABLE for one in public (may be repeated)
     #[arg(long = "table", value_name = "TABLE", conflicts_with = "globals_only")]
     pub(in crate::cli) tables: Vec<String>,
@@ -88,6 +112,11 @@ pub(in crate::cli) struct RestoreDump {
 /// pg_wal/stonewal.recovery, readable by the owner only, and are removed when recovery ends. Until everything is durable
 /// there is no global/pg_control, so that no server starts on half a restore.
 ///
+/// What lies in an archive tier, in the backup or in the WAL behind it, is refused before the first byte. --thaw requests it and
+/// waits, for hours or days, so confirm beforehand (--confirm); interrupt it and run it again whenever you like. --plan --thaw
+/// requests it today for a restore tomorrow. The archive bills it. Give recovery itself enough days (--thaw-days): it reads its WAL
+/// as it goes.
+///
 /// One table alone comes out of a base by way of a drill that is kept: see "One table back from a base backup" in the runbook.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -95,13 +124,14 @@ Examples:
   stonewal restore base --plan --target-time '2026-11-24 17:59:30+01:00'
   stonewal restore base --dir /srv/pg/restored --target-time 2026-11-24T16:59:30Z --action pause
   stonewal restore base 20261124T031500Z-5b0c6f2e --dir /srv/pg/restored --tablespace /fast=/srv/pg/fast
+  stonewal restore base --dir /srv/pg/restored --target-time 2025-11-24T16:59:30Z --thaw --confirm
   pg_ctl -D /srv/pg/restored start
 
 Variables:
   RESTORE_DIR                  the same as --dir
   CONFIRM_PITR=true            the same as --confirm
   BACKUP_PASSPHRASE            or keys.identity_file
-  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, AWS_*")]
+  STONEWAL_REPOSITORY, STONEWAL_CLUSTER, STONEWAL_LIMITS_DOWNLOADS, STONEWAL_RESTORE_THAW_*, AWS_*")]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(in crate::cli) struct RestoreBase {
     /// Which base: an id as `stonewal list` shows it, or auto for the newest one that comes before the target
@@ -113,6 +143,8 @@ pub(in crate::cli) struct RestoreBase {
     /// Only say what would be used and what can be reached
     #[arg(long)]
     pub(in crate::cli) plan: bool,
+    #[command(flatten)]
+    pub(in crate::cli) thaw: ThawFlags,
     /// A moment by the server's clock, with its offset
     #[arg(long, value_name = "TIME", group = "goal")]
     pub(in crate::cli) target_time: Option<String>,

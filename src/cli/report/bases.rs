@@ -1,11 +1,12 @@
 //! `backup base` and `restore base`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Report, exit_of, read_back, told_of, warnings_of};
 use crate::cli::Exit;
 use crate::cli::words::{between, count, facts, lock, ratio, size, table, time};
-use crate::commands::parts::Goal;
+use crate::commands::parts::{FrozenPart, Goal};
 use crate::commands::{backup_base, restore_base};
 
 impl Report for backup_base::Outcome {
@@ -77,11 +78,8 @@ impl Report for restore_base::Outcome {
             ("replays", format!("up to {} of WAL", size(plan.wal_bytes))),
             ("window", format!("{} to {}, by the server's clock", time(plan.earliest), latest)),
         ];
-        let class =
-            |what: &'static str| move |(class, number): (&String, &u64)| format!("{} in {class}", count(*number, what));
-        let classes = plan.classes.iter().map(class("chunk")).chain(plan.wal_classes.iter().map(class("WAL object")));
-        let classes: Vec<String> = classes.collect();
-        lines.extend((!classes.is_empty()).then(|| ("stored in", classes.join(", "))));
+        lines.extend(stored_in(&[(&plan.classes, "chunk"), (&plan.wal_classes, "WAL object")]));
+        lines.extend(archived(&plan.frozen));
         facts(out, &lines);
         out.push('\n');
         let leg = |leg: &crate::commands::parts::Leg| {
@@ -97,6 +95,24 @@ impl Report for restore_base::Outcome {
     fn is_summary(&self) -> bool {
         self.restored.is_some()
     }
+}
+
+/// The storage classes, where there are others than the usual one.
+pub(super) fn stored_in(parts: &[(&BTreeMap<String, u64>, &str)]) -> Option<(&'static str, String)> {
+    let told = parts.iter().flat_map(|(classes, what)| {
+        classes.iter().map(move |(class, number)| format!("{} in {class}", count(*number, what)))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| ("stored in", told.join(", ")))
+}
+
+/// What must be thawed, and how long that usually takes.
+pub(super) fn archived(frozen: &[FrozenPart]) -> impl Iterator<Item = (&'static str, String)> + '_ {
+    frozen.iter().map(|part| {
+        let asked = if part.requested > 0 { format!(", {} of them requested", part.requested) } else { String::new() };
+        let objects = count(part.objects, part.what);
+        ("to thaw", format!("{objects} in {}{asked}; takes {}", part.archive, part.times()))
+    })
 }
 
 fn goal(plan: &restore_base::Plan) -> String {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::bases::{archived, stored_in};
 use super::{Report, exit_of, read_back, told_of, warnings_of};
 use crate::cli::Exit;
 use crate::cli::words::{count, facts, lock, ratio, size};
@@ -46,6 +47,15 @@ impl Report for backup_dump::Outcome {
 
 impl Report for restore_dump::Outcome {
     fn print(&self, out: &mut String) {
+        if let Some(plan) = &self.plan {
+            let _ = writeln!(out, "plan of a restore of dump {}", self.backup);
+            let mut lines =
+                vec![("restores", format!("{} of SQL, fetching {}", size(plan.plain_bytes), size(plan.stored_bytes)))];
+            lines.extend(stored_in(&[(&plan.classes, "chunk")]));
+            lines.extend(archived(&plan.frozen));
+            facts(out, &lines);
+            return;
+        }
         let _ = writeln!(out, "backup {} is restored", self.backup);
         let mut lines = vec![("target", self.target.clone()), ("plain", size(self.plain_bytes))];
         for (label, roles) in [("roles created", &self.roles_created), ("roles left alone", &self.roles_left_alone)] {
@@ -64,7 +74,7 @@ impl Report for restore_dump::Outcome {
     }
 
     fn is_summary(&self) -> bool {
-        true
+        self.plan.is_none()
     }
 }
 

@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::super::args::RestoreBase;
 use super::super::failure::{Failure, Result};
 use crate::commands;
-use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Timeline, TimelineChoice};
+use crate::commands::parts::{ConnInfo, Goal, Lsn, Request, Retrieval, Thaw, Timeline, TimelineChoice};
 use crate::commands::restore_base::{Action, Mapping, WalSource};
-use crate::config::{KmsSettings, Origin, Settings, key};
+use crate::config::{KmsSettings, Origin, Settings, ThawTier, key};
 
 /// The server to take a base backup of, or to stream from. A variable made for replication wins over the one for everything.
 pub(in crate::cli) fn replication(settings: &Settings) -> Result<ConnInfo> {
@@ -51,6 +51,16 @@ pub(in crate::cli) fn action(text: &str) -> Result<Action> {
 pub(in crate::cli) fn wal_source(text: &str) -> Result<WalSource> {
     let choices = [("repository", WalSource::Repository), ("local", WalSource::Local), ("none", WalSource::None)];
     choice("--wal", text, &choices)
+}
+
+/// How to ask for what lies in archive tiers, where `thaw` says to.
+pub(in crate::cli) fn thaw(settings: &Settings, thaw: bool) -> Option<Thaw> {
+    let retrieval = match settings.restore.thaw_tier {
+        ThawTier::Standard => Retrieval::Standard,
+        ThawTier::Bulk => Retrieval::Bulk,
+        ThawTier::Expedited => Retrieval::Expedited,
+    };
+    thaw.then_some(Thaw { days: settings.restore.thaw_days, retrieval })
 }
 
 /// `OLD=NEW`.

@@ -8,7 +8,7 @@ use crate::cli::Exit;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::resolve::{self, Recording};
 use crate::commands::audit::{Deed, Ending, Recorder, recordable};
-use crate::commands::parts::ClusterName;
+use crate::commands::parts::{ClusterName, Thaw};
 use crate::commands::{self, Which};
 use crate::config::AuditMode;
 use crate::observe::chain;
@@ -41,6 +41,14 @@ impl Notes {
     pub(super) fn with(self, kind: &'static str, name: impl Display) -> Self {
         self.object(kind, name);
         self
+    }
+
+    /// How archive tiers are asked, if they are: that is billed.
+    pub(super) fn thawing(self, thaw: Option<Thaw>) -> Self {
+        match thaw {
+            Some(Thaw { days, retrieval }) => self.with("thaw", format!("{retrieval} for {days} days")),
+            None => self,
+        }
     }
 
     /// One more object: `backup` and its id, `database` and its URL without a password, `directory`, `file`, `writer`.

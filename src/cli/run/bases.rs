@@ -58,6 +58,7 @@ impl Run<'_> {
             action: resolve::action(&args.action)?,
             archives: !args.no_archive,
             room_at: args.dir.clone().or_else(|| settings.restore.dir.clone()).filter(|_| args.plan),
+            thaw: resolve::thaw(settings, args.thaw.thaw),
             target: if args.plan { None } else { Some(self.base_target(args)?) },
             repository: resolve::reading(settings)?,
             access: resolve::access(settings, Purpose::Read)?,
@@ -65,7 +66,8 @@ impl Run<'_> {
             downloads: settings.limits.downloads,
         };
         let progress = Progress::new();
-        let notes = Notes::of("restore.base").cluster(&options.cluster);
+        let thaw = options.thaw;
+        let notes = Notes::of("restore.base").cluster(&options.cluster).thawing(thaw);
         let dir = options.target.as_ref().map(|target| target.dir.display().to_string());
         let job = async |notes: &Notes| {
             let job = Box::pin(restore_base::run(options, &progress, self.cancel()));
@@ -78,6 +80,7 @@ impl Run<'_> {
         };
         match dir {
             Some(dir) => self.audited(notes.with("directory", dir), job).await,
+            None if thaw.is_some() => self.audited(notes, job).await,
             // Only a plan: it reads what is known of backups, and none of them.
             None => job(&notes).await,
         }
@@ -91,6 +94,11 @@ impl Run<'_> {
         };
         let dir = args.dir.or_else(|| settings.restore.dir.clone()).ok_or(missing)?;
         let confirm = self.confirm_dir(args.confirm, &dir);
+        refuse_to_ask(
+            args.thaw.thaw,
+            &confirm,
+            "give --confirm or CONFIRM_PITR=true once you have checked the target",
+        )?;
         if matches!(confirm, Confirm::Missing) {
             let target = dir.display().to_string();
             return Err(commands::Error::NotConfirmed { target, variable: "CONFIRM_PITR" }.into());
@@ -126,4 +134,12 @@ impl Run<'_> {
             answer.is_some_and(|answer| answer == name)
         }))
     }
+}
+
+/// Who waits for hours is not there to be asked afterwards.
+pub(super) fn refuse_to_ask(thaws: bool, confirm: &Confirm, way_out: &'static str) -> Result<()> {
+    if thaws && matches!(confirm, Confirm::Ask(_)) {
+        return Err(Failure::usage("--thaw may wait for hours, and would ask for confirmation only then", way_out));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Run;
 use super::audit::Notes;
+use super::bases::refuse_to_ask;
 use crate::cli::Exit;
 use crate::cli::args::RestoreDump;
 use crate::cli::failure::{Failure, Result};
@@ -53,12 +54,16 @@ impl Run<'_> {
             access: resolve::access(settings, Purpose::Read)?,
             cluster: resolve::cluster(settings)?,
             downloads: settings.limits.downloads,
+            thaw: resolve::thaw(settings, args.thaw.thaw),
         };
         let progress = Progress::new();
         let deed = if options.tables.is_some() { "restore.table" } else { "restore.dump" };
-        let notes = Notes::of(deed).cluster(&options.cluster).chosen(&options.which);
+        let notes = Notes::of(deed).cluster(&options.cluster).chosen(&options.which).thawing(options.thaw);
         let notes = args.tables.iter().fold(notes, |notes, table| notes.with("table", table));
+        // What is only looked at is not recorded.
+        let is_deed = options.thaw.is_some() || !args.plan;
         let notes = match &options.target {
+            RestoreTarget::Plan => notes,
             RestoreTarget::Database(target) => notes.with("database", target.info.redacted()),
             RestoreTarget::File { path, .. } => notes.with("file", path.display()),
             RestoreTarget::Writer { .. } => notes.with("file", "-"),
@@ -70,11 +75,14 @@ impl Run<'_> {
             notes.number("plain_bytes", outcome.plain_bytes);
             Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
         };
-        self.audited(notes, job).await
+        if is_deed { self.audited(notes, job).await } else { job(&notes).await }
     }
 
     fn target(&self, args: &RestoreDump, which: &Which) -> Result<RestoreTarget> {
         let globals = args.globals_only;
+        if args.plan {
+            return Ok(RestoreTarget::Plan);
+        }
         if let Some(path) = &args.to_file {
             return Ok(RestoreTarget::File { path: path.clone(), globals });
         }
@@ -94,6 +102,8 @@ impl Run<'_> {
             tables => format!("{} of {which}", tables.join(", ")),
         };
         let target = self.database_target(args.to.as_deref(), args.confirm, what, !args.no_globals)?;
+        let way_out = "give --confirm or CONFIRM_RESTORE=true once you have checked the target";
+        refuse_to_ask(args.thaw.thaw, &target.confirm, way_out)?;
         Ok(RestoreTarget::Database(Box::new(target)))
     }
 

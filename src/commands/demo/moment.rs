@@ -114,6 +114,7 @@ impl Stage {
             room_at: None,
             archives: true,
             downloads: DOWNLOADS_DEFAULT,
+            thaw: None,
         };
         Box::pin(restore_base::run(options, &Progress::new(), &self.cancel)).await?;
         let mut open = OpenOptions::new(&dir, self.folder.join("second"));

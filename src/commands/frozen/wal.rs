@@ -1,13 +1,15 @@
 //! The WAL that a recovery replays, and what of it is frozen.
 
-use super::{Classes, is_frozen};
+use std::collections::VecDeque;
+
+use super::{Classes, is_frozen, may_be_frozen};
 use crate::catalog::plan::Leg;
 use crate::catalog::{Pages, Repository, believed, merge_ranges};
 use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::WalRange;
 use crate::format::{ClusterName, SegmentSize};
-use crate::limits::{FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
+use crate::limits::{FROZEN_OF_PIECE_MAX, FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::store::{Entry, ListQuery};
 
 impl Classes {
@@ -26,14 +28,26 @@ impl Classes {
             look.partials(&mut ready, &mut frozen).await?;
             let (whole, doubtful) = look.pieces(&ready, &mut found).await?;
             for piece in &doubtful {
-                if let Some(entry) = look.prove(piece).await? {
-                    found.count(entry);
+                match look.prove(piece).await? {
+                    Proof::Ready(entry) => found.count(entry),
+                    Proof::Held => {}
+                    Proof::Frozen => found.count_frozen(piece),
                 }
             }
             let alone = |(range, _): &&(WalRange, Entry)| !covers(&whole, *range) && !covers(&ready, *range);
             frozen.iter().filter(alone).for_each(|(_, entry)| found.count(entry));
         }
+        found.ask(&**repository.store()).await?;
         Ok(found)
+    }
+}
+
+impl Classes {
+    /// A piece of which nothing lies ready: once, and each of its versions may be ours.
+    fn count_frozen(&mut self, piece: &Piece) {
+        let mut versions = piece.frozen.iter().rev();
+        versions.next().into_iter().for_each(|oldest| self.count(oldest));
+        versions.for_each(|entry| self.doubt(entry));
     }
 }
 
@@ -48,15 +62,26 @@ struct Look<'a> {
 /// What is listed of one piece.
 struct Piece {
     range: WalRange,
-    frozen: Option<Entry>,
+    /// Newest first under each name.
+    frozen: VecDeque<Entry>,
     ready: Option<Entry>,
+}
+
+/// What counts for a piece.
+enum Proof<'p> {
+    /// What lies ready of it, and is genuine.
+    Ready(&'p Entry),
+    /// Genuine partials that hold all of it.
+    Held,
+    /// What is frozen.
+    Frozen,
 }
 
 impl Look<'_> {
     /// Which WAL lies ready in partials, by their names, and the first ones that do not.
     async fn partials(&self, ready: &mut Vec<WalRange>, frozen: &mut Vec<(WalRange, Entry)>) -> Result<()> {
         let folder = self.repository.names().wal_partials(self.cluster, self.leg.timeline);
-        let take = |range, entry: Entry| match is_frozen(&entry) {
+        let take = |range, entry: Entry| match may_be_frozen(&entry) {
             false => merge_ranges(ready, range),
             true if frozen.len() < WAL_PARTIALS_MAX => frozen.push((range, entry)),
             true => {}
@@ -70,10 +95,8 @@ impl Look<'_> {
         let folder = self.repository.names().wal_timeline(self.cluster, self.leg.timeline);
         let (mut whole, mut doubtful, mut last) = (Vec::new(), Vec::new(), None::<Piece>);
         let mut close = |piece: Option<Piece>| match piece {
-            Some(Piece { frozen: None, ready, .. }) => ready.iter().for_each(|entry| found.count(entry)),
-            Some(piece) if piece.ready.is_none() && !covers(ready, piece.range) => {
-                piece.frozen.iter().for_each(|entry| found.count(entry));
-            }
+            Some(piece) if piece.frozen.is_empty() => piece.ready.iter().for_each(|entry| found.count(entry)),
+            Some(piece) if piece.ready.is_none() && !covers(ready, piece.range) => found.count_frozen(&piece),
             Some(piece) if doubtful.len() < FROZEN_PROOFS_MAX => doubtful.push(piece),
             // Whoever planted so many has been found out, or has not stopped anybody.
             Some(_) | None => {}
@@ -82,29 +105,35 @@ impl Look<'_> {
             merge_ranges(&mut whole, range);
             // Versions and alternate names of a piece follow each other.
             if last.as_ref().is_none_or(|last| last.range != range) {
-                close(last.replace(Piece { range, frozen: None, ready: None }));
+                close(last.replace(Piece { range, frozen: VecDeque::new(), ready: None }));
             }
             let Some(piece) = &mut last else { return };
-            let place = if is_frozen(&entry) { &mut piece.frozen } else { &mut piece.ready };
-            place.get_or_insert(entry);
+            if !may_be_frozen(&entry) {
+                piece.ready.get_or_insert(entry);
+                return;
+            }
+            piece.frozen.push_back(entry);
+            if piece.frozen.len() > FROZEN_OF_PIECE_MAX {
+                piece.frozen.pop_front();
+            }
         })
         .await?;
         close(last);
         Ok((whole, doubtful))
     }
 
-    /// What counts for a piece: what lies ready of it, if that is genuine; nothing, if genuine partials hold all of it; else what is frozen.
-    async fn prove<'p>(&self, piece: &'p Piece) -> Result<Option<&'p Entry>> {
+    /// What lies ready of a piece counts if that is genuine; what is frozen does not if genuine partials hold all of it.
+    async fn prove<'p>(&self, piece: &'p Piece) -> Result<Proof<'p>> {
         let timeline = self.leg.timeline;
-        if piece.ready.is_some() {
+        if let Some(ready) = &piece.ready {
             let name = WalName::Piece { timeline, range: piece.range, tag: None };
             if believed(self.repository.wal_head_of(self.cluster, &name).await)?.flatten().is_some() {
-                return Ok(piece.ready.as_ref());
+                return Ok(Proof::Ready(ready));
             }
         }
         let held = self.repository.partial_chain(self.cluster, timeline, piece.range).await?;
         let is_held = held.iter().any(|link| link.range.end >= piece.range.end && !is_frozen(&link.entry));
-        Ok(piece.frozen.as_ref().filter(|_| !is_held))
+        Ok(if is_held { Proof::Held } else { Proof::Frozen })
     }
 
     /// Gives every listed version directly in a folder that holds WAL of the leg. What has a name that no WAL of the cluster can have was

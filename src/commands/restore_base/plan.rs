@@ -9,8 +9,8 @@ use crate::catalog::plan::{
     Goal, Leg, PlanBase, Refusal, Request, Route, TimelineChoice, TimelineWal, WalState, route,
 };
 use crate::catalog::{Backup, Diverging, Finding, Repository, Stretch, WalCatalog};
-use crate::commands::frozen::Classes;
-use crate::commands::{Error, Result};
+use crate::commands::Result;
+use crate::commands::frozen::{Classes, FrozenPart};
 use crate::format::wal::WalRange;
 use crate::format::{BackupId, ClusterName, Lsn, SegmentSize, Timeline};
 
@@ -37,6 +37,8 @@ pub struct Plan {
     pub classes: BTreeMap<String, u64>,
     /// The same of the WAL that recovery may replay.
     pub wal_classes: BTreeMap<String, u64>,
+    /// What of both cannot be read before it was thawed.
+    pub frozen: Vec<FrozenPart>,
     /// Where recovery ends.
     pub goal: Goal,
     /// Whether what lies exactly at the target is still part of it.
@@ -66,12 +68,32 @@ pub(in crate::commands) struct Planned {
     pub(in crate::commands) wal_classes: Classes,
 }
 
+/// What came of planning.
+pub(super) enum Attempt {
+    Planned(Box<Planned>),
+    Blocked(Box<Blocked>),
+}
+
+/// Why there is no plan: WAL is missing, as far as it can be read.
+pub(super) struct Blocked {
+    pub(super) refusal: Refusal,
+    /// All WAL of the cluster.
+    pub(super) classes: Classes,
+    /// That behind the base which would be restored.
+    pub(super) needed: Classes,
+}
+
 /// Plans. Reads listings, manifests and a few headers of WAL.
 pub(in crate::commands) async fn make(
     repository: &Repository,
     cluster: &ClusterName,
     request: &Request,
 ) -> Result<Planned> {
+    attempt(repository, cluster, request).await?.settled()
+}
+
+/// The same, with what lies in archive tiers where that may be why it cannot be done.
+pub(super) async fn attempt(repository: &Repository, cluster: &ClusterName, request: &Request) -> Result<Attempt> {
     let mut bases = Vec::new();
     let mut findings = repository
         .each_backup(cluster, |backup| {
@@ -84,13 +106,17 @@ pub(in crate::commands) async fn make(
     let segment = bases.first().map_or(SegmentSize::DEFAULT, |base| base.range.segment_bytes);
     let found = match route(&bases, &state(&wal, cluster, segment), request) {
         Ok(found) => found,
-        Err(refusal) => return Err(explained(repository, (cluster, segment), &wal, refusal).await?),
+        Err(refusal) => {
+            return explained(repository, (cluster, segment), (bases.as_slice(), request, &wal), refusal).await;
+        }
     };
     let behind_base = stretches(&found);
     let latest = repository.latest_commit(cluster, segment, &behind_base).await?;
     let mut found = match found.settle(request, latest) {
         Ok(found) => found,
-        Err(refusal) => return Err(explained(repository, (cluster, segment), &wal, refusal).await?),
+        Err(refusal) => {
+            return explained(repository, (cluster, segment), (bases.as_slice(), request, &wal), refusal).await;
+        }
     };
     let gap = found.beyond_gap.map(|_| found.end());
     if let Goal::Time(time) = request.goal
@@ -100,7 +126,7 @@ pub(in crate::commands) async fn make(
     }
     let (backup, beside) = repository.backup(cluster, &found.base.id).await?;
     findings.extend(beside);
-    let classes = Classes::of(repository, &backup).await?;
+    let classes = Classes::of(repository, &backup, None).await?;
     let wal_classes = Classes::of_wal(repository, (cluster, segment), &found.legs).await?;
     let clear = backup.clear();
     let plan = Plan {
@@ -114,6 +140,7 @@ pub(in crate::commands) async fn make(
         stored_bytes: clear.stored_bytes(),
         classes: classes.counts.clone(),
         wal_classes: wal_classes.counts.clone(),
+        frozen: classes.parts("chunk").into_iter().chain(wal_classes.parts("WAL object")).collect(),
         goal: request.goal.clone(),
         inclusive: request.inclusive,
         timeline: found.timeline(),
@@ -124,25 +151,38 @@ pub(in crate::commands) async fn make(
         latest,
     };
     let diverging = wal.diverging().filter(|_| request.timeline == TimelineChoice::Latest);
-    Ok(Planned { plan, backup, findings, diverging, classes, wal_classes })
+    Ok(Attempt::Planned(Box::new(Planned { plan, backup, findings, diverging, classes, wal_classes })))
 }
 
 /// A refusal for want of WAL, with what lies in archive tiers: it cannot be read, so it neither proves itself nor tells times.
 async fn explained(
     repository: &Repository,
     of: (&ClusterName, SegmentSize),
-    wal: &WalCatalog,
+    (bases, request, wal): (&[PlanBase], &Request, &WalCatalog),
     refusal: Refusal,
-) -> Result<Error> {
+) -> Result<Attempt> {
     if !refusal.is_for_wal() {
-        return Ok(refusal.into());
+        return Err(refusal.into());
     }
-    let all = |timeline: &Timeline| Leg { timeline: *timeline, start: Lsn::new(0), end: Lsn::new(u64::MAX) };
-    let legs: Vec<Leg> = wal.timelines.keys().map(all).collect();
-    Ok(match Classes::of_wal(repository, of, &legs).await?.frozen() {
-        None => refusal.into(),
-        Some(classes) => Error::FrozenWal { why: refusal.to_string(), classes },
-    })
+    let behind = |start: Lsn| {
+        let leg = move |timeline: &Timeline| Leg { timeline: *timeline, start, end: Lsn::new(u64::MAX) };
+        wal.timelines.keys().map(leg).collect::<Vec<Leg>>()
+    };
+    let classes = Classes::of_wal(repository, of, &behind(Lsn::new(0))).await?;
+    let needed = Classes::of_wal(repository, of, &behind(beginning(bases, request))).await?;
+    Ok(Attempt::Blocked(Box::new(Blocked { refusal, classes, needed })))
+}
+
+/// Where the WAL begins that is replayed behind the base which fits, as far as that can be told without reading any.
+fn beginning(bases: &[PlanBase], request: &Request) -> Lsn {
+    let fits = |base: &&PlanBase| match (&request.base, &request.goal) {
+        (Some(id), _) => base.id == *id,
+        (None, Goal::Time(time)) => base.range.ended_at <= *time,
+        (None, Goal::Lsn(lsn)) => base.range.stop <= *lsn,
+        (None, _) => true,
+    };
+    let newest = bases.iter().filter(fits).max_by_key(|base| base.range.ended_at);
+    newest.map_or(Lsn::new(0), |base| base.range.start)
 }
 
 /// The WAL that a recovery replays, by timeline: for whoever wants to keep it.

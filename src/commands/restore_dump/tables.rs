@@ -46,6 +46,7 @@ pub(super) async fn restore(job: &Job<'_>, tables: Tables, target: RestoreTarget
         warnings: Vec::new(),
     };
     match target {
+        RestoreTarget::Plan => Ok(job.outcome(String::new(), 0)),
         RestoreTarget::Database(target) => work.load_into(*target).await,
         RestoreTarget::File { path, .. } => {
             let mut staged = Staged::beside(&path)?;

@@ -82,7 +82,7 @@ impl Scene {
 #[derive(Clone, Debug)]
 pub(in crate::commands) struct Target {
     pub(in crate::commands) at: VersionOf,
-    pub(super) bytes: u64,
+    pub(in crate::commands) bytes: u64,
 }
 
 impl Target {

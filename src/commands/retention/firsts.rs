@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::acting::pages;
 use crate::catalog::{Pages, Replacement, Repository};
 use crate::commands::Result;
-use crate::commands::frozen::is_frozen;
+use crate::commands::frozen::{is_frozen, is_unreadable};
 use crate::format::ClusterName;
 use crate::limits::{GUESSED_VERSIONS, RETENTION_IN_FLIGHT};
 use crate::store::{Entry, Read};
@@ -81,14 +81,14 @@ impl<'a> Firsts<'a> {
             return None;
         }
         let cluster = self.repository.and_then(|repository| repository.names().guessable(entry.key.as_str()));
-        let (oldest, newest, frozen) = (VecDeque::new(), Vec::new(), VecDeque::new());
-        let mut passing = Passing { oldest, newest, frozen, versions: 0, cluster };
+        let mut passing = Passing { cluster, ..Passing::default() };
         passing.take(entry);
         self.passing.replace(passing)
     }
 }
 
 /// One key while its versions pass by; a listing gives the newest first.
+#[derive(Default)]
 struct Passing {
     /// The oldest few, newest first.
     oldest: VecDeque<Entry>,
@@ -96,6 +96,8 @@ struct Passing {
     newest: Vec<Entry>,
     /// The oldest few that lie in an archive tier, newest first; of names that can be guessed.
     frozen: VecDeque<Entry>,
+    /// The same of those whose class leaves that open.
+    doubtful: VecDeque<Entry>,
     versions: u64,
     /// Of names that can be guessed: whose.
     cluster: Option<ClusterName>,
@@ -108,10 +110,11 @@ impl Passing {
 
     fn take(&mut self, entry: Entry) {
         self.versions += 1;
-        if self.cluster.is_some() && is_frozen(&entry) {
-            self.frozen.push_back(entry.clone());
-            if self.frozen.len() > GUESSED_VERSIONS {
-                self.frozen.pop_front();
+        if self.cluster.is_some() && entry.class.is_some() {
+            let place = if is_frozen(&entry) { &mut self.frozen } else { &mut self.doubtful };
+            place.push_back(entry.clone());
+            if place.len() > GUESSED_VERSIONS {
+                place.pop_front();
             }
         }
         self.oldest.push_back(entry);
@@ -119,6 +122,17 @@ impl Passing {
             let passed = self.oldest.pop_front().filter(|_| self.cluster.is_some());
             self.newest.extend(passed.filter(|_| self.newest.len() < GUESSED_VERSIONS));
         }
+    }
+
+    /// Tiers within a class are told by answers only.
+    async fn ask_doubtful(&mut self, repository: Option<&Repository>) -> Result<()> {
+        let Some(repository) = repository.filter(|_| self.versions > 1) else { return Ok(()) };
+        for entry in std::mem::take(&mut self.doubtful) {
+            if is_unreadable(&**repository.store(), &entry).await? {
+                self.frozen.push_back(entry);
+            }
+        }
+        Ok(())
     }
 
     /// The copy that counts, if there is one.
@@ -135,6 +149,7 @@ impl Passing {
 
     /// The copy that counts, or the first version, or else the oldest genuine one, if there is one, with what may be it in its place.
     async fn choose(mut self, repository: Option<&Repository>, replaced_too: bool) -> Result<Vec<Entry>> {
+        self.ask_doubtful(repository).await?;
         if let Some(Replacement { copy, replaced }) = self.replacement(repository).await? {
             let mut counting = self.counting(Some(copy));
             let known = |entry: &Entry| counting.iter().any(|one| one.version == entry.version);
@@ -198,8 +213,7 @@ mod tests {
     /// One key whose versions are listed like this, newest first: when each arrived, and whether it is frozen.
     fn passing(listed: &[(i64, bool)]) -> Passing {
         let cluster = Some("main".parse().unwrap());
-        let (oldest, newest, frozen) = (VecDeque::new(), Vec::new(), VecDeque::new());
-        let mut passing = Passing { oldest, newest, frozen, versions: 0, cluster };
+        let mut passing = Passing { cluster, ..Passing::default() };
         for (second, is_frozen) in listed {
             passing.take(Entry {
                 key: ObjectKey::new("p/main/wal/a"),

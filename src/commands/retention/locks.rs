@@ -14,11 +14,10 @@ use super::acting::pinned;
 use super::firsts::Firsts;
 use super::gather;
 use super::reach::Reach;
-use crate::catalog::{Access, Backup, Finding, FindingKind, Footing, Foundation, Repository};
-use crate::commands::frozen::is_frozen;
+use crate::catalog::{Access, Backup, Footing, Foundation, Repository};
+use crate::commands::frozen::is_unreadable;
 use crate::commands::{Connected, Error, Immutability, RepositoryOptions, Result};
 use crate::format::manifest::Kind;
-use crate::format::names::WalName;
 use crate::format::{BackupId, ClusterName, Timeline};
 use crate::keys::Keyring;
 use crate::limits::HEADS;
@@ -27,6 +26,7 @@ use crate::store::{self, Entry, Read, VersionOf};
 use crate::verify::Findings;
 use tally::{Asked, Tally};
 
+mod doubt;
 mod tally;
 
 /// Whose locks.
@@ -291,7 +291,7 @@ impl<'a> Look<'a> {
             let mut asked = std::pin::pin!(ask(store, needed));
             while let Some((at, lock)) = asked.try_next().await? {
                 let Some(entry) = pieces.get(&at) else { continue };
-                if let Some((timeline, until)) = self.piece(entry, lock).await? {
+                if let Some((timeline, until)) = self.piece(entry, lock, &pieces).await? {
                     latest
                         .entry(timeline)
                         .and_modify(|known: &mut Timestamp| *known = until.max(*known))
@@ -314,7 +314,12 @@ impl<'a> Look<'a> {
     }
 
     /// Tells the bases of one piece. Gives back its timeline, and until when it is needed, if it is WAL of theirs.
-    async fn piece(&mut self, entry: &Entry, lock: Asked) -> Result<Option<(Timeline, Timestamp)>> {
+    async fn piece(
+        &mut self,
+        entry: &Entry,
+        lock: Asked,
+        others: &HashMap<VersionOf, Entry>,
+    ) -> Result<Option<(Timeline, Timestamp)>> {
         let key = entry.key.as_str();
         let item = Item::of(self.repository.names(), self.cluster, key);
         let (Item::Piece { timeline, range }, Some(until)) = (&item, self.needed(&self.plan.verdict(&item))) else {
@@ -326,29 +331,21 @@ impl<'a> Look<'a> {
             return Ok(None);
         }
         // Whoever may write may plant a name and lock it for a minute. What is frozen cannot be read, and may be ours.
-        let is_short = lock.is_short(until.min(self.soon)) && !is_frozen(entry);
+        let is_short = lock.is_short(until.min(self.soon));
         if is_short && !self.repository.authenticates(self.cluster, entry).await? {
-            self.planted(entry).await?;
-            return Ok(None);
+            if !is_unreadable(&**self.repository.store(), entry).await? {
+                self.planted(entry).await?;
+                return Ok(None);
+            }
+            if self.seems_planted(entry, others).await? {
+                self.doubted(entry, lock, until);
+                return Ok(None);
+            }
         }
         for index in needing {
             self.tallies[index].needed(Part::Wal, key, lock, until);
         }
         Ok(Some((*timeline, until)))
-    }
-
-    /// Something that is not genuine. Where the genuine one lies beside it, that is asked for its lock; else it is told.
-    async fn planted(&mut self, entry: &Entry) -> Result<()> {
-        let names = self.repository.names();
-        let Some(name) = names.wal_of(self.cluster, entry.key.as_str()).map(WalName::without_tag) else {
-            return Ok(());
-        };
-        if self.repository.first_genuine_wal(self.cluster, name).await?.is_none() {
-            let (key, version) = (entry.key.as_str(), Some(entry.version.as_str()));
-            let detail = "no genuine WAL lies under this name; `stonewal wal verify` tells whether any is missing";
-            self.beside.push(Finding::new(FindingKind::ForgedWal, key, version, detail));
-        }
-        Ok(())
     }
 
     /// The cluster record and the history of a timeline, needed for as long as its WAL.

@@ -169,6 +169,7 @@ fn actions(operation: &str, asked: &Asked<'_>) -> Option<Vec<&'static str>> {
         "PutObjectRetention" => vec!["s3:PutObjectRetention"],
         "GetObjectLegalHold" => vec!["s3:GetObjectLegalHold"],
         "PutObjectLegalHold" => vec!["s3:PutObjectLegalHold"],
+        "RestoreObject" => vec!["s3:RestoreObject"],
         _ => return None,
     };
     if bypass_requested(asked.headers) {

@@ -16,6 +16,7 @@ mod lock;
 mod multipart;
 mod put;
 mod settings;
+mod thaw;
 mod uploads;
 
 /// The service behind the HTTP layer.
@@ -78,6 +79,7 @@ operations! {
     put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput in lock;
     get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput in lock;
     put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput in lock;
+    restore_object(RestoreObjectInput) -> RestoreObjectOutput in thaw;
     create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput in multipart;
     upload_part(UploadPartInput) -> UploadPartOutput in multipart;
     complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput in multipart;

@@ -174,6 +174,8 @@ fn kind(answer: &Answer, about_object: bool) -> Kind {
         "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody" => Kind::Damaged,
         "InvalidRange" => Kind::Short,
         "InvalidObjectState" => Kind::Frozen,
+        // A 503 that lasts: the archive has no room for more of the dear requests.
+        "GlacierExpeditedRetrievalNotAvailable" => Kind::Refused,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "UnauthorizedAccess" | "Forbidden" => Kind::Denied,
         _ => kind_by_status(answer),
     }

@@ -10,12 +10,13 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+    ArchiveStatus, ChecksumAlgorithm, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode, StorageClass,
 };
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 
-use super::super::{Error, Head, Lock, LockMode, ObjectKey, Put, Result, Stored, VersionId};
+use super::super::{Error, Head, Lock, LockMode, ObjectKey, Put, Readiness, Result, Stored, VersionId};
 use super::body::Upload;
 use super::retry::{Call, Failure};
 use super::{Checksum, S3};
@@ -282,6 +283,11 @@ fn head_from(output: &HeadObjectOutput) -> Option<Head> {
         last_modified: timestamp(output.last_modified()?)?,
         lock,
         held: output.object_lock_legal_hold_status().is_some_and(|status| *status != ObjectLockLegalHoldStatus::Off),
+        readiness: Readiness::read(
+            output.storage_class().map(StorageClass::as_str),
+            output.archive_status().map(ArchiveStatus::as_str),
+            output.restore(),
+        ),
     })
 }
 

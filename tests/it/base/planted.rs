@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::SignedDuration;
 use stonewal::store::roles::Role;
-use stonewal::store::{Append as _, Entry, ObjectKey, Put, Read as _};
+use stonewal::store::{Append as _, Archive, Entry, ObjectKey, Put, Read as _};
 
 use super::archive::archiving;
 use super::copies::replica;
@@ -110,4 +110,36 @@ async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
     pair.run_far(&format!("restore base --from-replica far --dir {}", data.display())).await.good();
     let server = pair.world.recover(&data, "log").await;
     assert_eq!(value(&server, "SELECT string_agg(n::text, ',' ORDER BY n) FROM steps").await, "1,2,3");
+}
+
+/// PAINS A16, B14: listings say nothing of tiers within a class. Ours lies in one; what was stored over it later is the same bytes, and is
+/// not taken for it. Junk that was put straight into an archive tier before ours is told, and is no short lock.
+#[tokio::test]
+async fn i11_what_lies_frozen_beside_what_can_be_read_is_told_and_locked() {
+    let Some(world) = small_segments("i11_planted_frozen").await else { return };
+    world.sql("CREATE TABLE steps (n int)").await;
+    world.good_backup().await;
+    let file = world.value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").await;
+    let number = u64::from_str_radix(&file[16..], 16).unwrap();
+    let key = format!("prod/main/wal/00000001/{:016X}-{:016X}", number << 20, (number + 1) << 20);
+    world.lie_in_wait(&key, 1).await;
+    world.sql("INSERT INTO steps VALUES (1)").await;
+    world.archived().await;
+    let (genuine, planted) = world.sorted(&key).await;
+
+    world.store.freeze_version(&key, planted[0].version.as_str(), Archive::Glacier);
+    let told = world.expire(Role::Reader, "verify --locks").await.ends(3);
+    assert!(!told.stdout.contains("SHORT"), "{told:?}");
+    told.says(&["tampering: ", "lies in an archive tier (GLACIER) before the version that seems genuine"]);
+
+    let admin = world.s3(Role::Admin).await;
+    let bytes = admin.get(&genuine.key, &genuine.version, 0..genuine.bytes).await.unwrap();
+    let replay = Put { key: genuine.key.clone(), body: bytes, lock: None };
+    world.s3(Role::Attacker).await.put(replay).await.unwrap();
+    world.store.freeze_version(&key, genuine.version.as_str(), Archive::ArchiveAccess);
+    let until = async || admin.head(&genuine.key, &genuine.version).await.unwrap().lock.unwrap().retain_until;
+    let before = until().await;
+    world.store.advance_clock(34 * DAY);
+    world.expire(Role::Retainer, "retention extend").await.good();
+    assert!(until().await > before, "ours is locked for longer, frozen as it is");
 }

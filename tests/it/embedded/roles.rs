@@ -63,6 +63,7 @@ async fn attempt(fixture: &Fixture, client: &Client, action: &str, id: &str) -> 
         "s3:PutObjectRetention" => {
             outcome(client.put_object_retention().bucket(BUCKET).key(key).retention(retention.build()).send().await)
         }
+        "s3:RestoreObject" => outcome(client.restore_object().bucket(BUCKET).key(key).version_id(id).send().await),
         other => panic!("no operation for {other}"),
     }
 }

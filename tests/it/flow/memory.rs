@@ -83,6 +83,7 @@ async fn child() {
             which: stonewal::commands::Which::Latest,
             target: restore_dump::RestoreTarget::Writer { writer, globals: false },
             downloads: DOWNLOADS_DEFAULT,
+            thaw: None,
         };
         restore_dump::run(options, &progress, &cancel).await.unwrap().plain_bytes
     };

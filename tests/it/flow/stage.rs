@@ -226,6 +226,7 @@ impl Stage {
             which,
             target,
             downloads: DOWNLOADS_DEFAULT,
+            thaw: None,
         }
     }
 

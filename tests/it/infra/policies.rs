@@ -12,7 +12,7 @@ use crate::support::variable;
 
 /// Actions whose resource is an object; the resource of all others is the bucket (Service Authorization Reference,
 /// "Actions defined by Amazon S3").
-const ON_OBJECTS: [&str; 12] = [
+const ON_OBJECTS: [&str; 13] = [
     "s3:AbortMultipartUpload",
     "s3:BypassGovernanceRetention",
     "s3:DeleteObject",
@@ -25,6 +25,7 @@ const ON_OBJECTS: [&str; 12] = [
     "s3:PutObject",
     "s3:PutObjectLegalHold",
     "s3:PutObjectRetention",
+    "s3:RestoreObject",
 ];
 
 const TEMPLATE: &str = "cloudformation/repository.yaml";

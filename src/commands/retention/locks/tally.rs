@@ -18,7 +18,7 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    fn until(self) -> Option<Timestamp> {
+    pub(super) fn until(self) -> Option<Timestamp> {
         match self {
             Self::Is(lock) => lock.map(|lock| lock.retain_until),
             Self::Gone => None,

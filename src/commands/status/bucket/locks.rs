@@ -4,6 +4,7 @@
 
 use crate::catalog::{Footing, Foundation};
 use crate::commands::Result;
+use crate::commands::frozen::first_unreadable;
 use crate::commands::status::bucket::Look;
 use crate::commands::status::facts::{LockEnd, Locks, ShortLock};
 use crate::commands::status::window::View;
@@ -25,7 +26,12 @@ pub(super) async fn ask(look: &Look<'_>, view: &View) -> Result<Locks> {
     ask_ground(look, &objects.writer, promised, &mut locks).await?;
     for (timeline, range) in edges(look, view) {
         let name = WalName::Piece { timeline, range, tag: None };
-        if let Some(entry) = look.repository.counting_wal(look.cluster, name).await? {
+        // What is frozen does not tell what it is; where nothing else is there, it is ours.
+        let found = match look.repository.counting_wal(look.cluster, name).await? {
+            None => first_unreadable(look.repository, look.cluster, &name).await?,
+            found => found,
+        };
+        if let Some(entry) = found {
             ask_one(look, &entry.key, &entry.version, &mut locks).await?;
         }
     }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use s3s::dto::{
-    ChecksumMode, ChecksumType, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ObjectLockLegalHoldStatus, ObjectLockMode, StreamingBlob, Timestamp,
+    ArchiveStatus, ChecksumMode, ChecksumType, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode, StorageClass, StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -14,6 +14,7 @@ use tokio_util::io::ReaderStream;
 use super::super::Conduct;
 use super::super::access::Caller;
 use super::super::backend::disk_error;
+use super::super::frost::Told;
 use super::super::model::{Body, NULL_VERSION, Version};
 use super::Api;
 use super::convert::{etag, from_time, mode_name, time};
@@ -103,7 +104,7 @@ pub(super) async fn get_object(api: &Api, request: S3Request<GetObjectInput>) ->
     let role = caller(&request)?;
     let input = request.input;
     let (found, mut file) = open(api, &asked!(input)).await?;
-    if api.backend.frost.holds(&input.key) {
+    if frost(api, &found).is_some_and(|told| !told.readable) {
         let why = "The operation is not valid for the object's storage class";
         return Err(S3Error::with_message(S3ErrorCode::InvalidObjectState, why));
     }
@@ -134,8 +135,17 @@ pub(super) async fn head_object(api: &Api, request: S3Request<HeadObjectInput>) 
     let input = request.input;
     let found = find(api, &asked!(input))?;
     let mut output = HeadObjectOutput::default();
+    if let Some(told) = frost(api, &found) {
+        output.storage_class = Some(StorageClass::from_static(told.class));
+        output.archive_status = told.tier.map(ArchiveStatus::from_static);
+        output.restore = told.restore;
+    }
     fill!(output, found, role, input.checksum_mode);
     Ok(output)
+}
+
+fn frost(api: &Api, found: &Found) -> Option<Told> {
+    api.backend.frost.told(&found.version.key, &found.version.id, api.backend.clock.now())
 }
 
 fn find(api: &Api, asked: &Asked<'_>) -> S3Result<Found> {

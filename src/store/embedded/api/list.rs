@@ -50,8 +50,8 @@ pub(super) async fn list_object_versions(
             }
             Item::Version { version, latest } => {
                 let mut entry = version_entry(&version, latest, encode);
-                if api.backend.frost.holds(&version.key) {
-                    entry.storage_class = Some(ObjectVersionStorageClass::from_static("GLACIER"));
+                if let Some(told) = api.backend.frost.told(&version.key, &version.id, api.backend.clock.now()) {
+                    entry.storage_class = Some(ObjectVersionStorageClass::from_static(told.class));
                 }
                 versions.push(entry);
             }

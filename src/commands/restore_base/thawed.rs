@@ -1,0 +1,136 @@
+//! A plan whose backup and WAL can be read: what lies in archive tiers is asked for first.
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use super::WalSource;
+use super::plan::{Attempt, Blocked, Planned, attempt};
+use crate::catalog::Repository;
+use crate::catalog::plan::{Goal, Request};
+use crate::commands::frozen::{Thawing, Unready};
+use crate::commands::repository::interruptible;
+use crate::commands::{Error, Result};
+use crate::format::ClusterName;
+use crate::observe::Progress;
+use crate::store::Thaw;
+
+/// WAL of a moment is stored this soon after it, or later only when archiving had stopped.
+const ARCHIVED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is planned.
+pub(super) struct Wanted<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) request: &'a Request,
+    pub(super) wal: WalSource,
+    /// Whether to wait until all of it can be read.
+    pub(super) is_waited_for: bool,
+}
+
+/// Plans, asks for what the plan needs and waits for it, and plans again, since what could not be read may have hidden something. Where
+/// only a plan is wanted, nobody waits.
+pub(super) async fn planned(
+    repository: &Repository,
+    wanted: &Wanted<'_>,
+    how: Thaw,
+    (progress, cancel): (&Progress, &CancellationToken),
+) -> Result<Planned> {
+    let store = &**repository.store();
+    let thawing = Thawing { store, how, progress, cancel };
+    loop {
+        let found = plan(repository, wanted, cancel).await?;
+        let needed = match &found {
+            Attempt::Planned(planned) => needed(planned, wanted)?,
+            Attempt::Blocked(blocked) => missing(blocked, wanted)?,
+        };
+        if needed.is_empty() {
+            return found.settled();
+        }
+        thawing.request(&needed).await?;
+        if wanted.is_waited_for {
+            thawing.wait(needed).await?;
+            continue;
+        }
+        return match plan(repository, wanted, cancel).await? {
+            Attempt::Blocked(blocked) => Err(blocked.requested()),
+            found @ Attempt::Planned(_) => found.settled(),
+        };
+    }
+}
+
+async fn plan(repository: &Repository, wanted: &Wanted<'_>, cancel: &CancellationToken) -> Result<Attempt> {
+    interruptible(cancel, Box::pin(attempt(repository, wanted.cluster, wanted.request))).await
+}
+
+/// The chunks, and the WAL if the restore has to do with it.
+fn needed(planned: &Planned, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
+    let mut needed = planned.classes.to_thaw()?;
+    if wanted.wal != WalSource::None {
+        needed.extend(soonest(planned.wal_classes.to_thaw()?, &wanted.request.goal));
+    }
+    Ok(needed)
+}
+
+fn missing(blocked: &Blocked, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
+    if blocked.classes.unready.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(soonest(blocked.needed.to_thaw()?, &wanted.request.goal))
+}
+
+/// Of WAL that cannot be read it is not known when it was written. For a moment, what was stored until a day later is thawed first: the
+/// next plan then knows where recovery ends, and years of later WAL stay where they are.
+fn soonest(unready: Vec<Unready>, goal: &Goal) -> Vec<Unready> {
+    let Goal::Time(time) = goal else { return unready };
+    let Ok(until) = time.checked_add(ARCHIVED_WITHIN) else { return unready };
+    let first: Vec<Unready> = unready.iter().filter(|one| one.arrived <= until).cloned().collect();
+    if first.is_empty() { unready } else { first }
+}
+
+impl Attempt {
+    /// The plan, or why there is none.
+    pub(super) fn settled(self) -> Result<Planned> {
+        match self {
+            Self::Planned(planned) => Ok(*planned),
+            Self::Blocked(blocked) => Err(blocked.error()),
+        }
+    }
+}
+
+impl Blocked {
+    fn error(self) -> Error {
+        match self.classes.frozen() {
+            None => self.refusal.into(),
+            Some(classes) => Error::FrozenWal { why: self.refusal.to_string(), classes, is_requested: false },
+        }
+    }
+
+    fn requested(self) -> Error {
+        match self.needed.frozen() {
+            None => self.error(),
+            Some(classes) => Error::FrozenWal { why: self.refusal.to_string(), classes, is_requested: true },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Archive, ObjectKey, VersionId, VersionOf};
+
+    /// PAINS B14: recovery to a moment long ago does not thaw everything since.
+    #[test]
+    fn b14_of_frozen_wal_what_came_soon_after_the_moment_is_thawed_first() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+        let one = |day: &str| Unready {
+            at: VersionOf { key: ObjectKey::new(day), version: VersionId::null() },
+            arrived: at(day),
+            archive: Archive::Glacier,
+            is_requested: false,
+        };
+        let days = ["2026-01-01T00:00:00Z", "2026-01-02T11:00:00Z", "2026-01-03T00:00:00Z"];
+        let chosen = |goal: &Goal| soonest(days.map(one).to_vec(), goal).len();
+        assert_eq!(chosen(&Goal::Time(at("2026-01-01T12:00:00Z"))), 2);
+        assert_eq!(chosen(&Goal::Time(at("2025-01-01T12:00:00Z"))), 3, "a copy arrives later");
+        assert_eq!(chosen(&Goal::Latest), 3);
+    }
+}

@@ -1,0 +1,65 @@
+//! Whether a dump can be read, before the first byte of it is restored.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{GLOBALS_STREAM, Job, Outcome, RestoreTarget};
+use crate::commands::Result;
+use crate::commands::frozen::{Classes, FrozenPart, Thawing};
+use crate::commands::repository::interruptible;
+use crate::store::Thaw;
+
+/// What a restore would come to.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// Bytes of SQL.
+    pub plain_bytes: u64,
+    /// Bytes to fetch for that.
+    pub stored_bytes: u64,
+    /// Chunks in other storage classes than the usual one.
+    pub classes: BTreeMap<String, u64>,
+    /// What cannot be read before it was thawed.
+    pub frozen: Vec<FrozenPart>,
+}
+
+/// Asks archive tiers for what is frozen, if that is wanted, and waits for it unless it is only planned. What cannot be read is refused.
+pub(super) async fn readable(job: &Job<'_>, target: &RestoreTarget, thaw: Option<Thaw>) -> Result<Classes> {
+    let stream = match target {
+        RestoreTarget::File { globals: true, .. } | RestoreTarget::Writer { globals: true, .. } => Some(GLOBALS_STREAM),
+        _ => None,
+    };
+    let look = || interruptible(job.cancel, Box::pin(Classes::of(job.repository, job.backup, stream)));
+    let is_plan = matches!(target, RestoreTarget::Plan);
+    let mut classes = look().await?;
+    if let Some(how) = thaw {
+        let store = &**job.repository.store();
+        let thawing = Thawing { store, how, progress: job.progress, cancel: job.cancel };
+        let needed = classes.to_thaw()?;
+        if !needed.is_empty() {
+            thawing.request(&needed).await?;
+            if !is_plan {
+                thawing.wait(needed).await?;
+            }
+            classes = look().await?;
+        }
+    }
+    if !is_plan {
+        interruptible(job.cancel, classes.refuse(job.repository)).await?;
+    }
+    Ok(classes)
+}
+
+/// What is told of it.
+pub(super) fn outcome(job: &Job<'_>, classes: &Classes) -> Outcome {
+    let clear = job.backup.clear();
+    let mut outcome = job.outcome(String::new(), 0);
+    outcome.plan = Some(Plan {
+        plain_bytes: clear.plain_bytes(),
+        stored_bytes: clear.stored_bytes(),
+        classes: classes.counts.clone(),
+        frozen: classes.parts("chunk"),
+    });
+    outcome.warnings.extend(classes.warning("chunks of the backup lie"));
+    outcome
+}
