@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::backups::{decide, is_future};
+use super::backups::decide;
 use super::doubt::{Doubt, doubtful};
 use super::lines::Lines;
 use super::needs::Need;
@@ -169,7 +169,7 @@ pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
     let bases: Vec<&BackupFact> = facts
         .backups
         .iter()
-        .filter(|fact| !is_future(fact, now) && (fact.replaced_by.is_none() || fact.held))
+        .filter(|fact| fact.replaced_by.is_none() || fact.held)
         .collect();
     let lines = Lines::of(facts, &bases, policy, now);
     let mut backups = decide(facts, policy, now, &lines)?;
