@@ -6,6 +6,7 @@
 mod audit;
 mod bundle;
 mod commit;
+mod copies;
 mod coverage;
 mod discover;
 mod diverging;

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use super::copies::Copies;
 use super::error::believed;
-use super::listing::{Oldest, read_small};
+use super::listing::read_small;
 use super::{Repository, Result};
 use crate::format::names::WalName;
 use crate::format::{ClusterName, Tag, Timeline, WalFileName};
 use crate::keys::{Bundle, tag};
+use crate::limits::{SMALL_OBJECT_BYTES_MAX, WAL_FILE_BYTES_MAX};
 use crate::store::{Entry, Lock, ObjectKey, Read};
 
 /// Something that many backups stand on.
@@ -56,24 +58,18 @@ impl Footing {
 
 impl Repository {
     /// Of the genuine copies, in each mode the one that is locked longest; or only the first one found that is locked for as
-    /// long as `enough`. None if there is none at all.
+    /// long as `enough`. None if there is none at all. Among any number of planted ones some hundred are read, and further ones only
+    /// until one is genuine.
     pub async fn footings(&self, of: Foundation<'_>, enough: Option<Lock>) -> Result<Vec<Footing>> {
         let mut longest: Vec<Footing> = Vec::new();
-        let all = if self.is_guessable(of) { Oldest::and_later } else { Oldest::new };
-        let mut oldest = all(&*self.store, self.copies(of));
-        while let Some((entries, _)) = oldest.next().await? {
-            // The newest copy is the one that is locked longest.
-            for entry in entries.iter().rev().filter(|entry| self.may_be_copy(of, entry)) {
-                if self.copy(&*self.store, of, entry).await?.is_none() {
-                    continue;
-                }
-                let lock = self.store.head(&entry.key, &entry.version).await?.lock;
-                let found = Footing { key: entry.key.clone(), lock };
-                if lock.zip(enough).is_some_and(|(lock, enough)| lock.outlasts(enough)) {
-                    return Ok(vec![found]);
-                }
-                found.join(&mut longest);
+        let mut copies = Copies::list(&*self.store, self, of, true).await?;
+        while let Some((entry, _)) = copies.next().await? {
+            let lock = self.store.head(&entry.key, &entry.version).await?.lock;
+            let found = Footing { key: entry.key, lock };
+            if lock.zip(enough).is_some_and(|(lock, enough)| lock.outlasts(enough)) {
+                return Ok(vec![found]);
             }
+            found.join(&mut longest);
         }
         Ok(longest)
     }
@@ -117,6 +113,13 @@ impl Repository {
     /// Whether one that is listed is worth reading: the names of others, and of whatever was planted, may begin alike.
     pub(super) fn may_be_copy(&self, of: Foundation<'_>, entry: &Entry) -> bool {
         let (names, key) = (self.names(), entry.key.as_str());
+        let longest = match of {
+            Foundation::History(..) => 2 * WAL_FILE_BYTES_MAX as u64,
+            _ => SMALL_OBJECT_BYTES_MAX,
+        };
+        if entry.bytes > longest {
+            return false;
+        }
         match of {
             Foundation::Bundle(print) => names.fingerprint_of(key) == Some(print),
             Foundation::Roster(generation) => {

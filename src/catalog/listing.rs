@@ -65,9 +65,9 @@ impl Passing {
 }
 
 /// Where an entry stands among all: by arrival, then by name.
-type Rank = (Timestamp, ObjectKey, usize, String);
+pub(super) type Rank = (Timestamp, ObjectKey, usize, String);
 
-fn rank(entry: &Entry) -> Rank {
+pub(super) fn rank(entry: &Entry) -> Rank {
     (entry.last_modified, entry.key.clone(), entry.version.side(), entry.version.to_string())
 }
 

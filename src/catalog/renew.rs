@@ -5,11 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
+use super::copies::Copies;
 use super::footing::Foundation;
-use super::listing::Oldest;
-use super::versions::Versions;
 use super::{Repository, Result};
-use crate::limits::COPIES_READ_MAX;
 use crate::store::{self, Append, Entry, Lock, ObjectKey, Put, Read};
 
 /// Where locks may not reach twice as far ahead, a copy still gets a lock so much longer than was asked for, in parts of it: else
@@ -24,33 +22,18 @@ pub(super) async fn renew<S: Read + Append>(
     of: Foundation<'_>,
     (lock, most): (Lock, Duration),
 ) -> Result<bool> {
-    let (mut found, mut reads) = (None::<Bytes>, 0);
-    let mut oldest = Oldest::new(store, repository.copies(of));
-    'search: while let Some((entries, _)) = oldest.next().await? {
-        // The newest copy is the one that is locked longest, and spares us the others.
-        for entry in entries.iter().rev().filter(|entry| repository.may_be_copy(of, entry)) {
-            if reads == COPIES_READ_MAX {
-                found = found.or(repository.content(of));
-                break 'search;
-            }
-            reads += 1;
-            let Some(body) = repository.copy(store, of, entry).await? else { continue };
-            if is_locked(store, entry, lock).await? {
-                return Ok(true);
-            }
-            found = Some(body);
+    let mut known = repository.content(of);
+    let mut copies = Copies::list(store, repository, of, known.is_none()).await?;
+    let mut found = false;
+    while let Some((entry, body)) = copies.next().await? {
+        if is_locked(store, &entry, lock).await? {
+            return Ok(true);
         }
+        found = true;
+        known = Some(body);
     }
-    let body = match found {
-        Some(body) => body,
-        // All first versions were read, and ours would be one.
-        None if reads < COPIES_READ_MAX && !repository.is_guessable(of) => return Ok(false),
-        None => match first_genuine(store, repository, of).await? {
-            Some((entry, _)) if is_locked(store, &entry, lock).await? => return Ok(true),
-            Some((_, body)) => body,
-            None => return Ok(false),
-        },
-    };
+    // What all of them hold may be known although the bucket has none any more: that is told.
+    let Some(body) = known.filter(|_| found || copies.left_out()) else { return Ok(false) };
     put(store, repository, of, body, (lock, longer(lock, store.clock().now(), most))).await?;
     Ok(true)
 }
@@ -58,23 +41,6 @@ pub(super) async fn renew<S: Read + Append>(
 async fn is_locked(store: &impl Read, entry: &Entry, lock: Lock) -> Result<bool> {
     let held = store.head(&entry.key, &entry.version).await?.lock;
     Ok(held.is_some_and(|held| held.outlasts(lock)))
-}
-
-/// The oldest genuine version: of names that can be guessed ours may be a later one, and what was planted since comes behind it.
-async fn first_genuine(
-    store: &impl Read,
-    repository: &Repository,
-    of: Foundation<'_>,
-) -> Result<Option<(Entry, Bytes)>> {
-    let mut versions = Versions::new(store, repository.copies(of), |_| true);
-    while let Some(entries) = versions.next().await? {
-        for entry in entries.into_iter().filter(|entry| repository.may_be_copy(of, entry)) {
-            if let Some(body) = repository.copy(store, of, &entry).await? {
-                return Ok(Some((entry, body)));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// With the longer lock, or else with the one that was asked for: what is needed is not to fail for what would be nice.

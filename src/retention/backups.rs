@@ -29,7 +29,7 @@ struct Grounds<'a> {
     all: BTreeMap<&'a BackupId, Vec<Ground>>,
 }
 
-/// Decides. `lines` are those of all bases that are not from the future.
+/// Decides. `lines` are those of all bases; what is from the future counts for nothing on them.
 pub(super) fn decide(facts: &Facts, policy: &Policy, now: Timestamp, lines: &Lines<'_>) -> Result<Vec<BackupDecision>> {
     let mut grounds = Grounds { facts, policy, now, all: BTreeMap::new() };
     let window = lines.window();
@@ -108,7 +108,8 @@ impl<'a> Grounds<'a> {
         let mut grounds = self.all.remove(&fact.id).unwrap_or_default();
         // The longest first; among equals in the order in which they were found.
         grounds.sort_by_key(|ground| std::cmp::Reverse(ground.until));
-        let replays = grounds.iter().any(|ground| matches!(ground.why, Reason::WindowBase { .. }));
+        let replays = |ground: &Ground| matches!(ground.why, Reason::WindowBase { .. } | Reason::Future(_));
+        let replays = grounds.iter().any(replays);
         let mut grounds = grounds.into_iter();
         let verdict = match grounds.next() {
             Some(Ground { until, why }) => Verdict::Keep { until, why },

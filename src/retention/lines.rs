@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::backups::is_future;
 use super::needs::{END, Needs};
 use super::policy::{Policy, after, before};
 use super::{BackupFact, Facts, Ground, Reason};
@@ -21,21 +22,24 @@ use crate::format::{BackupId, Lsn, SegmentSize, Timeline};
 struct Stand<'a> {
     fact: &'a BackupFact,
     range: &'a BaseRange,
+    /// Whether it arrived when it cannot have: it counts for nothing, and keeps its WAL.
+    future: bool,
 }
 
 impl<'a> Stand<'a> {
-    fn of(fact: &'a BackupFact) -> Option<Self> {
-        fact.base.as_ref().map(|range| Self { fact, range })
+    fn of(fact: &'a BackupFact, now: Timestamp) -> Option<Self> {
+        fact.base.as_ref().map(|range| Self { fact, range, future: is_future(fact, now) })
     }
 
-    /// Whether it may stand for its moment. One that a copy took the place of is here for the sake of its hold alone.
+    /// Whether it may stand for its moment. One that a copy took the place of is here for the sake of its hold alone, one from
+    /// the future for the sake of its WAL.
     fn takes_part(&self) -> bool {
-        self.fact.replaced_by.is_none()
+        self.fact.replaced_by.is_none() && !self.future
     }
 
     /// Only what is whole can take over from an earlier one.
     fn counts(&self) -> bool {
-        self.fact.is_current()
+        self.fact.is_current() && !self.future
     }
 
     /// From when on it can be recovered to: by the clocks of server and store, whichever is later. Targets are given by
@@ -76,14 +80,15 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// `bases` are those that may take part, none from the future, and those that a hold promises WAL.
+    /// `bases` are those that may take part, those from the future, and those that a hold promises WAL.
     pub(super) fn of(facts: &'a Facts, bases: &[&'a BackupFact], policy: &'a Policy, now: Timestamp) -> Self {
         let wal = facts.wal_state();
-        let stands: Vec<Stand<'a>> = bases.iter().filter_map(|fact| Stand::of(fact)).collect();
+        let stands: Vec<Stand<'a>> = bases.iter().filter_map(|fact| Stand::of(fact, now)).collect();
         let planned: Vec<PlanBase> =
             stands.iter().map(|stand| PlanBase { id: stand.fact.id.clone(), range: stand.range.clone() }).collect();
         let of_wal = wal.timelines.iter().filter(|(_, line)| !line.windows.is_empty()).map(|(timeline, _)| *timeline);
-        let known: BTreeSet<Timeline> = of_wal.chain(stands.iter().map(|stand| stand.range.timeline)).collect();
+        let of_bases = stands.iter().filter(|stand| !stand.future).map(|stand| stand.range.timeline);
+        let known: BTreeSet<Timeline> = of_wal.chain(of_bases).collect();
         let latest = known.last().copied();
         let line = |timeline: Timeline| {
             let legs = wal.path(timeline);
@@ -139,7 +144,8 @@ impl<'a> Lines<'a> {
         (until > self.now).then_some(Ground { until, why: Reason::WindowBase { window, from, next } })
     }
 
-    /// The WAL that is needed: by the window, by the newest base that is kept, by bases under legal hold.
+    /// The WAL that is needed: by the window, by the newest base that is kept, by bases under legal hold, and by those that a store
+    /// whose clock was set back has from the future: they may be all that leads to some moment.
     pub(super) fn needs(&self, newest: Option<&BackupId>) -> Needs {
         let mut needs = Needs::default();
         let open = self.policy.open_until(self.now);
@@ -151,8 +157,12 @@ impl<'a> Lines<'a> {
                     let why = Reason::WindowWal { window, base: id.clone() };
                     carried.extend(self.follow(line, stand, None, Ground { until, why }, &mut needs));
                 }
-                if newest == Some(&id) {
-                    let ground = Ground { until: open, why: Reason::NewestWal(id.clone()) };
+                let whole_line = [
+                    (newest == Some(&id)).then(|| Reason::NewestWal(id.clone())),
+                    stand.future.then(|| Reason::FutureWal(id.clone())),
+                ];
+                for why in whole_line.into_iter().flatten() {
+                    let ground = Ground { until: open, why };
                     carried.extend(self.follow(line, stand, None, ground, &mut needs));
                 }
                 if stand.fact.held {
@@ -225,6 +235,6 @@ impl<'a> Lines<'a> {
 fn newest(facts: &Facts, stands: &[Stand<'_>], timeline: Timeline) -> Option<Timestamp> {
     let of_wal = facts.wal.iter().filter(|fact| fact.timeline == timeline);
     let of_wal = of_wal.filter_map(|fact| fact.newest_at.max(fact.last_commit));
-    let of_bases = stands.iter().filter(|stand| stand.range.timeline == timeline).map(Stand::ended_at);
+    let of_bases = stands.iter().filter(|stand| stand.range.timeline == timeline && !stand.future).map(Stand::ended_at);
     of_wal.chain(of_bases).max()
 }

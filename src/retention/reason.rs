@@ -36,6 +36,8 @@ pub enum Reason {
     NewestWal(BackupId),
     /// Keep, WAL: it follows a base under legal hold, up to the next base.
     HeldWal(BackupId),
+    /// Keep, WAL: it follows a base that arrived later than now.
+    FutureWal(BackupId),
     /// Keep, WAL: no whole base leads to it, and nobody else may have it.
     WalWithoutBase,
     /// Keep: one of the newest.
@@ -129,7 +131,7 @@ impl Reason {
             Self::First { period: Period::Month, .. } => "monthly",
             Self::First { period: Period::Year, .. } => "yearly",
             Self::Marked | Self::MarkedOriginal(_) => "keep",
-            Self::Future(_) => "future",
+            Self::Future(_) | Self::FutureWal(_) => "future",
             Self::Unfinished(_) => "unfinished",
             Self::Needed => "needed",
             Self::KeyOf(_) | Self::KeyOfExpired(_) => "key",
@@ -162,6 +164,7 @@ impl fmt::Display for Reason {
             Self::WindowWal { window, base } => write!(f, "recovery window of {}: follows base {base}", span(*window)),
             Self::NewestWal(base) => write!(f, "follows the newest base, {base}"),
             Self::HeldWal(base) => write!(f, "legal hold of base {base}, up to the next base"),
+            Self::FutureWal(base) => write!(f, "follows base {base}, which arrived in the future"),
             Self::WalWithoutBase => f.write_str("no whole base leads to it: kept until one does"),
             Self::NewestOf { count, kind } => write!(f, "one of the newest {count} {kind}s"),
             Self::Redundancy { count, kind } => write!(f, "minimum redundancy of {count} {kind}s"),

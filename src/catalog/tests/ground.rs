@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::restore::latest;
 use super::world::{PASSPHRASE, Scripted, back_up, bucket, cluster, host, lock, names, open, plain, secret};
-use crate::catalog::{Access, Error, FindingKind, outlive};
+use crate::catalog::{Access, Error, FindingKind, Footing, Foundation, outlive};
 use crate::format::manifest::{Manifest, SealedPart};
 use crate::format::{BackupId, Tag};
 use crate::keys::{Bundle, WriterFile, data_key};
-use crate::limits::FIRST_VERSIONS_MAX;
+use crate::limits::{COPIES_READ_MAX, FIRST_VERSIONS_MAX};
 use crate::store::memory::Memory;
 use crate::store::{
     self, Append as _, Head, ListQuery, Lock, ObjectKey, Page, PageToken, Prune as _, Put, Read, StoreClock, VersionId,
@@ -79,6 +79,48 @@ async fn i11_ten_backups_share_one_copy_of_the_ground() {
         let after = folders.each_ref().map(|folder| below(&store, folder).len());
         assert_eq!(after, before.map(|count| count + expected), "denied: {denied}");
     }
+}
+
+/// Whoever may write can put any number of names among the copies of a bundle: some hundred are read, the genuine one counts, and
+/// where theirs hide the copy that is locked longest, another one is made.
+#[tokio::test]
+async fn i11_i12_a_footing_is_found_among_any_number_of_planted_copies() {
+    let store = Arc::new(bucket(1000));
+    let (print, asked) = (writer_file().bundle, lock());
+    let repository = open(store.clone(), host()).await.unwrap();
+    let mut planted = 0_u64;
+    for round in 0..2 {
+        for _ in 0..3 * COPIES_READ_MAX {
+            planted += 1;
+            let key = ObjectKey::new(names().identity(print, Tag::new(planted.to_be_bytes())));
+            store.put(Put { key, body: Bytes::from_static(b"planted"), lock: None }).await.unwrap();
+        }
+        let before = store.reads();
+        let found = repository.footings(Foundation::Bundle(print), None).await.unwrap();
+        assert_eq!(found.iter().map(|footing| footing.lock).collect::<Vec<_>>(), [None], "round {round}");
+        assert!(store.reads() - before <= COPIES_READ_MAX as u64, "{} reads", store.reads() - before);
+        assert_eq!(outlive(&*store, &repository, asked, MOST).await.unwrap(), []);
+        let before = store.reads();
+        let found = repository.footings(Foundation::Bundle(print), Some(asked)).await.unwrap();
+        let best = Footing::best(&found, Some(asked)).unwrap();
+        assert!(best.lock.unwrap().outlasts(asked), "round {round}");
+        assert_eq!(store.reads() - before, 1, "the newest is read first");
+    }
+}
+
+/// Bytes of ours under a name that was somebody else's first are none of ours: nobody reads them there.
+#[tokio::test]
+async fn i04_a_later_version_is_no_footing() {
+    let store = Arc::new(bucket(1000));
+    let print = writer_file().bundle;
+    let repository = open(store.clone(), host()).await.unwrap();
+    let (_, genuine, _) = below(&store, &names().identities()).remove(0);
+    let key = ObjectKey::new(names().identity(print, Tag::new([3; 8])));
+    for (body, lock) in [(Bytes::from_static(b"planted"), None), (genuine, Some(lock()))] {
+        store.put(Put { key: key.clone(), body, lock }).await.unwrap();
+    }
+    let found = repository.footings(Foundation::Bundle(print), None).await.unwrap();
+    assert!(found.iter().all(|footing| footing.lock.is_none() && footing.key != key), "{found:?}");
 }
 
 #[tokio::test]

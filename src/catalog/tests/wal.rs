@@ -1,5 +1,6 @@
 //! Stored WAL among attackers: found without a listing where nobody interfered, and found the same where somebody did.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use crate::catalog::{ClusterIdentity, Error, Kept, Repository, cluster_record, k
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange};
 use crate::format::{self, Codec, Lsn, SegmentSize, Tag, Timeline, WalFileName};
-use crate::limits::{COPIES_READ_MAX, FIRST_VERSIONS_MAX};
+use crate::limits::{COPIES_READ_MAX, FIRST_VERSIONS_MAX, KEYS_IN_FLIGHT};
 use crate::pipeline::{Encoding, SealedWal, Signer, WalPlace, WalRun, open_wal_whole};
 use crate::store::memory::Memory;
 use crate::store::{self, Append as _, ObjectKey, Prune as _, Put};
@@ -313,5 +314,39 @@ async fn i11_i12_the_ground_of_wal_is_renewed_among_any_number_of_planted_copies
         let gone = outlive_wal(&*store, &host, &cluster(), &[second].into(), (lock(), most)).await.unwrap();
         assert_eq!((gone, locked()), (Vec::new(), copies));
         assert!(store.reads() - before <= 2 * (COPIES_READ_MAX as u64 + 16), "{} reads", store.reads() - before);
+    }
+}
+
+/// Where whoever may write and hide planted more than is read at either end, before ours and after it, it is found all the same, at
+/// one small read for each of those between; what is too long to be a record is not read. From then on a copy spares all that.
+#[tokio::test]
+async fn i11_i12_a_record_between_planted_ones_is_renewed_and_each_of_them_costs_one_read() {
+    let store = Arc::new(bucket(1000));
+    let host = open(store.clone(), host()).await.unwrap();
+    let (end, more) = (COPIES_READ_MAX / 2, 100);
+    let name = ObjectKey::new(names().cluster_record(&cluster()));
+    for _ in 0..end + more {
+        plant(&store, &name, &b"junk"[..]).await;
+    }
+    store.mark_deleted(&name);
+    let identity = ClusterIdentity { system_identifier: 7, segment_bytes: SegmentSize::new(SEGMENT).unwrap() };
+    cluster_record(&*store, &host, &cluster(), identity, || None).await.unwrap();
+    let long = Bytes::from(vec![b'x'; usize::try_from(crate::limits::SMALL_OBJECT_BYTES_MAX).unwrap() + 1]);
+    for number in 0..u64::try_from(end + more).unwrap() {
+        let key = |tag: u64| ObjectKey::new(names().cluster_record_alternate(&cluster(), Tag::new(tag.to_be_bytes())));
+        plant(&store, &key(number), &b"junk"[..]).await;
+        if number % 8 == 0 {
+            plant(&store, &key(1_000_000 + number), long.clone()).await;
+        }
+    }
+    let most = std::time::Duration::from_hours(24 * 400);
+    let between = COPIES_READ_MAX + 2 * more + 2 * KEYS_IN_FLIGHT;
+    for reads in [between as u64, 1] {
+        let before = store.reads();
+        let gone = outlive_wal(&*store, &host, &cluster(), &BTreeSet::new(), (lock(), most)).await.unwrap();
+        assert_eq!(gone, []);
+        assert!(store.reads() - before <= reads, "{} reads", store.reads() - before);
+        let locked = store.keys().into_iter().filter(|key| store.first(key).is_some_and(|(_, lock)| lock.is_some()));
+        assert_eq!(locked.count(), 1, "one copy");
     }
 }

@@ -233,6 +233,32 @@ fn a_clock_set_back_removes_nothing() {
     assert!((6..16).all(|on| kept(&before, on)), "and the window of that moment");
 }
 
+/// Invariant I11, PAINS A17: of a store whose clock was set back by two days, after an older base was imported.
+#[test]
+fn i11_what_a_base_from_the_future_needs_is_not_given_up() {
+    let imported = crate::retention::BackupFact { arrived_at: day(22), started_at: day(22), ..base(12, 1, 5) };
+    let stored = || vec![wal(1, &[(1, 30)], 21, &[])];
+    let of = |backups: Vec<crate::retention::BackupFact>| plan(&facts(backups, stored()), &policy(), day(20)).unwrap();
+    let open = Some(day(37));
+    let alone = of(vec![base(3, 1, 9)]);
+    assert_eq!(wal_verdicts(&alone)[0], (1, 1, 9, "-", None));
+    let made = of(vec![imported.clone(), base(3, 1, 9)]);
+    let told = wal_verdicts(&made);
+    assert_eq!(told[0], (1, 1, 5, "-", None));
+    assert!(told[1].1 == 5 && told[1].3 == "future" && told[1..].iter().all(|(.., until)| *until == open), "{told:?}");
+    let decision = |id: &crate::format::BackupId| made.backups.iter().find(|d| d.backup == *id).unwrap();
+    let future = decision(&imported.id);
+    assert!(*future.verdict.why() == Reason::Future(day(22)) && !future.own_end_only);
+    // It takes nobody's place: the older one is the newest of all, and of the window.
+    let counting = decision(&base(3, 1, 9).id);
+    assert!(!counting.own_end_only && counting.also.iter().any(|ground| ground.why.rule() == "min-redundancy"));
+    // What cannot be believed has no such say.
+    let mut planted = facts(vec![base(3, 1, 9)], stored());
+    planted.unread = vec![UnreadFact { id: id(day(22), 1), why: "not signed by a trusted writer".into() }];
+    let made = plan(&planted, &policy(), day(20)).unwrap();
+    assert!(made.wal.iter().all(|decision| decision.verdict.why().rule() != "future"), "{:?}", made.wal);
+}
+
 #[test]
 fn a_policy_that_leaves_nothing_of_a_kind_is_refused() {
     let nothing = Policy { min_redundancy: 0, ..policy() };
