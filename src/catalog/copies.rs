@@ -43,24 +43,9 @@ impl<'a> Copies<'a> {
         of: Foundation<'a>,
         deep: bool,
     ) -> Result<Self> {
-        let (mut ends, mut last, later) = (Ends::default(), None::<Entry>, repository.is_guessable(of));
-        let mut take = |entry: Option<Entry>| {
-            if let Some(entry) = entry.filter(|entry| repository.may_be_copy(of, entry)) {
-                ends.take(entry);
-            }
-        };
-        each_entry(store, &repository.copies(of), |entry| {
-            if entry.delete_marker {
-                return;
-            }
-            // A listing gives the newest version of a key first, so the last one seen is the oldest.
-            let is_first = last.as_ref().is_none_or(|last| !last.is_beside(&entry));
-            let passed = last.replace(entry);
-            take(passed.filter(|_| later || is_first));
-        })
-        .await?;
-        take(last);
-        let ((coming, middle), ready) = (ends.close(), VecDeque::new());
+        let (may_be, later) = (|entry: &Entry| repository.may_be_copy(of, entry), repository.is_guessable(of));
+        let (coming, middle) = ends(store, &repository.copies(of), later, may_be).await?;
+        let ready = VecDeque::new();
         Ok(Self { repository, store, of, coming, ready, step: 1, middle, deep, oldest: None, found: false })
     }
 
@@ -114,6 +99,30 @@ impl<'a> Copies<'a> {
         self.coming.extend(entries.into_iter().filter(between));
         Ok(true)
     }
+}
+
+/// The newest and the oldest of what a listing has below `prefix`, first versions only or `later` ones as well, in the order in which
+/// they are to be read; and what is left out between them.
+pub(super) async fn ends(
+    store: &dyn Read,
+    prefix: &str,
+    later: bool,
+    may_be: impl Fn(&Entry) -> bool + Send + Sync,
+) -> Result<(VecDeque<Entry>, Option<(Rank, Rank)>)> {
+    let (mut ends, mut last) = (Ends::default(), None::<Entry>);
+    let mut take = |entry: Option<Entry>| entry.filter(&may_be).into_iter().for_each(|entry| ends.take(entry));
+    each_entry(store, prefix, |entry| {
+        if entry.delete_marker {
+            return;
+        }
+        // A listing gives the newest version of a key first, so the last one seen is the oldest.
+        let is_first = last.as_ref().is_none_or(|last| !last.is_beside(&entry));
+        let passed = last.replace(entry);
+        take(passed.filter(|_| later || is_first));
+    })
+    .await?;
+    take(last);
+    Ok(ends.close())
 }
 
 /// The newest and the oldest entries of a listing while it goes by.
@@ -185,7 +194,8 @@ mod tests {
             assert!(arrivals[..all.min(END)].is_sorted_by(|a, b| a > b), "{all}: the newest first");
             arrivals.sort_unstable();
             let (total, end) = (i64::try_from(all).unwrap(), i64::try_from(END).unwrap());
-            let expected: Vec<i64> = (0..total).filter(|at| all <= 2 * END || *at < end || *at >= total - end).collect();
+            let expected: Vec<i64> =
+                (0..total).filter(|at| all <= 2 * END || *at < end || *at >= total - end).collect();
             assert_eq!((arrivals, middle.is_some()), (expected, all > 2 * END), "{all}");
         }
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 
-use super::listing::{Oldest, first_version, first_versions, read_small};
+use super::copies::ends;
+use super::listing::{Oldest, first_version, first_versions, rank, read_small};
 use super::{Error, Finding, FindingKind, Repository, Result};
 use crate::format::manifest::RepositoryRecord;
 use crate::format::names::Names;
@@ -31,7 +32,7 @@ impl Repository {
     /// The same, and whether there are more names of rosters than anybody would read.
     pub(super) async fn look_for_roster(&self) -> Result<(bool, Option<Finding>)> {
         let (repository, root) = self.with_keyring(|ring| (ring.repository(), *ring.root()));
-        let (found, flooded) = search(&*self.store, &self.names, repository, &root).await?;
+        let (found, flooded) = self.search(repository, &root).newest().await?;
         let flood = flooded.then(|| {
             let why = format!("more than {ROSTERS_READ_MAX} objects are named like rosters; only the oldest were read");
             Finding::new(FindingKind::ForgedKey, self.names.rosters(), None, why)
@@ -57,11 +58,15 @@ impl Repository {
     pub async fn rosters(&self) -> Result<Vec<Roster>> {
         let (repository, root) = self.with_keyring(|ring| (ring.repository(), *ring.root()));
         let mut rosters: Vec<Roster> = Vec::new();
-        each(&*self.store, &self.names, repository, &root, |found| rosters.push(found.roster)).await?;
+        self.search(repository, &root).each(|found| rosters.push(found.roster)).await?;
         // The older of two with one number counts, and came first.
         rosters.sort_by_key(|roster| roster.generation);
         rosters.dedup_by_key(|roster| roster.generation);
         Ok(rosters)
+    }
+
+    fn search<'a>(&'a self, repository: RepositoryId, root: &'a WriterPublic) -> Search<'a> {
+        Search { store: &*self.store, names: &self.names, repository, root, deep: false }
     }
 
     /// Whether the bundle with this fingerprint is or was one of the repository, by the roster.
@@ -105,80 +110,114 @@ pub(super) async fn newest(
     repository: RepositoryId,
     root: &WriterPublic,
 ) -> Result<Option<FoundRoster>> {
-    Ok(search(store, names, repository, root).await?.0)
+    Ok(Search { store, names, repository, root, deep: false }.newest().await?.0)
 }
 
-/// The same, and whether some were not read.
-async fn search(
-    store: &dyn Read,
-    names: &Names,
+/// Looking for rosters among whatever was planted.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    store: &'a dyn Read,
+    names: &'a Names,
     repository: RepositoryId,
-    root: &WriterPublic,
-) -> Result<(Option<FoundRoster>, bool)> {
-    let mut newest: Option<FoundRoster> = None;
-    let flooded = each(store, names, repository, root, |found| {
-        if newest.as_ref().is_none_or(|newest| newest.roster.generation < found.roster.generation) {
-            newest = Some(found);
-        }
-    })
-    .await?;
-    Ok((newest, flooded))
+    root: &'a WriterPublic,
+    /// Whether the next number is looked for among any number of planted ones: by whoever changes the keys, not by every host.
+    deep: bool,
 }
 
-/// Gives every genuine roster to `take`, oldest first. However many were planted, a bounded number is read: the oldest, and
-/// behind the best of them those that have the next numbers. True if there are more.
-async fn each(
-    store: &dyn Read,
-    names: &Names,
-    repository: RepositoryId,
-    root: &WriterPublic,
-    mut take: impl FnMut(FoundRoster),
-) -> Result<bool> {
-    let (mut oldest, mut left, mut best) = (Oldest::new(store, names.rosters()), ROSTERS_READ_MAX, 0);
-    while let Some((entries, _)) = oldest.next().await? {
-        let mut fitting: Vec<Entry> = entries.into_iter().filter(|entry| fits(names, entry)).collect();
-        let flooded = fitting.len() > left;
-        fitting.truncate(left);
-        left -= fitting.len();
-        let reads = stream::iter(fitting).map(|entry| read(store, names, repository, root, entry));
-        let mut reads = std::pin::pin!(reads.buffered(KEYS_IN_FLIGHT));
-        while let Some(found) = reads.next().await {
-            let Some(found) = found? else { continue };
-            best = best.max(found.roster.generation);
-            take(found);
-        }
-        if flooded {
-            while let Some(entry) = first_version(store, &names.roster(best + 1, None)).await?.0 {
-                let Some(entry) = Some(entry).filter(|entry| fits(names, entry)) else { break };
-                let Some(found) = read(store, names, repository, root, entry).await? else { break };
-                best = found.roster.generation;
+impl Search<'_> {
+    /// The one that counts, and whether some were not read.
+    async fn newest(self) -> Result<(Option<FoundRoster>, bool)> {
+        let mut newest: Option<FoundRoster> = None;
+        let flooded = self
+            .each(|found| {
+                if newest.as_ref().is_none_or(|newest| newest.roster.generation < found.roster.generation) {
+                    newest = Some(found);
+                }
+            })
+            .await?;
+        Ok((newest, flooded))
+    }
+
+    /// Gives every genuine roster to `take`, oldest first. However many were planted, a bounded number is read: the oldest, and
+    /// behind the best of them those that have the next numbers. True if there are more.
+    async fn each(self, mut take: impl FnMut(FoundRoster)) -> Result<bool> {
+        let (mut oldest, mut left) = (Oldest::new(self.store, self.names.rosters()), ROSTERS_READ_MAX);
+        let mut best = 0;
+        while let Some((entries, _)) = oldest.next().await? {
+            let mut fitting: Vec<Entry> = entries.into_iter().filter(|entry| self.number(entry).is_some()).collect();
+            let flooded = fitting.len() > left;
+            fitting.truncate(left);
+            left -= fitting.len();
+            let reads = stream::iter(fitting).map(|entry| self.read(entry));
+            let mut reads = std::pin::pin!(reads.buffered(KEYS_IN_FLIGHT));
+            while let Some(found) = reads.next().await {
+                let Some((_, found)) = found? else { continue };
+                best = best.max(found.roster.generation);
                 take(found);
             }
-            return Ok(true);
+            if flooded {
+                while let Some(found) = self.numbered(best + 1).await? {
+                    best = found.roster.generation;
+                    take(found);
+                }
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
-    Ok(false)
-}
 
-fn fits(names: &Names, entry: &Entry) -> bool {
-    entry.bytes <= ROSTER_BYTES_MAX && names.roster_of(entry.key.as_str()).is_some_and(|number| number < u64::MAX)
-}
-
-/// The roster in `entry`, if it is genuine. One of a later format is an error: whom it retires is not known.
-async fn read(
-    store: &dyn Read,
-    names: &Names,
-    repository: RepositoryId,
-    root: &WriterPublic,
-    entry: Entry,
-) -> Result<Option<FoundRoster>> {
-    let Some(bytes) = read_small(store, &entry).await? else { return Ok(None) };
-    match Roster::decode(&bytes, repository, root) {
-        Ok(roster) if names.roster_of(entry.key.as_str()) == Some(roster.generation) => {
-            Ok(Some(FoundRoster { roster, bytes }))
+    /// The roster with this number: most often under its name. Where that was somebody else's first, it has a random part, and is
+    /// among the newest, or among the oldest.
+    async fn numbered(self, number: u64) -> Result<Option<FoundRoster>> {
+        let (name, fits) = (self.names.roster(number, None), |entry: &Entry| self.number(entry) == Some(number));
+        if let Some(entry) = first_version(self.store, &name).await?.0.filter(fits)
+            && let Some((_, found)) = self.read(entry).await?
+        {
+            return Ok(Some(found));
         }
-        Err(error @ format::Error::Version { .. }) => Err(error.into()),
-        Ok(_) | Err(_) => Ok(None),
+        let (coming, between) = ends(self.store, &name, false, fits).await?;
+        let found = self.oldest_of(coming.into()).await?;
+        let Some((from, to)) = between.filter(|_| self.deep && found.is_none()) else { return Ok(found) };
+        let mut oldest = Oldest::new(self.store, name);
+        while let Some((entries, _)) = oldest.next().await? {
+            let between = |entry: &Entry| fits(entry) && from < rank(entry) && rank(entry) < to;
+            if let Some(found) = self.oldest_of(entries.into_iter().filter(between).collect()).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest genuine one of `entries`.
+    async fn oldest_of(self, entries: Vec<Entry>) -> Result<Option<FoundRoster>> {
+        let mut oldest: Option<(Entry, FoundRoster)> = None;
+        let reads = stream::iter(entries).map(|entry| self.read(entry));
+        let mut reads = std::pin::pin!(reads.buffered(KEYS_IN_FLIGHT));
+        while let Some(read) = reads.next().await {
+            let Some((entry, found)) = read? else { continue };
+            if oldest.as_ref().is_none_or(|(oldest, _)| rank(&entry) < rank(oldest)) {
+                oldest = Some((entry, found));
+            }
+        }
+        Ok(oldest.map(|(_, found)| found))
+    }
+
+    /// The number of one that is listed and may be a roster.
+    fn number(self, entry: &Entry) -> Option<u64> {
+        let number = self.names.roster_of(entry.key.as_str()).filter(|_| entry.bytes <= ROSTER_BYTES_MAX);
+        number.filter(|number| *number < u64::MAX)
+    }
+
+    /// The roster in `entry`, if it is genuine. One of a later format is an error: whom it retires is not known.
+    async fn read(self, entry: Entry) -> Result<Option<(Entry, FoundRoster)>> {
+        let Some(bytes) = read_small(self.store, &entry).await? else { return Ok(None) };
+        match Roster::decode(&bytes, self.repository, self.root) {
+            Ok(roster) if self.names.roster_of(entry.key.as_str()) == Some(roster.generation) => {
+                Ok(Some((entry, FoundRoster { roster, bytes })))
+            }
+            Err(error @ format::Error::Version { .. }) => Err(error.into()),
+            Ok(_) | Err(_) => Ok(None),
+        }
     }
 }
 
@@ -207,22 +246,25 @@ pub async fn publish_roster<S: Read + Append>(
     lock: Option<Lock>,
 ) -> Result<()> {
     let body: Bytes = roster.encode(root.public(), |message| root.sign(message))?.into();
-    let put = |tag| Put { key: ObjectKey::new(names.roster(roster.generation, tag)), body: body.clone(), lock };
-    let version = match store.put_new(put(None)).await? {
-        Creation::Stored(stored) => stored.version,
-        Creation::Exists if counts(store, names, root, roster, &body).await? => return Ok(()),
-        // Something that is not ours has the name.
-        Creation::Exists => store.put(put(Some(tag()?))).await?.version,
-    };
-    if counts(store, names, root, roster, &body).await? {
-        return Ok(());
+    let mut last = (String::new(), String::new());
+    // What lies under its name may not be ours; where that was hidden, ours is a later version, which nobody follows.
+    for tag in [None, Some(tag()?)] {
+        let key = ObjectKey::new(names.roster(roster.generation, tag));
+        if let Creation::Stored(stored) = store.put_new(Put { key: key.clone(), body: body.clone(), lock }).await? {
+            last = (key.to_string(), stored.version.to_string());
+        }
+        if counts(store, names, root, roster, &body).await? {
+            return Ok(());
+        }
     }
-    Err(Error::Vanished { key: names.roster(roster.generation, None), version: version.to_string() })
+    let (key, version) = last;
+    Err(Error::Vanished { key, version })
 }
 
 /// Whether it is this one that counts; an error if it is another with this number or a higher one.
 async fn counts(store: &dyn Read, names: &Names, root: &WriterKey, roster: &Roster, body: &Bytes) -> Result<bool> {
-    match newest(store, names, roster.repository, root.public()).await? {
+    let search = Search { store, names, repository: roster.repository, root: root.public(), deep: true };
+    match search.newest().await?.0 {
         Some(found) if found.bytes == *body => Ok(true),
         Some(found) if found.roster.generation >= roster.generation => Err(Error::KeysChanged { orphan: None }),
         _ => Ok(false),

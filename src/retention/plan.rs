@@ -166,11 +166,7 @@ pub struct Plan {
 /// A policy that keeps for longer than anything may be locked, or that would leave no whole backup of a kind.
 pub fn plan(facts: &Facts, policy: &Policy, now: Timestamp) -> Result<Plan> {
     policy.check()?;
-    let bases: Vec<&BackupFact> = facts
-        .backups
-        .iter()
-        .filter(|fact| fact.replaced_by.is_none() || fact.held)
-        .collect();
+    let bases: Vec<&BackupFact> = facts.backups.iter().filter(|fact| fact.replaced_by.is_none() || fact.held).collect();
     let lines = Lines::of(facts, &bases, policy, now);
     let mut backups = decide(facts, policy, now, &lines)?;
     let newest = newest_base(facts, &backups, now).cloned();

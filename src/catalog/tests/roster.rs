@@ -161,6 +161,44 @@ async fn i12_of_a_flood_of_rosters_few_are_read() {
     assert_eq!(repository.findings().iter().filter(told).count(), 1, "{:?}", repository.findings());
 }
 
+/// PAINS B5: whoever may write and hide lies in wait under the next number, alone or among any number of others: the change counts,
+/// hosts follow it, and so does the one after that.
+#[tokio::test]
+async fn i04_i12_a_number_that_was_planted_and_hidden_stops_no_change() {
+    let (_, bundle, first, _) = world().await;
+    for flood in [0, COPIES_READ_MAX as u64] {
+        let store = Arc::new(bucket(1000));
+        publish_roster(&*store, &names(), &bundle.writer, &first, None).await.unwrap();
+        for number in 0..flood {
+            // Any numbers, and the next one.
+            put(&store, names().roster(1000 + number, None), "junk").await;
+            put(&store, names().roster(2, Some(Tag::new(number.to_be_bytes()))), "junk").await;
+        }
+        for generation in [2, 3] {
+            let name = names().roster(generation, None);
+            put(&store, name.clone(), "planted").await;
+            store.mark_deleted(&ObjectKey::new(name));
+            let next = Roster { generation, ..first.clone() };
+            publish_roster(&*store, &names(), &bundle.writer, &next, None).await.unwrap();
+            // The answer was lost.
+            publish_roster(&*store, &names(), &bundle.writer, &next, None).await.unwrap();
+            let before = store.reads();
+            let repository = open(store.clone(), host()).await.unwrap();
+            assert_eq!(repository.roster().unwrap().generation, generation, "{flood}");
+            assert!(store.reads() - before <= 3 * 512 + 50, "{} reads", store.reads() - before);
+        }
+        // Where theirs lie on both sides of it in numbers, whoever changes the keys still finds what counts.
+        for number in 0..flood {
+            put(&store, names().roster(2, Some(Tag::new((number + 1_000_000).to_be_bytes()))), "junk").await;
+        }
+        let fourth = Roster { generation: 4, ..first.clone() };
+        publish_roster(&*store, &names(), &bundle.writer, &fourth, None).await.unwrap();
+        let stale = Roster { made_at: fourth.made_at + jiff::SignedDuration::from_secs(1), ..fourth };
+        let error = publish_roster(&*store, &names(), &bundle.writer, &stale, None).await.unwrap_err();
+        assert!(matches!(error, Error::KeysChanged { orphan: None }), "{error}");
+    }
+}
+
 /// What nobody would read is not written.
 #[tokio::test]
 async fn a_roster_that_would_be_too_long_is_refused() {
