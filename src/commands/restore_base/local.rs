@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::owner::Owner;
@@ -12,12 +11,11 @@ use super::plan::Plan;
 use super::recovery::LOCAL_WAL_DIR;
 use super::roots::failed;
 use crate::catalog::{Repository, WalObject};
-use crate::commands::wal::each_partial;
+use crate::commands::wal::{each_partial, open};
 use crate::commands::{Error, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalContent, WalRange, piece_bytes};
 use crate::format::{ClusterName, Lsn, SegmentName, Timeline, WalFileName};
-use crate::pipeline::open_wal_whole;
 
 /// Fetches every segment that the plan replays, and the histories of its timelines, into the data directory.
 pub(super) async fn fetch(
@@ -87,7 +85,7 @@ impl Wanted {
         for timeline in &self.timelines {
             let name = WalName::Piece { timeline: *timeline, range: self.range, tag: None };
             if let Some(whole) = repository.wal_object(cluster, &name).await? {
-                return Ok(opened(repository, whole).await?.to_vec());
+                return Ok(open(repository, whole).await?.to_vec());
             }
         }
         let same = |found: &WalObject| {
@@ -105,13 +103,8 @@ impl Wanted {
             return Ok(body);
         }
         let missing = WalRange { start: reached.end, end: self.needed }.to_string();
-        Err(reached.doubt.map_or(Error::Gap { timeline: self.timeline.get(), missing }, Error::from))
+        Err(reached.doubt.unwrap_or(Error::Gap { timeline: self.timeline.get(), missing }))
     }
-}
-
-async fn opened(repository: &Repository, found: WalObject) -> Result<Bytes> {
-    let key = repository.wal_key(&found.head).await?;
-    Ok(open_wal_whole(&found.head, found.object, &key).await?)
 }
 
 /// Writes a piece into its segment, which has its full length from the beginning: what lies behind the plan stays zero, where
@@ -138,7 +131,7 @@ async fn history(
     let name = WalFileName::History(timeline);
     let found = repository.wal_object(cluster, &WalName::File { timeline, name, tag: None }).await?;
     let missing = || Error::Unreachable(crate::catalog::plan::Refusal::NoHistory { timeline });
-    let body = opened(repository, found.ok_or_else(missing)?).await?;
+    let body = open(repository, found.ok_or_else(missing)?).await?;
     let path = dir.join(name.to_string());
     fs::write(&path, &body).and_then(|()| owner.give(&path)).map_err(failed(&path))
 }

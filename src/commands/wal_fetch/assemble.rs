@@ -118,13 +118,13 @@ impl Search<'_> {
     }
 
     /// Writes what partials have of `piece` without a hole from its start, and returns how far that is. What may be ours and
-    /// is damaged is an error if it would be needed.
+    /// is damaged is an error if no other one holds the same.
     async fn partials(&self, piece: WalRange, start: Lsn, output: &Output) -> Result<Lsn> {
         let whose = |found: &WalObject| self.check(found).map(|()| true);
         let write = |at: Lsn, bytes: &[u8]| output.write_bytes(bytes, at.since(start));
         let reached = each_partial(self.repository, (self.cluster, self.timeline, piece), whose, write).await?;
         match reached.doubt {
-            Some(error) if reached.end < piece.end => Err(error.into()),
+            Some(error) if reached.end < piece.end => Err(error),
             _ => Ok(reached.end),
         }
     }

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use stonewal::format::Lsn;
+use stonewal::format::{Lsn, SegmentName};
 use stonewal::postgres::Session;
 use stonewal::postgres::server::{OpenOptions, Server};
 use stonewal::store::roles::Role;
+use stonewal::store::{Append as _, ObjectKey, Put};
 
 use super::gaps::{drop_slot, frugal, remove_wal};
-use super::stage::Stage;
+use super::stage::{Stage, timeline};
 use crate::support::ledger::Moment;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -196,8 +198,24 @@ async fn i09_a_damaged_partial_is_named_and_never_becomes_zeros() {
         assert!(text.contains(&range), "{place}, {range}: {text}");
         assert!(!stage.path(place).exists(), "{place}: a directory is left");
     }
-    std::fs::write(&file, whole).unwrap();
-    // It was the damage alone.
+    std::fs::write(&file, &whole).unwrap();
+    let stored = stage.stored(timeline(1)).await.remove(&segment).unwrap();
+    // Beside a whole one, a copy with a damaged body is no harm: whoever may write can put it there.
+    let mut bent = whole;
+    let byte = bent.len() - 40;
+    bent[byte] ^= 1;
+    let (name, _) = middle.key.rsplit_once('-').unwrap();
+    for tag in ["0000000000000000", "ffffffffffffffff"] {
+        let put = Put { key: ObjectKey::new(format!("{name}-{tag}")), body: Bytes::from(bent.clone()), lock: None };
+        stage.s3(Role::Attacker).await.put(put).await.unwrap();
+    }
+    // It was the damage alone, for both who read partials. PostgreSQL ends its recovery where they do.
     stage.restore("yes", &["--wal", "local"]).await.good();
     assert_eq!(steps(&stage.recovered("yes").await).await, "1,2,3,4,5,6");
+    let mut fetch = stage.command("wal fetch", Role::Reader);
+    let name = SegmentName::holding(timeline(1), segment, stage.segment());
+    fetch.arg(name.to_string()).arg(stage.path("fetched")).env_remove("STONEWAL_KEYS_WRITER_FILE");
+    let said = fetch.env("STONEWAL_KEYS_IDENTITY_FILE", stage.path("home/recovery")).output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(std::fs::read(stage.path("fetched")).unwrap()[..stored.len()] == stored[..]);
 }
