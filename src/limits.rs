@@ -3,8 +3,10 @@
 //! Nothing here depends on the size of the database: memory is a product of these numbers (invariant I12).
 
 mod audit;
+mod status;
 
 pub use audit::*;
+pub use status::*;
 
 /// Plain bytes of one frame, the unit of compression and of authenticated encryption.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -87,6 +89,8 @@ pub const WAL_OVERLAP_BYTES: usize = 64 << 10;
 pub const WAL_PROOF_SECONDS_MAX: u64 = 120;
 /// An unfinished piece that has not grown for so long gets the lock of a whole one; seconds.
 pub const WAL_TAIL_IDLE_SECONDS: u64 = 300;
+/// Before it ends because no server answers, a streamer looks after the WAL of an earlier one for no longer than this; seconds.
+pub const WAL_HEIR_SECONDS_MAX: u64 = 60;
 /// How often the locks of what WAL needs are looked at, in seconds, unless WAL is locked for so short that it must be more often.
 pub const WAL_GROUND_SECONDS: u64 = 24 * 3600;
 /// How often the server is asked whether we are a synchronous standby, in seconds.
@@ -352,19 +356,6 @@ pub const COMPARISONS: usize = 8;
 
 /// HEAD requests under way at once during a verification.
 pub const HEADS: usize = 16;
-
-/// How long the server may take to answer all questions of a status; seconds.
-pub const STATUS_SERVER_SECONDS_MAX: u64 = 30;
-/// How long a status looks again before it calls WAL late: a streamer that works needs a second or two; seconds.
-pub const STATUS_SECOND_LOOK_SECONDS: u64 = 5;
-/// A status warns when the slot's headroom lasts for less than this at the present rate; seconds.
-pub const STATUS_HEADROOM_SECONDS_MIN: u64 = 3600;
-/// A status warns when more files than this wait for the archiver.
-pub const STATUS_BACKLOG_FILES_MAX: u64 = 16;
-/// Pieces at the end of the WAL in which a status looks for the last commit.
-pub const STATUS_COMMIT_PIECES_MAX: u64 = 64;
-/// Windows of WAL that may be waiting for an earlier piece that is on its way.
-pub const STATUS_IN_FLIGHT_MAX: usize = 8;
 
 /// A document of people's that a table is written into, in bytes.
 pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::bucket::{Base, Look};
@@ -13,7 +14,7 @@ use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::{History, WalRange, piece_bytes};
 use crate::format::{Lsn, SegmentSize, Timeline};
-use crate::limits::{STATUS_COMMIT_PIECES_MAX, STATUS_IN_FLIGHT_MAX};
+use crate::limits::{HEADS, STATUS_COMMIT_PIECES_MAX, STATUS_IN_FLIGHT_MAX, STATUS_PROVEN_PIECES};
 use crate::store::Read as _;
 
 /// What the bucket comes to.
@@ -32,6 +33,7 @@ pub(super) async fn view(look: &Look<'_>, timeline: Option<Timeline>) -> Result<
     let mut wal = state(look.wal.timelines.values(), segment);
     let goal = goal(&wal, &bases, timeline);
     if let Some(goal) = goal {
+        prove(look, &mut wal, goal).await?;
         settle(look, &mut wal, goal).await?;
     }
     let way = goal.map_or(Way::None(Refusal::NoBase), |goal| {
@@ -79,6 +81,40 @@ fn goal(wal: &WalState, bases: &[PlanBase], server: Option<Timeline>) -> Option<
 fn request(timeline: Timeline, goal: Goal, base: Option<&PlanBase>) -> Request {
     let base = base.map(|base| base.id.clone());
     Request { goal, inclusive: true, timeline: TimelineChoice::Number(timeline), base }
+}
+
+/// Takes out of the end of the WAL what bears the name of a piece and is none. Elsewhere names are taken at their word; how far WAL is
+/// durable must not rest on something planted where a piece is still on its way, or was lost.
+async fn prove(look: &Look<'_>, wal: &mut WalState, timeline: Timeline) -> Result<()> {
+    let (Some(line), Some(segment)) = (wal.timelines.get_mut(&timeline), look.segment()) else { return Ok(()) };
+    let last = look.wal.timelines.get(&timeline).and_then(|coverage| coverage.pieces.last());
+    let Some(WalRange { start: first, end }) = last.copied() else { return Ok(()) };
+    let bytes = piece_bytes(segment);
+    // The last one of all is proved already.
+    let pieces = (2..=STATUS_PROVEN_PIECES).filter_map(|number| {
+        let start = Lsn::new(end.get().checked_sub(number * bytes)?);
+        (start >= first).then(|| WalRange { start, end: start.plus(bytes) })
+    });
+    let heads = stream::iter(pieces).map(|piece| async move {
+        let head = look.head(timeline, piece).await?;
+        Ok::<_, crate::commands::Error>((piece, head.is_some()))
+    });
+    let heads: Vec<(WalRange, bool)> = heads.buffered(HEADS).try_collect().await?;
+    for (piece, _) in heads.into_iter().filter(|(_, genuine)| !genuine) {
+        let chain = look.repository.partial_chain(look.cluster, timeline, piece).await?;
+        let reach = chain.iter().map(|link| link.range.end).max().unwrap_or(piece.start);
+        cut(&mut line.windows, reach, piece.end);
+    }
+    Ok(())
+}
+
+/// Takes `from..to` out of the window that holds it.
+fn cut(windows: &mut Vec<(Lsn, Lsn)>, from: Lsn, to: Lsn) {
+    let holding = windows.iter().position(|(start, end)| *start <= from && to <= *end && from < to);
+    if let Some(at) = holding {
+        let (start, end) = windows[at];
+        windows.splice(at..=at, [(start, from), (to, end)].into_iter().filter(|(start, end)| start < end));
+    }
 }
 
 /// Forgets WAL behind a hole if it came a moment ago: pieces are stored side by side, and the missing one is on its way. It
@@ -188,6 +224,27 @@ impl Look<'_> {
             Ok(head) => Ok(head.map(|head| head.header().written_at)),
             Err(crate::catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
             Err(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_divides_a_window() {
+        let after = |from: u64, to: u64| {
+            let window = |start, end| (Lsn::new(start), Lsn::new(end));
+            let mut windows = vec![window(0, 10), window(20, 50)];
+            cut(&mut windows, Lsn::new(from), Lsn::new(to));
+            windows.into_iter().map(|(start, end)| (start.get(), end.get())).collect::<Vec<_>>()
+        };
+        assert_eq!(after(30, 40), [(0, 10), (20, 30), (40, 50)]);
+        assert_eq!(after(20, 40), [(0, 10), (40, 50)]);
+        assert_eq!(after(40, 50), [(0, 10), (20, 40)]);
+        for nothing in [(40, 40), (45, 30), (5, 25), (60, 70)] {
+            assert_eq!(after(nothing.0, nothing.1), [(0, 10), (20, 50)], "{nothing:?}");
         }
     }
 }
