@@ -3,7 +3,7 @@
 //! `ready` proves server and bucket, `way` finds the timelines, `stored` what of them is in the bucket already, and `prove` that the
 //! server continues it. `life` goes through connections, failovers and outages, `begin` decides where each goes on, `session`
 //! goes through one. `sender` seals and stores, `report` tells the server what is durable, `tail` looks after the newest WAL
-//! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, `loan` tells when
+//! and `ground` after what all of it stands on; `heir` looks after what an earlier streamer left while no server answers. What one server has lost, `hunt` looks for on others, `loan` tells when
 //! one of them has no more of it, and `loss` writes down what none has.
 
 use std::sync::{Arc, RwLock};
@@ -14,16 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::repository::{interruptible, prepare_to_write};
 use super::wal::begin_run;
-use super::{RepositoryOptions, Result};
+use super::{Error, RepositoryOptions, Result};
 use crate::catalog::{Access, ClusterIdentity, Finding, cluster_record, outlive};
-use crate::format::{ClusterName, Lsn, Timeline};
+use crate::format::{ClusterName, Lsn, SegmentSize, Timeline};
 use crate::pipeline::Encoding;
 use crate::postgres::ConnInfo;
-use crate::postgres::replication::Client;
+use crate::postgres::replication::{Client, System};
 use crate::store::Read as _;
 
 mod begin;
 mod ground;
+mod heir;
 mod hunt;
 mod life;
 mod loan;
@@ -132,12 +133,15 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     };
     let preparing = Box::pin(async {
         // The server proves itself before anything is asked of the bucket, and both before anything is written.
-        let mut client = Client::connect(&source, &how.application_name).await?;
-        let system = client.identify_system().await?;
-        let segment_bytes = client.segment_size().await?;
-        ready::check(&mut client, &how).await?;
-        // The next connection needs its place in max_wal_senders.
-        drop(client);
+        let (system, segment_bytes) = match ask(&source, &how).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                if matches!(error, Error::Postgres(_)) {
+                    heir::look_after(&repository, access, &cluster, tell).await;
+                }
+                return Err(error);
+            }
+        };
         let (connected, repository) = prepare_to_write(&repository, access).await?;
         let identity = ClusterIdentity { system_identifier: system.system_identifier, segment_bytes };
         let lock = connected.lock()?;
@@ -157,6 +161,16 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
     });
     let (place, warnings) = interruptible(cancel, preparing).await?;
     life::Life::new(place, how, source, tell, cancel, warnings).live().await
+}
+
+/// Which server it is, if it is ready.
+async fn ask(source: &ConnInfo, how: &How) -> Result<(System, SegmentSize)> {
+    let mut client = Client::connect(source, &how.application_name).await?;
+    let system = client.identify_system().await?;
+    let segment_bytes = client.segment_size().await?;
+    ready::check(&mut client, how).await?;
+    // The next connection needs its place in max_wal_senders: this one ends here.
+    Ok((system, segment_bytes))
 }
 
 /// What the parts need to know of [`Options`].
