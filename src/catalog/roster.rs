@@ -176,12 +176,12 @@ impl Search<'_> {
             return Ok(Some(found));
         }
         let (coming, between) = ends(self.store, &name, false, fits).await?;
-        let found = self.oldest_of(coming).await?;
+        let found = self.oldest_of(coming.into()).await?;
         let Some((from, to)) = between.filter(|_| self.deep && found.is_none()) else { return Ok(found) };
         let mut oldest = Oldest::new(self.store, name);
         while let Some((entries, _)) = oldest.next().await? {
             let between = |entry: &Entry| fits(entry) && from < rank(entry) && rank(entry) < to;
-            if let Some(found) = self.oldest_of(entries.into_iter().filter(between)).await? {
+            if let Some(found) = self.oldest_of(entries.into_iter().filter(between).collect()).await? {
                 return Ok(Some(found));
             }
         }
@@ -189,9 +189,9 @@ impl Search<'_> {
     }
 
     /// The oldest genuine one of `entries`.
-    async fn oldest_of(self, entries: impl IntoIterator<Item = Entry>) -> Result<Option<FoundRoster>> {
+    async fn oldest_of(self, entries: Vec<Entry>) -> Result<Option<FoundRoster>> {
         let mut oldest: Option<(Entry, FoundRoster)> = None;
-        let reads = stream::iter(entries.into_iter().map(|entry| self.read(entry)));
+        let reads = stream::iter(entries).map(|entry| self.read(entry));
         let mut reads = std::pin::pin!(reads.buffered(KEYS_IN_FLIGHT));
         while let Some(read) = reads.next().await {
             let Some((entry, found)) = read? else { continue };
@@ -246,19 +246,19 @@ pub async fn publish_roster<S: Read + Append>(
     lock: Option<Lock>,
 ) -> Result<()> {
     let body: Bytes = roster.encode(root.public(), |message| root.sign(message))?.into();
-    let (mut key, mut version) = (ObjectKey::new(names.roster(roster.generation, None)), None);
+    let mut last = (String::new(), String::new());
     // What lies under its name may not be ours; where that was hidden, ours is a later version, which nobody follows.
     for tag in [None, Some(tag()?)] {
-        key = ObjectKey::new(names.roster(roster.generation, tag));
+        let key = ObjectKey::new(names.roster(roster.generation, tag));
         if let Creation::Stored(stored) = store.put_new(Put { key: key.clone(), body: body.clone(), lock }).await? {
-            version = Some(stored.version);
+            last = (key.to_string(), stored.version.to_string());
         }
         if counts(store, names, root, roster, &body).await? {
             return Ok(());
         }
     }
-    let version = version.map_or_else(String::new, |version| version.to_string());
-    Err(Error::Vanished { key: key.to_string(), version })
+    let (key, version) = last;
+    Err(Error::Vanished { key, version })
 }
 
 /// Whether it is this one that counts; an error if it is another with this number or a higher one.
