@@ -252,11 +252,21 @@ async fn i02_a_chunk_that_is_not_there_or_not_locked_leaves_no_backup() {
     let refused = commit(&*store, &repository, keys, Draft { lock, ..draft }, vec![stream]).await.unwrap_err();
     assert!(matches!(refused, Error::Unlocked { .. }), "{refused}");
 
-    let (keys, draft, stream) = begin().await;
-    let second = format!("{}/dump/1-", draft.place.backup);
-    let (key, version, _) = store.dump().into_iter().find(|(key, ..)| key.as_str().contains(&second)).unwrap();
-    store.delete_version(&key, &version, true).await.unwrap();
-    let refused = commit(&*store, &repository, keys, draft, vec![stream]).await.unwrap_err();
-    assert!(matches!(refused, Error::Vanished { .. }), "{refused}");
+    for (chunk, put_back) in [(0, true), (1, false)] {
+        let (keys, draft, stream) = begin().await;
+        let chunk = format!("{}/dump/{chunk}-", draft.place.backup);
+        let (key, version, body) = store.dump().into_iter().find(|(key, ..)| key.as_str().contains(&chunk)).unwrap();
+        store.delete_version(&key, &version, true).await.unwrap();
+        if put_back {
+            store.load(&key, version, body);
+        }
+        let refused = commit(&*store, &repository, keys, draft, vec![stream]).await.unwrap_err();
+        let expected = if put_back {
+            matches!(refused, Error::Unlocked { .. })
+        } else {
+            matches!(refused, Error::Vanished { .. })
+        };
+        assert!(expected, "{refused}");
+    }
     assert!(store.keys().iter().all(|key| !key.as_str().contains("/manifest-")));
 }

@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 
 use super::world::{bucket, host, names, open};
 use crate::catalog::{AuditEntry, AuditTrail, FindingKind, Repository};
-use crate::format::audit::{AuditLink, AuditOutcome, AuditPhase};
-use crate::format::{AuditId, Digest, Tag};
+use crate::format::audit::{AuditLink, AuditOutcome, AuditPhase, AuditRecord};
+use crate::format::signed::signer;
+use crate::format::{AuditId, Digest, RepositoryId, Tag};
 use crate::keys::tag;
 use crate::limits::AUDIT_CANDIDATES_MAX;
 use crate::store::memory::Memory;
@@ -124,7 +125,6 @@ async fn i06_another_repositorys_record_is_none_of_ours() {
     let (store, repository) = world().await;
     let (_, _) = write(&store, &repository).await;
     let forged = {
-        use crate::format::audit::AuditRecord;
         use crate::keys::WriterKey;
         let writer = WriterKey::generate().unwrap();
         let at = store.clock().now();
@@ -151,8 +151,27 @@ async fn i06_another_repositorys_record_is_none_of_ours() {
         plant(&store, names().audit_record(&record.record), bytes).await;
         record.record
     };
-    let (_, heads) = write(&store, &repository).await;
+    let (genuine, heads) = write(&store, &repository).await;
     assert!(!named(&heads).contains(&forged));
+    // Signed by a writer of ours, and of another repository.
+    let (body, _) = store.first(&ObjectKey::new(names().audit_record(&genuine))).unwrap();
+    let (foreign, bytes) = signed_anew(&repository, &body, |record| {
+        record.repository = RepositoryId::new([9; 16]);
+        record.record = AuditId::new(record.at, tag().unwrap());
+    });
+    plant(&store, names().audit_record(&foreign), bytes).await;
+    assert_eq!(named(&write(&store, &repository).await.1), [genuine]);
+}
+
+/// A record of ours, changed and signed again by the key of the host.
+fn signed_anew(repository: &Repository, body: &[u8], change: impl FnOnce(&mut AuditRecord)) -> (AuditId, Vec<u8>) {
+    let (mut record, _) = AuditRecord::decode(body, &[signer(body).unwrap()]).unwrap();
+    change(&mut record);
+    let bytes = repository.with_keyring(|ring| {
+        let writer = ring.writer().unwrap();
+        record.encode(writer.public(), |message| writer.sign(message)).unwrap()
+    });
+    (record.record, bytes)
 }
 
 async fn verified(repository: &Repository) -> AuditReport {
@@ -346,4 +365,18 @@ async fn a_record_that_is_not_locked_as_it_says_is_told() {
     let report = verified(&repository).await;
     assert_eq!((report.records, report.break_count), (2, 0), "{report:?}");
     assert_eq!(report.findings.counts[&FindingKind::LockShort], 1, "{report:?}");
+}
+
+/// Whoever has the key of a writer may sign another record of the same name: the one behind it knows better.
+#[tokio::test]
+async fn a_record_that_was_signed_anew_is_named() {
+    let (store, repository) = world().await;
+    let first = write_at(&store, &repository, 20, None).await;
+    let second = write_at(&store, &repository, 10, None).await;
+    let (body, _) = store.first(&ObjectKey::new(names().audit_record(&first))).unwrap();
+    let (same, bytes) = signed_anew(&repository, &body, |record| record.who = "somebody else".into());
+    remove(&store, &first).await;
+    plant(&store, names().audit_record(&same), bytes).await;
+    let report = verified(&repository).await;
+    assert_eq!(broken(&report), [(first, BreakKind::Replaced, second)], "{report:?}");
 }

@@ -378,4 +378,26 @@ mod tests {
         let warnings = outcome.warnings();
         assert!(warnings.len() == 1 && warnings[0].starts_with("2 data keys lost or tampered with"), "{warnings:?}");
     }
+
+    #[test]
+    fn b05_a_check_tells_damage_from_a_key_of_others() {
+        let (location, counts) = ("s3://backups".into(), Some(true));
+        let (reads_as, closed, findings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut outcome = check::Outcome {
+            location,
+            reads_as,
+            counts,
+            keys: 3,
+            opened: 3,
+            closed,
+            closed_count: 0,
+            damaged: false,
+            findings,
+        };
+        assert_eq!(outcome.exit(), Exit::Done);
+        outcome.closed_count = 1;
+        assert_eq!(outcome.exit(), Exit::DoNotPromote);
+        outcome.damaged = true;
+        assert_eq!(outcome.exit(), Exit::Integrity);
+    }
 }

@@ -69,3 +69,21 @@ fn row(backup: &BackupLocks) -> Vec<String> {
     let key = first.map(|first| first.key.clone()).unwrap_or_default();
     vec![backup.backup.to_string(), backup.kind.to_string(), time(backup.needed_until), word.into(), ends, key]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::parts::{Finding, FindingKind, Findings};
+
+    /// PAINS A16: what is needed and gone is damage, whatever the locks of the rest.
+    #[test]
+    fn a16_what_is_gone_is_damage() {
+        let exit = |kind| {
+            let mut beside = Findings::default();
+            beside.push(Finding::new(kind, "prod/keys/x", None, "it is needed and is gone"));
+            Outcome { location: "s3://backups".into(), clusters: Vec::new(), beside }.exit()
+        };
+        assert_eq!(exit(FindingKind::Missing), Exit::Integrity);
+        assert_eq!(exit(FindingKind::LockShort), Exit::Warnings);
+    }
+}

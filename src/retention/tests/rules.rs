@@ -314,6 +314,12 @@ fn keys_share_the_fate_of_their_backups_and_foundations_outlive_all() {
     let bare = Policy { weekly: 0, ..policy };
     let made = planned(&backups, &bare, day(40)).unwrap();
     assert!(made.verdict(&Item::Wrap(backups[0].keys[0])).expires());
+    let mut shared = backups.clone();
+    shared[2].keys.clone_from(&backups[0].keys);
+    let made = planned(&shared, &bare, day(40)).unwrap();
+    let (first, last) = (verdicts(&made)[0].1, verdicts(&made)[2].1);
+    assert!(first.is_none() && last.is_some(), "{made:?}");
+    assert_eq!(made.verdict(&Item::Wrap(backups[0].keys[0])).until(), last, "the longest need counts");
     let empty = planned(&[], &bare, day(40)).unwrap();
     for item in [Item::Foundation, unnamed] {
         assert_eq!(short(&empty.verdict(&item)), ("?", None), "nothing tells how long it is needed");

@@ -75,7 +75,11 @@ async fn i11_wal_behind_a_planted_name_is_locked_held_and_copied() {
     world.expire(Role::Reader, "verify --locks").await.ends(3).says(&["SHORT", &keys[1]]);
     world.store.advance_clock(34 * DAY);
     world.expire(Role::Retainer, "retention extend").await.good();
-    world.expire(Role::Reader, "verify --locks").await.good().says(&["ok"]);
+    // What is planted beside the genuine one, and locked by nobody, is no alarm.
+    let beside = ObjectKey::new(format!("{}-0707070707070707", keys[0]));
+    let junk = Put { key: beside, body: Bytes::from_static(b"planted"), lock: None };
+    world.s3(Role::Attacker).await.put(junk).await.unwrap();
+    world.expire(Role::Reader, "verify --locks").await.good().says(&["1 of 1 backup locked long enough"]);
     let admin = world.s3(Role::Admin).await;
     admin.bucket_state().await.unwrap();
     let soon = admin.clock().now() + SignedDuration::from_hours(24 * 2);

@@ -150,4 +150,10 @@ async fn what_is_broken_unfinished_or_planted_pushes_nothing_out() {
     world.policy(&format!("{POLICY}min_redundancy = 0\n"));
     let refused = world.run_as(Role::Auditor, "retention plan").await.ends(2);
     refused.says(&["would let every verified dump of cluster main expire", "nothing was changed"]);
+    // What is only named like a whole piece takes no partial's place.
+    world.policy(POLICY);
+    world.plant("prod/main/wal/00000001/0000000003000000-0000000004000000").await;
+    world.plant("prod/main/wal/00000001/partial/0000000003000000-0000000003100000-0707070707070707").await;
+    let plan = world.plan("", 3).await;
+    assert_eq!(plan["superseded"]["objects"], 0, "{plan:#}");
 }

@@ -160,7 +160,17 @@ async fn f02_a_hold_takes_the_wal_to_a_moment() {
     assert!((2..held.len()).contains(&count), "{held:?}");
     let end = held.iter().rposition(|held| *held).unwrap();
     assert!(held[..=end].iter().rev().take(count).all(|held| *held), "{held:?}");
-    world.run_as(Role::Admin, &format!("hold remove {base}")).await.good();
+    // Of two bases that are held, the one that stays keeps the WAL that it needs.
+    let second = world.good_backup().await;
+    world.archived().await;
+    for line in [format!("add {base}"), format!("add {second}"), format!("remove {base}")] {
+        let flags = if line.starts_with("add") { "--wal-until latest" } else { "" };
+        world.run_as(Role::Admin, &format!("hold {line} {flags}")).await.good();
+    }
+    let wal = world.versions("/wal/00000001/").await;
+    let last = wal.iter().rfind(|entry| !entry.key.as_str().contains('.')).unwrap();
+    assert!(world.is_held(last).await && !world.is_held(&wal[0]).await, "{wal:?}");
+    world.run_as(Role::Admin, &format!("hold remove {second}")).await.good();
     for entry in world.versions("/wal/").await {
         assert!(!world.is_held(&entry).await, "{}", entry.key);
     }

@@ -357,7 +357,7 @@ async fn e01_delete_markers_go_and_foreign_objects_stay() {
         foreign.put(Put { key: ObjectKey::new(key), body: "x".into(), lock: None }).await.unwrap();
     }
     // A marker over what is not ours is not ours either.
-    raw.delete_object().bucket(super::stage::BUCKET).key("flow/notes.txt").send().await.unwrap();
+    raw.delete_object().bucket(super::stage::BUCKET).key("flow/main/backups/readme").send().await.unwrap();
     stage.server().advance_clock(DAY);
     let done = stage.applied(policy(), true).await;
     assert_eq!((done.removed.markers, done.removed.versions), (before.len() as u64, 0), "{done:?}");

@@ -188,4 +188,12 @@ mod tests {
         assert!(told.findings.details[0].detail.starts_with("it is locked in governance mode"), "{told:?}");
         assert_eq!(of(lock(30), strict).standing, Standing::Good);
     }
+
+    #[test]
+    fn i11_ground_that_is_gone_is_damage() {
+        let mut tally = tally();
+        tally.footing(Part::Bundle, "prod/identities/", &[]);
+        let told = tally.told();
+        assert!(told.standing == Standing::Short && told.findings.has_damage(), "{told:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Drills of dumps.
 
+use stonewal::store::Retain as _;
 use stonewal::store::roles::Role;
 
 use super::{accounting, has};
@@ -31,6 +32,9 @@ async fn b17_a_dump_comes_back_and_the_proof_of_it_stays() {
 
     let listed = world.run_as(Role::Reader, "drill list --json").await.ends(0).json();
     assert_eq!(listed["drills"], serde_json::json!([evidence]), "as it was stored");
+    let stored = world.versions("/evidence/").await;
+    let lock = world.s3(Role::Admin).await.lock_of(&stored[0].key, &stored[0].version).await.unwrap();
+    assert!(stored.len() == 1 && lock.is_some(), "it is locked like a backup");
     let audited = world.run_as(Role::Reader, "audit log --json").await.good();
     audited.says(&["\"drill\"", evidence["evidence"].as_str().unwrap()]);
     let shown = world.run_as(Role::Reader, "drill show").await.ends(0);
