@@ -19,6 +19,7 @@ mod list;
 mod locks;
 mod page;
 mod proof;
+mod reencrypt;
 mod replica;
 mod retention;
 mod setup;
