@@ -334,4 +334,11 @@ async fn f03_the_replica_of_another_repository_is_refused() {
     replica(&pair, "list").await.ends(3).says(&["other"]);
     replica(&pair, "copy near").await.ends(2).says(&["no section replica.near (known: far)"]);
     assert_eq!(versions(&far).await.len(), 1, "nothing was written");
+    // Nor is anything copied to where nothing would lock it.
+    let raw = crate::support::raw_client(&pair.far.endpoint(), &pair.far.credentials(Role::Admin).unwrap());
+    raw.create_bucket().bucket("plain").send().await.unwrap();
+    let path = pair.world.path("stonewal.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("s3://far/", "s3://plain/");
+    std::fs::write(path, text).unwrap();
+    replica(&pair, "copy far").await.ends(1).says(&["bucket plain has no"]);
 }

@@ -258,6 +258,7 @@ async fn what_cannot_be_picked_is_refused_before_anything_is_written() {
     for (asked, said) in [
         (tables(&[("public", "audit_log")]), "did you mean public.audit_logs?"),
         (tables(&[("archive", "audit_logs")]), "did you mean public.audit_logs?"),
+        (tables(&[("public", "hen")]), "has public.hen already; nothing is written over"),
         (tables(&[("public", "happy")]), "public.happy is a view"),
         (tables(&[("public", "per_kind")]), "public.per_kind is a view"),
         (renamed("public", "child_of", "orphan"), "would see the rows of the copy"),
