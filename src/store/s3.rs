@@ -41,7 +41,7 @@ mod wire;
 pub(crate) use self::classify::find;
 #[cfg(feature = "kms")]
 pub(crate) use self::connect::{aws_endpoint, fixed_credentials, http_client};
-pub use bucket::DefaultRetention;
+pub use bucket::{DefaultRetention, Tried};
 pub use checksum::Checksum;
 pub use lifecycle::TidyRule;
 pub use options::{S3Options, StaticCredentials};

@@ -9,10 +9,12 @@ async fn every_command_prints_one_document() {
     let Some(world) = World::new("json").await else { return };
     world.target("target").await;
     let backup = "backup cluster source plain_bytes stored_bytes chunks counted digested lock manifest warnings";
+    let read = format!("{backup} read_back");
     let restored = "backup target plain_bytes roles_created roles_left_alone warnings findings";
     let opened = "location repository created_bucket created_repository bundle recipients root_writer recovery_file lifecycle warnings";
     for (line, fields) in [
         ("backup dump", backup),
+        ("backup dump --verify-after-upload", read.as_str()),
         ("list", "location backups findings"),
         ("show", "manifest version arrived_at writer clear sealed findings"),
         ("verify --level checksum", "level backups beside"),

@@ -140,9 +140,15 @@ async fn e04_compliance_needs_the_date_and_a_century_is_refused() {
     let due = stage.now().await + days(42);
     let day = error.rsplit_once("--acknowledge-compliance ").unwrap().1.to_owned();
     assert!(is_due(format!("{day}T23:59:59Z").parse().unwrap(), due), "{error}");
+    assert!(error.contains(&format!("at the longest until {day}, about ")), "{error}");
     // Looking first, as the error says, needs no date: the cost is told, and the day that it takes.
     let told = extend(compliance(extend::Options { dry_run: true, ..stage.extension(policy()) })).await.unwrap();
     assert!(told.unacknowledged > 5 && told.extended >= told.unacknowledged && told.cost > 0.0, "{told:?}");
+    let cost = format!("{} locks of ", told.extended);
+    assert!(
+        error.contains(&cost) && error.contains(&format!("about {:.2} for storing", told.cost)),
+        "{told:?}: {error}"
+    );
     assert_eq!(told.acknowledge.map(|day| day.to_string()), Some(day.clone()), "{told:?}");
     let early = (due - days(2)).strftime("%Y-%m-%d").to_string().parse().unwrap();
     let error = extend(extend::Options { acknowledged: Some(early), ..stage.extension(policy()) }).await.unwrap_err();

@@ -174,13 +174,15 @@ async fn b17_a_drill_of_any_version_completes_the_checklist() {
         std::fs::write(world.path("stonewal.toml"), text.replacen("\n[verify]\n", told, 1)).unwrap();
         world.archive().await;
         world.good_backup().await;
-        // An idle server has no segment to switch to.
+        let moment = stonewal::observe::clock::host_now();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        // A commit behind the moment; and an idle server has no segment to switch to.
         world.sql("CREATE TABLE later (n int)").await;
         world.archived().await;
         let release = ["--release", "company 7"];
         let open = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
         open.ends(5).says(&["[ ] The use of backups is recorded", "[ ] A recovery to a moment was rehearsed"]);
-        let mut drill = world.drill_as(Role::Writer, "--kind base --json");
+        let mut drill = world.drill_as(Role::Writer, &format!("--kind base --target-time {moment} --json"));
         let drilled = finished(drill.args(release).spawn().unwrap()).await.good().json();
         assert_eq!(drilled["evidence"]["result"], "passed", "{installed:?}: {drilled}");
         for name in ["release", "chain audit", "amcheck"] {
