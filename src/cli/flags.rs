@@ -144,6 +144,7 @@ fn drill(flags: &mut Flags, args: &Drill) {
         flags,
         &[
             (&key::DRILL_DIR, "--dir", &args.dir),
+            (&key::DRILL_DATABASE, "--database", &args.database),
             (&key::DRILL_RTO, "--rto", &args.rto),
             (&key::DRILL_RPO, "--rpo", &args.rpo),
             (&key::DRILL_TIMEOUT, "--timeout", &args.timeout),

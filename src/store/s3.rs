@@ -6,12 +6,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     Append, Archive, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result,
@@ -65,6 +66,8 @@ pub struct S3 {
     attempts: u32,
     clock: Arc<StoreClock>,
     contact: Arc<wire::Contact>,
+    /// The last try that failed, and when.
+    failed: Mutex<Option<(Instant, String)>>,
 }
 
 impl fmt::Debug for S3 {
@@ -93,6 +96,12 @@ impl S3 {
     /// own in all regions of a partition.
     pub fn is_same_bucket(&self, other: &Self) -> bool {
         self.bucket == other.bucket && connect::place(&self.endpoint) == connect::place(&other.endpoint)
+    }
+
+    /// Why the last try of a request failed, if that was after `since`; it may have been made again since then.
+    pub fn last_failure(&self, since: Instant) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, why)| why.clone())
     }
 
     /// Region used for signing.

@@ -188,7 +188,13 @@ impl Ground<'_> {
             0 => "no hash chain was followed".to_owned(),
             followed => format!("{followed} of them hash chains"),
         };
-        Ok(format!("{}: {} checks, {chains}, none failed", name(drill), drill.checks.len()))
+        let compared = drill.checks.iter().filter(|check| check.status != CheckResult::Note).count();
+        let notes = match drill.checks.len() - compared {
+            0 => String::new(),
+            notes => format!("; {notes} not compared"),
+        };
+        let checks = if compared == 1 { "check" } else { "checks" };
+        Ok(format!("{}: {compared} {checks}, {chains}, none failed{notes}", name(drill)))
     }
 
     fn audited(&self) -> Answer {

@@ -245,24 +245,3 @@ mod tests {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hole_divides_a_window() {
-        let after = |from: u64, to: u64| {
-            let window = |start, end| (Lsn::new(start), Lsn::new(end));
-            let mut windows = vec![window(0, 10), window(20, 50)];
-            cut(&mut windows, Lsn::new(from), Lsn::new(to));
-            windows.into_iter().map(|(start, end)| (start.get(), end.get())).collect::<Vec<_>>()
-        };
-        assert_eq!(after(30, 40), [(0, 10), (20, 30), (40, 50)]);
-        assert_eq!(after(20, 40), [(0, 10), (40, 50)]);
-        assert_eq!(after(40, 50), [(0, 10), (20, 40)]);
-        for nothing in [(40, 40), (45, 30), (5, 25), (60, 70)] {
-            assert_eq!(after(nothing.0, nothing.1), [(0, 10), (20, 50)], "{nothing:?}");
-        }
-    }
-}

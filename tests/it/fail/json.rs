@@ -15,8 +15,8 @@ async fn every_command_prints_one_document() {
     for (line, fields) in [
         ("backup dump", backup),
         ("backup dump --verify-after-upload", read.as_str()),
-        ("list", "location backups findings"),
-        ("show", "manifest version arrived_at writer clear sealed findings"),
+        ("list", "location cluster others backups findings"),
+        ("show", "manifest version arrived_at lock copy_of writer clear sealed findings"),
         ("verify --level checksum", "level backups beside"),
         ("doctor", "checks canaries capabilities findings"),
     ] {

@@ -152,6 +152,24 @@ async fn b13_b17_deleted_last_rows_and_a_rotten_index_are_found() {
     world.nothing_is_left();
 }
 
+/// An import does not tell which databases a cluster has: the recovered server does, and none of them is checked by chance.
+#[tokio::test]
+async fn b17_an_imported_base_is_drilled_on_the_database_that_is_meant() {
+    let Some(world) = accounting("b17_an_imported_base", |_| {}).await else { return };
+    world.sql("CREATE DATABASE shop").await;
+    world.sql("CREATE DATABASE app TEMPLATE template0").await;
+    let from = world.old_base("old", "-X stream");
+    world.run_as(Role::Writer, &format!("import base {}", from.display())).await.good();
+    let several = world.drill("--kind base --json").await.ends(2).json();
+    let error = several["evidence"]["error"].as_str().unwrap();
+    assert!(error.contains("several databases (app, shop)") && error.contains("drill.database"), "{several}");
+    // It has no table, and nothing was to be compared: passed, with a warning.
+    std::fs::write(world.path("stonewal.toml"), "").unwrap();
+    let empty = world.drill("--kind base --database shop --no-evidence --json").await.ends(3).json();
+    assert!(has(&empty["evidence"], "contents", "warn"), "{empty}");
+    world.nothing_is_left();
+}
+
 /// It turned out only when there was a backup to drill: then it is told, whose-ever fault it is.
 async fn what_is_asked_for_wrongly_of_a_backup_is_evidence(world: &World, base: &str) {
     let mut wrong = world.drill_as(Role::Writer, "--kind base --json");
