@@ -41,7 +41,9 @@ async fn keep(options: &RepositoryOptions, access: Access, cluster: &ClusterName
         if held.is_some_and(|held| lasts(held, lock, now)) {
             return Ok::<_, crate::commands::Error>(0);
         }
-        store.set_lock(&entry.key, &entry.version, lock).await?;
+        // Nobody may take it out of compliance mode.
+        let mode = held.filter(|held| held.retain_until > now).map_or(lock.mode, |held| held.mode);
+        store.set_lock(&entry.key, &entry.version, Lock { mode, ..lock }).await?;
         Ok(1)
     };
     let parts = parts(&repository, cluster, record.segment_bytes).await?;

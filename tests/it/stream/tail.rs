@@ -72,36 +72,6 @@ async fn i11_the_tail_of_a_streamer_that_was_killed_is_kept_though_no_server_ans
     }
 }
 
-/// A streamer that is killed leaves its tail with a short lock. Started again while the server is down it ends, having looked after that.
-#[tokio::test(flavor = "multi_thread")]
-async fn i11_the_tail_of_a_streamer_that_was_killed_is_kept_though_no_server_answers() {
-    let Some(mut stage) = Stage::new("an orphaned tail", |_| {}).await else { return };
-    let streamer = stage.stream("");
-    stage.flushed(stage.write(50).await, SOON).await;
-    streamer.kill().await;
-    stage.fixture.server.kill().await.unwrap();
-    let store = stage.s3(Role::Admin).await;
-    let (tail, repository) = (stage.coverage(timeline(1)).await.tail().unwrap(), stage.repository().await);
-    let piece = stonewal::format::wal::WalRange::piece(tail.start, stage.segment());
-    let chain = repository.partial_chain(&super::stage::cluster(), timeline(1), piece).await.unwrap();
-    let left = async || {
-        let mut shortest = SignedDuration::MAX;
-        for link in &chain {
-            let lock = store.head(&link.entry.key, &link.entry.version).await.unwrap().lock.unwrap();
-            shortest = shortest.min(store.clock().now().duration_until(lock.retain_until));
-        }
-        shortest
-    };
-    assert!(!chain.is_empty() && left().await < SignedDuration::from_hours(34 * 24));
-    // It may be started many times until the server is back.
-    for note in [true, false] {
-        let mut heir = stage.stream("");
-        assert_eq!(heir.end().await.code(), Some(1), "{}", heir.said());
-        assert_eq!(heir.said().contains("got the lock of whole segments"), note, "{}", heir.said());
-        assert!(left().await > SignedDuration::from_hours(34 * 24), "{}", heir.said());
-    }
-}
-
 /// Seconds that a lock of a minute has only after it was looked after.
 const LONGER: SignedDuration = SignedDuration::from_secs(63);
 
