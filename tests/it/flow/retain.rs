@@ -129,7 +129,7 @@ async fn d09_the_wrong_role_is_told_what_it_lacks() {
 
     // Whoever may not read it is not told that there is no repository.
     for role in [Role::Retainer, Role::Pruner] {
-        let error = stage.verify(role, Stage::passphrase(), Level::Presence).await.unwrap_err();
+        let error = stage.verify(role, Stage::passphrase(), Level::List).await.unwrap_err();
         assert!(stonewal::observe::chain(&error).contains("s3:GetObject"), "{role}: {error:?}");
     }
     let mut options = stage.extension(policy());
