@@ -12,7 +12,7 @@ mod stream;
 mod verify;
 
 use crate::commands::Which;
-use crate::commands::parts::{ClusterName, Level};
+use crate::commands::parts::{BackupId, ClusterName, Level};
 use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
@@ -24,10 +24,12 @@ pub(super) use database::{
     restore_target, search, tables,
 };
 pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
-pub(super) use recovery::{action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, wal_source};
+pub(super) use recovery::{
+    action, aws_variables, fast_checkpoint, mapping, moment, rate, recovery, replication, wal_source,
+};
 pub(super) use replica::{acknowledged, bytes_per_second, duration, lock_max};
 pub(super) use repository::{reading, repository};
-pub(super) use retention::{acting, day, moment, policy, wal_until};
+pub(super) use retention::{acting, day, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{backend, expected, guard, heads, restored_database};
 
@@ -49,6 +51,12 @@ pub(super) fn which(text: &str) -> Result<Which> {
     }
     let way_out = "give latest, or an id as `stonewal list` shows it";
     text.parse().map(Which::Id).map_err(|_| Failure::usage(format!("{text:?} is not the id of a backup"), way_out))
+}
+
+/// An id.
+pub(super) fn backup(text: &str) -> Result<BackupId> {
+    let way_out = "give an id as `stonewal list` shows it";
+    text.parse().map_err(|_| Failure::usage(format!("{text:?} is not the id of a backup"), way_out))
 }
 
 /// How deep to verify.
