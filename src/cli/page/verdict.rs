@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::escape::Text;
+use super::escape::{Prose, Text};
 use super::words::{count, relative, seconds, short, span, time};
 use super::{checklist, drills};
 use crate::commands::parts::Kind;
@@ -41,6 +41,8 @@ fn sentence(health: Health) -> &'static str {
     }
 }
 
+const ARCHIVE: &str = "An archive of imported backups: they are kept, and nothing new is asked for.";
+
 pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number: usize) {
     let (class, word) = word(cluster.health);
     let identifier = cluster.system_identifier.map(|id| format!(" · system identifier {id}"));
@@ -52,7 +54,7 @@ pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterRepo
         icon = icon(cluster.health),
         name = Text(&cluster.cluster),
         identifier = Text(identifier.unwrap_or_default()),
-        sentence = sentence(cluster.health),
+        sentence = if cluster.archive { ARCHIVE } else { sentence(cluster.health) },
     );
     tiles(out, &figures(outcome, cluster));
     reasons(out, cluster);
@@ -70,7 +72,10 @@ pub(super) struct Figure {
 /// The figures that people ask for first.
 pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure> {
     let newest = |kind: Kind| cluster.backups.iter().rev().find(|row| row.kind == kind);
-    let mut figures = vec![restores(outcome, cluster)];
+    let mut figures = Vec::new();
+    if !cluster.archive || cluster.window.is_some() {
+        figures.push(restores(outcome, cluster));
+    }
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
     figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
     let open = cluster.checklist.iter().find(|point| !point.ticked);
@@ -80,8 +85,10 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
         below: open.map_or_else(|| "all ticked".into(), |point| format!("open: {}", point.name)),
         class: if open.is_some() { "warn" } else { "good" },
     });
-    let (value, below, class) = drills::newest(cluster, outcome.at);
-    figures.push(Figure { label: "Last drill", value, below, class });
+    if !cluster.archive || !cluster.drills.is_empty() {
+        let (value, below, class) = drills::newest(cluster, outcome.at);
+        figures.push(Figure { label: "Last drill", value, below, class });
+    }
     figures.extend(first_lock(outcome, cluster));
     figures
 }
@@ -97,7 +104,7 @@ fn restores(outcome: &Outcome, cluster: &ClusterReport) -> Figure {
             class,
         };
     };
-    let latest = window.latest_commit_at.map_or_else(|| "no commit since".into(), |at| format!("to {}", short(at)));
+    let latest = window.latest_commit_at.map_or_else(|| "on; no commit since".into(), |at| format!("to {}", short(at)));
     Figure {
         label,
         value: span(seconds(window.earliest_at, outcome.at)),
@@ -159,7 +166,7 @@ fn reasons(out: &mut String, cluster: &ClusterReport) {
             icon = icon(reason.health),
             name = Text(reason.name),
             text = Text(&reason.text),
-            hint = Text(&reason.hint),
+            hint = Prose(&reason.hint),
         );
     }
     out.push_str("</ul>\n");
@@ -168,5 +175,6 @@ fn reasons(out: &mut String, cluster: &ClusterReport) {
 /// The verdict in one line, for a text.
 pub(super) fn line(outcome: &Outcome, cluster: &ClusterReport) -> String {
     let (_, word) = word(cluster.health);
-    format!("{word}, as of {}", time(outcome.at))
+    let archive = if cluster.archive { "archive of imported backups, " } else { "" };
+    format!("{archive}{word}, as of {}", time(outcome.at))
 }

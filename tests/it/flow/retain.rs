@@ -15,7 +15,7 @@ use stonewal::verify::Level;
 use super::stage::{DAY, Stage, id, run_backup};
 use setting::{STEP, apply, days, extend, hold, is_due, newest_only, policy};
 
-mod setting;
+pub(in crate::flow) mod setting;
 mod shared;
 mod unlocking;
 
