@@ -172,7 +172,7 @@ impl Display for Prose<'_> {
         pieces(self.0).into_iter().try_for_each(|piece| match piece {
             Piece::Words(words) => write!(f, "{}", Plain(words)),
             // Not everything that shows Markdown leaves markup in code alone.
-            Piece::Code(code) if code.contains(|c: char| misleads(c) || "<>&|\\".contains(c)) => {
+            Piece::Code(code) if code.contains(|c: char| misleads(c) || "<>&|\\[]()".contains(c)) => {
                 write!(f, "{}", Plain(format_args!("`{code}`")))
             }
             Piece::Code(code) => write!(f, "`{code}`"),
