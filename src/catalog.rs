@@ -26,7 +26,7 @@ mod wal;
 pub use crate::store::Pages;
 pub use audit::{AuditEntry, AuditFound, AuditListing, AuditSeen, AuditTrail};
 pub use bundle::{Root, open_bundle};
-pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit};
+pub use commit::{BackupKeys, Committed, Draft, FinishedStream, commit, lock_record};
 pub use coverage::{Leg, Link, Partial, Stretch, TimelineCoverage, WalCatalog, merge_ranges};
 pub use discover::Backup;
 pub use diverging::{Branch, Diverging};

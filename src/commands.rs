@@ -19,6 +19,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod list;
 pub mod parts;
+pub mod read_back;
 pub mod reencrypt;
 pub mod replica;
 pub mod report;

@@ -24,7 +24,9 @@ mod types;
 pub use error::{Error, Result};
 pub use pages::Pages;
 pub use pinned::{Pin, versions_of};
-pub use s3::{Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule};
+pub use s3::{
+    Checksum, DefaultRetention, Expiry, LifecycleRule, Probe, S3, S3Options, StaticCredentials, TidyRule, Tried,
+};
 #[cfg(feature = "kms")]
 pub(crate) use s3::{aws_endpoint, find, fixed_credentials, http_client};
 pub use sides::{Altered, Failing, Side, Sides};

@@ -5,6 +5,7 @@ pub mod chain;
 mod findings;
 mod listed;
 pub mod restored;
+mod sample;
 mod streams;
 mod wal;
 
@@ -17,6 +18,7 @@ pub use audit::{AuditReport, Break, BreakKind, Unfinished, verify_audit};
 #[cfg(test)]
 pub(crate) use audit::{Bounds as AuditBounds, verify_within as verify_audit_within};
 pub use findings::Findings;
+pub use sample::{Coverage, Percent, Sample};
 pub use wal::{Gap, TimelineReport, WalLevel, WalReport, Window, verify_wal};
 
 use crate::catalog::{self, Backup, Repository};
@@ -70,6 +72,8 @@ pub enum Error {
 pub struct Options {
     /// How deep.
     pub level: Level,
+    /// What is read of the data; `None` = everything. Listings and locks are looked at whole.
+    pub sample: Option<Sample>,
     /// Chunks fetched at once.
     pub downloads: usize,
     /// Counts what was fetched.

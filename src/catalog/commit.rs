@@ -215,7 +215,8 @@ async fn check_listed(store: &dyn Read, place: &Place, clear: &ClearPart) -> Res
     }
 }
 
-fn lock_record(lock: Lock) -> LockRecord {
+/// A lock as it is recorded.
+pub fn lock_record(lock: Lock) -> LockRecord {
     let mode = match lock.mode {
         LockMode::Governance => LockModeRecord::Governance,
         LockMode::Compliance => LockModeRecord::Compliance,

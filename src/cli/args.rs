@@ -22,7 +22,7 @@ mod stream;
 mod wal;
 
 pub(super) use audit::{Audit, AuditLog, AuditVerify};
-pub(super) use backup::{Backup, BackupBase, BackupDump};
+pub(super) use backup::{Backup, BackupBase, BackupDump, StoreFlags};
 pub(super) use drill::{Drill, DrillShow, DrillWhat};
 pub(super) use import::{Import, ImportBase, ImportWhat};
 pub(super) use keys::{Keys, KeysAdd, KeysRotate, Reencrypt, Writer};

@@ -1,8 +1,8 @@
 //! Flags as settings: which flag stands for which key.
 
 use super::args::{
-    Backup, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, Verify, VerifyRestore,
-    VerifyWhat, Wal, WalStream,
+    Backup, BackupBase, BackupDump, Command, Drill, Global, Init, Keys, LockFlags, Restore, Status, StoreFlags, Verify,
+    VerifyRestore, VerifyWhat, Wal, WalStream,
 };
 use crate::config::Flags;
 use crate::config::key::{self, Key};
@@ -36,17 +36,7 @@ pub(super) fn flags(global: &Global, command: &Command) -> Flags {
             lock(&mut flags, how);
         }
         Command::Backup(Backup::Dump(args)) => dump(&mut flags, args),
-        Command::Backup(Backup::Base(args)) => {
-            set(
-                &mut flags,
-                &[
-                    (&key::POSTGRES_URL, "--from", &args.from),
-                    (&key::DUMP_CODEC, "--codec", &args.codec),
-                    (&key::DUMP_LEVEL, "--level", &args.level),
-                ],
-            );
-            lock(&mut flags, &args.lock);
-        }
+        Command::Backup(Backup::Base(args)) => base(&mut flags, args),
         Command::Restore(Restore::Base(args)) => set(
             &mut flags,
             &[(&key::LIMITS_DOWNLOADS, "--jobs", &args.jobs), (&key::POSTGRES_BIN_DIR, "--bin-dir", &args.bin_dir)],
@@ -142,6 +132,7 @@ fn drill(flags: &mut Flags, args: &Drill) {
         flags,
         &[
             (&key::DRILL_DIR, "--dir", &args.dir),
+            (&key::DRILL_DATABASE, "--database", &args.database),
             (&key::DRILL_RTO, "--rto", &args.rto),
             (&key::DRILL_RPO, "--rpo", &args.rpo),
             (&key::DRILL_TIMEOUT, "--timeout", &args.timeout),
@@ -156,11 +147,36 @@ fn wal_stream(flags: &mut Flags, args: &WalStream) {
     for (key, flag, on) in [
         (&key::WAL_CREATE_SLOT, "--create-slot", args.create_slot),
         (&key::WAL_UNBOUNDED_SLOT, "--unbounded-slot", args.unbounded_slot),
+        (&key::LOCK_REQUIRE_WORM, "--require-worm", args.require_worm),
     ] {
         if on {
             flags.set(key, flag, "true");
         }
     }
+}
+
+fn store(flags: &mut Flags, how: &StoreFlags) {
+    for (key, flag, on) in [
+        (&key::LOCK_REQUIRE_WORM, "--require-worm", how.require_worm),
+        (&key::VERIFY_AFTER_UPLOAD, "--verify-after-upload", how.verify_after_upload),
+    ] {
+        if on {
+            flags.set(key, flag, "true");
+        }
+    }
+}
+
+fn base(flags: &mut Flags, args: &BackupBase) {
+    set(
+        flags,
+        &[
+            (&key::POSTGRES_URL, "--from", &args.from),
+            (&key::DUMP_CODEC, "--codec", &args.codec),
+            (&key::DUMP_LEVEL, "--level", &args.level),
+        ],
+    );
+    store(flags, &args.store);
+    lock(flags, &args.lock);
 }
 
 fn dump(flags: &mut Flags, args: &BackupDump) {
@@ -187,5 +203,6 @@ fn dump(flags: &mut Flags, args: &BackupDump) {
             flags.set(key, flag, "true");
         }
     }
+    store(flags, &args.store);
     lock(flags, &args.lock);
 }

@@ -84,12 +84,13 @@ fn head(out: &mut String, outcome: &Outcome) {
 fn contents(out: &mut String, outcome: &Outcome) {
     out.push_str("<nav class=\"card\" aria-label=\"Clusters\"><h2>Clusters</h2><ul class=\"clusters\">\n");
     for (number, cluster) in (1..).zip(&outcome.clusters) {
-        let (class, word) = verdict::word(cluster.health);
+        let health = verdict::health(outcome, cluster);
+        let (class, word) = verdict::word(health);
         let _ = writeln!(
             out,
             "<li><a href=\"#c{number}\">{}</a> <span class=\"badge {class}\">{} {word}</span></li>",
             Text(&cluster.cluster),
-            verdict::icon(cluster.health),
+            verdict::icon(health),
         );
     }
     out.push_str("</ul></nav>\n");

@@ -12,7 +12,7 @@ mod stream;
 mod verify;
 
 use crate::commands::Which;
-use crate::commands::parts::{BackupId, ClusterName, Level};
+use crate::commands::parts::{BackupId, ClusterName, Level, Percent};
 use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
@@ -32,6 +32,11 @@ pub(super) use repository::{reading, repository};
 pub(super) use retention::{acting, day, policy, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{backend, expected, guard, heads, restored_database};
+
+/// How much to read.
+pub(super) fn sample(text: &str) -> Result<Percent> {
+    text.parse().map_err(|problem| Failure::usage(format!("--sample: {problem}"), "give a part of all, such as 5%"))
+}
 
 /// The cluster that is meant.
 pub(super) fn cluster(settings: &Settings) -> Result<ClusterName> {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use archives::{Archives, Stored};
 
 use super::begun::{self, Begun};
+use super::read_back::{ReadBack, read_back};
 use super::repository::interruptible;
 use super::{Connected, Error, RepositoryOptions, Result};
 use crate::catalog::{
@@ -59,6 +60,8 @@ pub struct Options {
     pub chunk_bytes: usize,
     /// Chunks sent at once.
     pub uploads: usize,
+    /// Reads back what was stored, so many chunks at once; `None` = it is not read.
+    pub read_back: Option<usize>,
 }
 
 /// A backup that now exists.
@@ -86,6 +89,9 @@ pub struct Outcome {
     pub lock: Option<LockRecord>,
     /// Key of its manifest.
     pub manifest: String,
+    /// What came of reading it back, where that was asked for and possible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
     /// What is worth knowing although the backup is whole.
     pub warnings: Vec<String>,
 }
@@ -124,7 +130,12 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     };
     let ended_at = interruptible(cancel, async { Ok(control.now().await?) }).await?;
     progress.set_phase(Phase::Finishing);
-    job.publish(copied, ended_at, source.redacted()).await
+    let mut made = job.publish(copied, ended_at, source.redacted()).await?;
+    if let Some(downloads) = options.read_back {
+        let (stored, warnings) = ((&made.cluster, &made.backup), &mut made.warnings);
+        made.read_back = read_back(&repository, stored, downloads, cancel, warnings).await;
+    }
+    Ok(made)
 }
 
 /// What is known of the server before the copy.
@@ -264,6 +275,7 @@ impl Job<'_> {
             tablespaces,
             lock: clear.lock,
             manifest: key.to_string(),
+            read_back: None,
             warnings,
         })
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::begun::{Begun, warnings};
+use super::read_back::{ReadBack, read_back};
 use super::repository::{interruptible, prepare_to_write};
 use super::{Connected, RepositoryOptions, Result, facts};
 use crate::catalog::{Access, Committed, Draft, Finding, FinishedStream, Repository, commit};
@@ -47,6 +48,8 @@ pub struct Options {
     pub chunk_bytes: usize,
     /// Chunks sent at once.
     pub uploads: usize,
+    /// Reads back what was stored, so many chunks at once; `None` = it is not read.
+    pub read_back: Option<usize>,
 }
 
 /// A backup that now exists.
@@ -72,6 +75,9 @@ pub struct Outcome {
     pub lock: Option<LockRecord>,
     /// Key of its manifest.
     pub manifest: String,
+    /// What came of reading it back, where that was asked for and possible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
     /// What is worth knowing although the backup is whole.
     pub warnings: Vec<String>,
 }
@@ -130,7 +136,12 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let globals = globals.map(Globals::finish).transpose()?;
     let source = options.source.redacted();
     let description = facts::describe(&options.dump);
-    job.publish(moved, receipt, globals, (options.globals, description), source).await
+    let mut made = job.publish(moved, receipt, globals, (options.globals, description), source).await?;
+    if let Some(downloads) = options.read_back {
+        let (stored, warnings) = ((&made.cluster, &made.backup), &mut made.warnings);
+        made.read_back = read_back(&repository, stored, downloads, cancel, warnings).await;
+    }
+    Ok(made)
 }
 
 async fn start_globals(
@@ -245,6 +256,7 @@ impl Job<'_> {
             digested: None,
             lock: clear.lock,
             manifest: committed.key.to_string(),
+            read_back: None,
             warnings: warnings(self.connected, self.repository, gone),
         }
     }

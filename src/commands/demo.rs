@@ -177,6 +177,7 @@ impl Stage {
                 encoding: Encoding { codec: Codec::Gzip, level: Codec::Gzip.default_level() },
                 chunk_bytes: CHUNK_BYTES_MIN,
                 uploads: UPLOADS_DEFAULT,
+                read_back: None,
             },
             &Progress::new(),
             &self.cancel,
@@ -236,6 +237,8 @@ impl Stage {
                 cluster: None,
                 which: None,
                 level: verify::Level::Decrypt,
+                sample: None,
+                seed: None,
                 downloads: DOWNLOADS_DEFAULT,
             },
             &Progress::new(),
@@ -267,7 +270,8 @@ impl Stage {
         let retain = std::time::Duration::from_hours(24 * 35);
         let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain };
         let (prefix, lock_max) = ("demo".into(), retain * 2);
-        Ok(RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None })
+        let (replicas, from_replica, require_worm) = (Vec::new(), None, false);
+        Ok(RepositoryOptions { s3, prefix, immutability, require_worm, lock_max, replicas, from_replica })
     }
 
     fn programs(&self) -> Search {

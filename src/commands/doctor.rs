@@ -13,11 +13,13 @@ use crate::postgres::ConnInfo;
 use crate::postgres::programs::Search;
 use crate::verify::Findings;
 pub use crate::verify::restored::Status;
+pub(super) use worm::require as require_worm;
 
 mod capabilities;
 mod contents;
 mod ground;
 mod replicas;
+mod rights;
 mod settings;
 mod source;
 mod streaming;
@@ -115,6 +117,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     if options.probe {
         if let Immutability::ObjectLock { mode, .. } = immutability {
             worm::check(&connected, mode, &mut outcome).await;
+            rights::check(&connected, &mut outcome).await;
         }
         capabilities::check(&connected, immutability, &mut outcome).await;
     }

@@ -152,6 +152,7 @@ impl Job<'_> {
         let info = restored.info()?;
         let mut expected = self.options.expected.clone();
         expected.recorded.clone_from(&restored.recorded);
+        expected.drill = Some(self.options.sql.len());
         heads::expect(&mut expected.chains, seen, &record.evidence, &restored.name);
         record.checked(heads::doubt(&expected.chains, seen, &record.evidence));
         let amcheck = amcheck::add(&info, expected.amcheck, record).await?;

@@ -56,6 +56,16 @@ pub enum Error {
         /// What it lacks.
         missing: &'static str,
     },
+    /// The store was asked to prove its locks (`lock.require_worm`), and did not.
+    #[error("nothing was backed up, since locks were not seen to hold here ({check}): {detail}")]
+    NotWorm {
+        /// What of the doctor's checks went wrong.
+        check: &'static str,
+        /// How.
+        detail: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
     /// The bucket of a replica holds something else.
     #[error("replica {name} at {location} holds the record of another repository")]
     OtherReplica {
@@ -278,6 +288,10 @@ impl Error {
             Self::Pipeline(error) => return error.hint(),
             Self::Postgres(error) => return error.hint(),
             Self::NotImmutable { .. } => "Object Lock is switched on when a bucket is created: let `stonewal init` create one, or say immutability = \"none\" in the configuration and accept that backups can be deleted".into(),
+            Self::NotWorm { remedy, .. } => {
+                let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("{remedy}. "));
+                format!("{remedy}`stonewal doctor` shows every check; without lock.require_worm nothing is asked of the store")
+            }
             Self::OtherReplica { .. } => "nothing was written. Check the section replica.NAME; a replica has a bucket, or a prefix, of its own".into(),
             Self::SameReplica { .. } => "nothing was read or written. Name the bucket of the copy, and its endpoint, in the section replica.NAME, or leave the section out".into(),
             Self::NotReady { remedy, .. } => remedy.clone(),
@@ -379,20 +393,4 @@ impl<E: Into<Error>> From<pipeline::PumpError<E>> for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outages_of_the_store_pass() {
-        let target = || "prod/main/wal".to_owned();
-        let deadline =
-            || store::Error::Deadline { action: "s3:PutObject", target: target(), seconds: 20, last: String::new() };
-        assert!(Error::from(deadline()).is_passing());
-        assert!(Error::from(catalog::Error::Store(deadline())).is_passing());
-        let busy = store::Error::Busy { action: "s3:ListBucket", target: target(), code: "503".into() };
-        assert!(Error::from(busy).is_passing());
-        let denied = store::Error::Denied { action: "s3:PutObject", target: target(), code: "403".into() };
-        assert!(!Error::from(catalog::Error::Store(denied)).is_passing());
-        assert!(!Error::Interrupted.is_passing());
-    }
-}
+mod tests;

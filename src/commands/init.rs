@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use super::{Connected, Error, Immutability, RepositoryOptions, Result, lifecycle
 use crate::catalog::{self, Access, Foundation, Repository, found, open_bundle, put_record};
 use crate::format::{RepositoryId, WriterPublic};
 use crate::keys::{self, Bundle, Identity, Keyring, Recipient, RecoveryFile};
-use crate::store::{self, Lock, ObjectKey, Read as _};
+use crate::store::{self, Lock, LockMode, ObjectKey, Read as _};
 
 /// What to make.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ pub struct Outcome {
     pub recovery_file: Option<PathBuf>,
     /// The lifecycle rule, where one was asked for.
     pub lifecycle: Option<lifecycle::Installed>,
+    /// Until when what was made now is locked in compliance mode, which nobody can shorten; `None` otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compliance_until: Option<Timestamp>,
 }
 
 /// Creates the bucket if it is missing, and the repository if it is; an existing one is opened and left as it is.
@@ -100,6 +104,7 @@ async fn check(
         root_writer: repository.trusted().first().map(WriterPublic::id).unwrap_or_default(),
         recovery_file: None,
         lifecycle: None,
+        compliance_until: None,
     })
 }
 
@@ -153,6 +158,7 @@ async fn create(connected: Connected, options: Options, created_bucket: bool) ->
         root_writer: root.id(),
         recovery_file,
         lifecycle: None,
+        compliance_until: lock.filter(|lock| lock.mode == LockMode::Compliance).map(|lock| lock.retain_until),
     })
 }
 

@@ -21,4 +21,4 @@ pub use crate::store::{Checksum, LockMode, S3Options};
 pub use crate::verify::chain;
 pub use crate::verify::restored::{Check, Expected, Guard, Recorded, Status as CheckStatus};
 pub use crate::verify::{Break as AuditBreak, BreakKind as AuditBreakKind};
-pub use crate::verify::{Findings, Level, TimelineReport, WalLevel, WalReport};
+pub use crate::verify::{Coverage, Findings, Level, Percent, Sample, TimelineReport, WalLevel, WalReport};

@@ -20,7 +20,7 @@ use super::sides::check_other;
 use super::{Error, Replica, RepositoryOptions, Result};
 use crate::format::names::Names;
 use crate::limits::{CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
-use crate::store::{Checksum, Entry, ObjectKey, Read as _, S3, S3Options, versions_of};
+use crate::store::{self, Checksum, Entry, ObjectKey, Read as _, S3, S3Options, versions_of};
 
 /// No object of ours is longer.
 const OBJECT_BYTES_MAX: u64 =
@@ -73,13 +73,24 @@ impl Ends {
             return Err(crate::catalog::Error::NoRepository { location: self.here.bucket().to_owned() }.into());
         };
         let record = self.here.get(&key, &ours.version, 0..ours.bytes).await?;
-        let theirs = versions_of(&*self.there, &key, small).await?;
+        let theirs = versions_of(&*self.there, &key, small).await.map_err(|error| self.without_bucket(error))?;
         for entry in theirs.iter().filter(|entry| entry.bytes == ours.bytes) {
             if self.there.get(&key, &entry.version, 0..entry.bytes).await? == record {
                 return Ok(Identity::Same);
             }
         }
         Ok(if theirs.is_empty() { Identity::None } else { Identity::Other })
+    }
+
+    /// What to do where the replica's bucket is missing: `stonewal init` would put another repository there, under locks.
+    fn without_bucket(&self, error: store::Error) -> Error {
+        if !matches!(error, store::Error::NoBucket { .. }) {
+            return error.into();
+        }
+        Error::NotReady {
+            what: format!("replica {}: {error}", self.name),
+            remedy: "check the section replica.NAME, or create the bucket with versioning and Object Lock (infra/), not with `stonewal init`: that would put another repository there, which nobody can delete".into(),
+        }
     }
 
     /// Refuses a bucket that holds another repository.

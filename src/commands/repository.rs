@@ -37,6 +37,8 @@ pub struct RepositoryOptions {
     pub prefix: String,
     /// Whether its objects are locked.
     pub immutability: Immutability,
+    /// Whether the store must prove that its locks hold before a backup is put there; see `doctor`.
+    pub require_worm: bool,
     /// Copies of what everything stands on are locked for longer than asked for, but no further ahead than this.
     pub lock_max: Duration,
     /// Copies elsewhere, asked for whatever the bucket does not give.
@@ -142,6 +144,9 @@ pub(super) async fn prepare_to_write(options: &RepositoryOptions, access: Access
     connected.check_immutable().await?;
     let repository = connected.open(access).await?;
     repository.with_keyring(|ring| ring.writer().map(|_| ()))?;
+    if options.require_worm {
+        super::doctor::require_worm(&connected).await?;
+    }
     Ok((connected, repository))
 }
 

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::{Connected, RepositoryOptions, Result, Which, repository};
 use crate::catalog::{self, Access, Finding};
-use crate::format::ClusterName;
 use crate::format::manifest::{ClearPart, SealedPart};
+use crate::format::{BackupId, ClusterName, LockRecord};
 use crate::keys;
+use crate::store::Retain as _;
 
 /// What to show.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub struct Outcome {
     pub version: String,
     /// When its manifest arrived (store time): nobody can choose it.
     pub arrived_at: jiff::Timestamp,
+    /// Retention of its manifest now; what it was stored with, where these credentials may not ask.
+    pub lock: Option<LockRecord>,
+    /// What it is a re-encrypted copy of, if the root writer says so.
+    pub copy_of: Option<BackupId>,
     /// Short id of the writer that signed it.
     pub writer: String,
     /// What anyone may read.
@@ -51,7 +56,15 @@ pub async fn run(options: Options) -> Result<Outcome> {
         Err(catalog::Error::Keys(keys::Error::NotARecipient { .. }) | catalog::Error::LostKey { .. }) => None,
         Err(error) => return Err(error.into()),
     };
+    let mut lock = backup.clear().lock;
+    if lock.is_some()
+        && let Ok(now) = connected.store.lock_of(&backup.entry.key, &backup.entry.version).await
+    {
+        lock = now.map(catalog::lock_record);
+    }
     Ok(Outcome {
+        lock,
+        copy_of: backup.copy_of(&repository.trusted_root()).map(|of| of.backup.clone()),
         manifest: backup.entry.key.to_string(),
         version: backup.entry.version.to_string(),
         arrived_at: backup.entry.last_modified,

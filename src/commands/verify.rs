@@ -6,7 +6,7 @@ use super::{Connected, Error, RepositoryOptions, Result, Which};
 use crate::catalog::{Access, Backup, Repository};
 use crate::format::{BackupId, ClusterName};
 use crate::observe::Progress;
-use crate::verify::{self, Findings, Level};
+use crate::verify::{self, Coverage, Findings, Level, Percent, Sample};
 
 /// What to verify.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub struct Options {
     pub which: Option<Which>,
     /// How deep.
     pub level: Level,
+    /// A part of the data that is read instead of all; for levels that read.
+    pub sample: Option<Percent>,
+    /// What the part is drawn by; `None` = by chance.
+    pub seed: Option<u32>,
     /// Chunks fetched at once.
     pub downloads: usize,
 }
@@ -45,10 +49,24 @@ pub struct Verified {
 pub struct Outcome {
     /// How deep.
     pub level: Level,
+    /// What was drawn, and how much that came to; absent where everything was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sampled>,
     /// By backup, oldest first within each cluster.
     pub backups: Vec<Verified>,
     /// What was found outside of backups: among keys, and manifests that are not genuine.
     pub beside: Findings,
+}
+
+/// What was read instead of everything.
+#[derive(Debug, Serialize)]
+pub struct Sampled {
+    /// What was drawn: again with this seed, the same objects are read.
+    #[serde(flatten)]
+    pub sample: Sample,
+    /// How much of all that is.
+    #[serde(flatten)]
+    pub coverage: Coverage,
 }
 
 impl Outcome {
@@ -78,18 +96,25 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome> {
         Some(cluster) => vec![cluster],
         None => repository.clusters().await?,
     };
-    let how = verify::Options { level: options.level, downloads: options.downloads, progress: progress.clone() };
+    let sample =
+        options.sample.map(|percent| Sample { percent, seed: options.seed.unwrap_or_else(|| fastrand::u32(..)) });
+    let (level, downloads, progress) = (options.level, options.downloads, progress.clone());
+    let how = verify::Options { level, sample, downloads, progress };
+    let mut sampled = sample.map(|sample| Sampled { sample, coverage: Coverage::default() });
     let mut backups = Vec::new();
     for cluster in &clusters {
         for id in wanted(&repository, cluster, options.which.as_ref()).await? {
             let Some(backup) = look(&repository, cluster, &id, &mut beside).await? else { continue };
             let findings = verify::verify(&repository, &backup, &how).await?;
+            if let Some(Sampled { sample, coverage }) = &mut sampled {
+                coverage.add(sample.coverage(&repository, &backup));
+            }
             let whole = !findings.has_damage();
             let stored_bytes = backup.clear().stored_bytes();
             backups.push(Verified { cluster: cluster.clone(), backup: id, stored_bytes, whole, findings });
         }
     }
-    Ok(Outcome { level: options.level, backups, beside })
+    Ok(Outcome { level, sample: sampled, backups, beside })
 }
 
 async fn wanted(repository: &Repository, cluster: &ClusterName, which: Option<&Which>) -> Result<Vec<BackupId>> {

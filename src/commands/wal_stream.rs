@@ -2,9 +2,9 @@
 //!
 //! `ready` proves server and bucket, `way` finds the timelines, `stored` what of them is in the bucket already, and `prove` that the
 //! server continues it. `life` goes through connections, failovers and outages, `begin` decides where each goes on, `session`
-//! goes through one. `sender` seals and stores, `report` tells the server what is durable, `tail` looks after the newest WAL
-//! and `ground` after what all of it stands on. What one server has lost, `hunt` looks for on others, `loan` tells when
-//! one of them has no more of it, and `loss` writes down what none has.
+//! goes through one. `sender` seals and stores, `outage` tells when the store takes nothing, `report` tells the server what is
+//! durable, `tail` looks after the newest WAL and `ground` after what all of it stands on. What one server has lost, `hunt` looks
+//! for on others, `loan` tells when one of them has no more of it, and `loss` writes down what none has.
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::repository::{interruptible, prepare_to_write};
 use super::wal::begin_run;
-use super::{RepositoryOptions, Result};
+use super::{Error, RepositoryOptions, Result};
 use crate::catalog::{Access, ClusterIdentity, Finding, cluster_record, outlive};
 use crate::format::{ClusterName, Lsn, Timeline};
 use crate::pipeline::Encoding;
@@ -28,6 +28,7 @@ mod hunt;
 mod life;
 mod loan;
 mod loss;
+mod outage;
 mod pace;
 mod prove;
 mod ready;
@@ -156,7 +157,15 @@ pub async fn run(options: Options, tell: Listener<'_>, cancel: &CancellationToke
         Ok((place, warnings))
     });
     let (place, warnings) = interruptible(cancel, preparing).await?;
-    life::Life::new(place, how, source, tell, cancel, warnings).live().await
+    let store = place.connected.store.clone();
+    let life = life::Life::new(place, how, source, tell, cancel, warnings);
+    let outage = life.sender.outage().clone();
+    let outcome = tokio::select! {
+        outcome = Box::pin(life.live()) => outcome,
+        () = outage.watch(&store, tell) => Err(Error::Interrupted),
+    };
+    outage.look(tokio::time::Instant::now(), |_| None).into_iter().for_each(tell);
+    outcome
 }
 
 /// What the parts need to know of [`Options`].

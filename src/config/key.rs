@@ -30,6 +30,7 @@ keys! {
     IMMUTABILITY = "immutability", "STONEWAL_IMMUTABILITY", Some("object-lock"), "\"object-lock\", or \"none\" for a bucket that protects nothing";
     LOCK_MODE = "lock.mode", "STONEWAL_LOCK_MODE", Some("governance"), "\"governance\" or \"compliance\"";
     LOCK_RETAIN = "lock.retain", "STONEWAL_LOCK_RETAIN", Some("35d"), "a duration from 1m to 10y, such as \"35d\", \"6w\" or \"1y\" (a year counts 366 days)";
+    LOCK_REQUIRE_WORM = "lock.require_worm", "STONEWAL_LOCK_REQUIRE_WORM", Some("false"), "true or false";
     S3_ENDPOINT = "s3.endpoint", "STONEWAL_S3_ENDPOINT", None, "http://HOST[:PORT] or https://HOST[:PORT]";
     S3_REGION = "s3.region", "STONEWAL_S3_REGION", None, "a region name, such as \"eu-central-1\"";
     S3_PROFILE = "s3.profile", "STONEWAL_S3_PROFILE", None, "a profile of the AWS configuration files";
@@ -81,6 +82,7 @@ keys! {
     STATUS_MAX_LAG = "status.max_lag", "STONEWAL_STATUS_MAX_LAG", Some("60s"), "a duration from 1s to 31d: for so long WAL may be on the server only";
     STATUS_MAX_BASE_AGE = "status.max_base_age", "STONEWAL_STATUS_MAX_BASE_AGE", Some("8d"), "a duration from 1m to 10y: so old may the newest base backup be";
     STATUS_MIN_LOCK = "status.min_lock", "STONEWAL_STATUS_MIN_LOCK", Some("7d"), "a duration from 1s to 10y: for so long must locks of what is needed last";
+    VERIFY_AFTER_UPLOAD = "verify.after_upload", "STONEWAL_VERIFY_AFTER_UPLOAD", Some("false"), "true or false";
     VERIFY_TABLES = "verify.tables", "STONEWAL_VERIFY_TABLES", None, "a list of SCHEMA.TABLE, or TABLE in the schema public, each with \">= ROWS\" if it must have so many";
     VERIFY_MIN_ROWS = "verify.min_rows", "STONEWAL_VERIFY_MIN_ROWS", Some("1"), "a number from 0: rows of every table in verify.tables where the backup recorded no count";
     VERIFY_PRODUCTION = "verify.production", "STONEWAL_VERIFY_PRODUCTION", None, "a list of HOST/DATABASE, with '*' for any characters";

@@ -40,6 +40,7 @@ pub(super) fn settings(layers: Layers, environment: Environment) -> Result<Setti
         repository,
         cluster: read.required(&key::CLUSTER, values::cluster)?,
         immutability: immutability(&read)?,
+        require_worm: read.required(&key::LOCK_REQUIRE_WORM, values::boolean)?,
         s3,
         from_replica: replica::chosen(&read, &replicas)?,
         replicas,
@@ -95,9 +96,10 @@ fn immutability(read: &Reader<'_>) -> Result<Immutability> {
     if read.choice(&key::IMMUTABILITY, &[("object-lock", true), ("none", false)])? {
         return Ok(Immutability::ObjectLock { mode, retain });
     }
-    for lock in [&key::LOCK_MODE, &key::LOCK_RETAIN] {
+    let demands = read.required(&key::LOCK_REQUIRE_WORM, values::boolean)?;
+    for lock in [&key::LOCK_MODE, &key::LOCK_RETAIN, &key::LOCK_REQUIRE_WORM] {
         let at = read.layers.get(lock).map_or(Origin::Default, |given| given.origin);
-        if at != Origin::Default {
+        if at != Origin::Default && (demands || lock.path != key::LOCK_REQUIRE_WORM.path) {
             let problem = format!("{} is set, but immutability is \"none\"", lock.path);
             return Err(Error::Conflict { at, problem, way_out: "remove the one that is not meant".into() });
         }

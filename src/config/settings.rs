@@ -36,6 +36,8 @@ pub struct Settings {
     pub cluster: String,
     /// Whether objects are locked, and how.
     pub immutability: Immutability,
+    /// Whether the store must prove that its locks hold before a backup is put there.
+    pub require_worm: bool,
     /// How to reach the store.
     pub s3: S3Settings,
     /// Copies of the repository elsewhere, by name.

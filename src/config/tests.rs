@@ -281,6 +281,10 @@ fn locks_and_their_absence_do_not_mix() {
     assert_eq!(World::new().system("immutability = \"none\"").load().unwrap().immutability, Immutability::None);
     let error = World::new().system("immutability = \"none\"\nlock.retain = \"1y\"").error();
     assert!(error.contains("etc.toml:2: lock.retain is set, but immutability is \"none\""), "{error}");
+    let demands = |text: &str| World::new().system(&format!("immutability = \"none\"\nlock.require_worm = {text}"));
+    assert!(!demands("false").load().unwrap().require_worm);
+    let error = demands("true").error();
+    assert!(error.contains("etc.toml:2: lock.require_worm is set, but immutability is \"none\""), "{error}");
 }
 
 #[test]

@@ -84,12 +84,40 @@ impl RangedReader {
         wanted: Vec<Range<u64>>,
         take: impl FnMut(usize, u64, &[u8]) -> std::result::Result<(), E> + Send + 'static,
     ) -> Result<std::result::Result<(), E>> {
+        let (body, reader) = (self.fetch(chunk).await?, self.clone());
+        spawn_blocking(move || reader.open(chunk, &body, &wanted, take)).await.map_err(Error::Worker)?
+    }
+
+    /// Fetches one chunk of any stream, compares its digest, and opens each of its frames in its place.
+    pub async fn prove(self: &Arc<Self>, chunk: u32) -> Result<()> {
+        let (body, reader) = (self.fetch(chunk).await?, self.clone());
+        let prove = move || {
+            for frame in reader.chunk(chunk, &body)?.into_frames() {
+                let last = frame.number() + 1 == reader.record.frames;
+                let plain = frame.open(&reader.key, last).map_err(|error| reader.fault(error))?;
+                reader.progress.add_plain_bytes(plain.len() as u64);
+            }
+            Ok(())
+        };
+        spawn_blocking(prove).await.map_err(Error::Worker)?
+    }
+
+    async fn fetch(&self, chunk: u32) -> Result<Bytes> {
         let record = self.record.chunks.get(chunk as usize).ok_or_else(|| self.incomplete())?;
         let (place, name) = (&self.stream.place, &self.stream.name);
         let body = fetch_chunk(&*self.store, place, name, chunk, record).await?;
         self.progress.add_chunk(body.len() as u64);
-        let reader = self.clone();
-        spawn_blocking(move || reader.open(chunk, &body, &wanted, take)).await.map_err(Error::Worker)?
+        Ok(body)
+    }
+
+    /// The chunk with its frames, still sealed.
+    fn chunk(&self, number: u32, body: &Bytes) -> Result<Chunk> {
+        let first = self.first_frames[number as usize];
+        let chunk = Chunk::read(body, &self.stream.header(number, first), &self.key).map_err(|e| self.fault(e))?;
+        if chunk.frames() != self.record.chunks[number as usize].frames {
+            return Err(self.incomplete());
+        }
+        Ok(chunk)
     }
 
     fn open<E>(
@@ -99,13 +127,8 @@ impl RangedReader {
         wanted: &[Range<u64>],
         mut take: impl FnMut(usize, u64, &[u8]) -> std::result::Result<(), E>,
     ) -> Result<std::result::Result<(), E>> {
-        let first = self.first_frames[number as usize];
-        let chunk = Chunk::read(body, &self.stream.header(number, first), &self.key).map_err(|e| self.fault(e))?;
-        if chunk.frames() != self.record.chunks[number as usize].frames {
-            return Err(self.incomplete());
-        }
         let mut next = 0;
-        for frame in chunk.into_frames() {
+        for frame in self.chunk(number, body)?.into_frames() {
             let start = frame.number() * FRAME_BYTES;
             let end = (start + FRAME_BYTES).min(self.record.plain_bytes);
             while wanted.get(next).is_some_and(|range| range.end <= start) {

@@ -102,6 +102,24 @@ impl Session {
         Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
     }
 
+    /// Names of the databases of the server that can be connected to and are no templates.
+    pub async fn databases(&self) -> Result<Vec<String>> {
+        let sql = "SELECT datname::pg_catalog.text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1";
+        let rows = self.client().query(sql, &[]).await.map_err(|e| Error::sql("list the databases", e))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// How many tables there are, of whatever kind, without those that came with an extension.
+    pub async fn count_tables(&self) -> Result<u64> {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'm', 'f') AND {MINE} AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+               WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')"
+        );
+        let row = self.client().query_one(&sql, &[]).await.map_err(|e| Error::sql("count the tables", e))?;
+        Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    }
+
     /// The kind of a relation (`pg_class.relkind`); `None` if there is none of that name.
     pub async fn relation_kind(&self, table: &super::rows::TableName) -> Result<Option<char>> {
         let sql = "SELECT c.relkind::pg_catalog.text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

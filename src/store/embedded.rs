@@ -96,6 +96,8 @@ pub enum Conduct {
     Forgets,
     /// It keeps locks and lets everybody do what they forbid.
     Ignores,
+    /// It acknowledges bodies of a MiB and more and keeps a byte of them wrong.
+    Rots,
     /// What is written over an object takes the place of its first version.
     Replaces,
 }

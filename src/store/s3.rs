@@ -6,12 +6,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     Append, Creation, Head, ListQuery, Lock, Newest, ObjectKey, Page, PageToken, Prune, Put, Read, Result, Retain,
@@ -41,7 +42,7 @@ mod wire;
 pub(crate) use self::classify::find;
 #[cfg(feature = "kms")]
 pub(crate) use self::connect::{aws_endpoint, fixed_credentials, http_client};
-pub use bucket::DefaultRetention;
+pub use bucket::{DefaultRetention, Tried};
 pub use checksum::Checksum;
 pub use lifecycle::TidyRule;
 pub use options::{S3Options, StaticCredentials};
@@ -62,6 +63,8 @@ pub struct S3 {
     attempts: u32,
     clock: Arc<StoreClock>,
     contact: Arc<wire::Contact>,
+    /// The last try that failed, and when.
+    failed: Mutex<Option<(Instant, String)>>,
 }
 
 impl fmt::Debug for S3 {
@@ -90,6 +93,12 @@ impl S3 {
     /// own in all regions of a partition.
     pub fn is_same_bucket(&self, other: &Self) -> bool {
         self.bucket == other.bucket && connect::place(&self.endpoint) == connect::place(&other.endpoint)
+    }
+
+    /// Why the last try of a request failed, if that was after `since`; it may have been made again since then.
+    pub fn last_failure(&self, since: Instant) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().filter(|(at, _)| *at >= since).map(|(_, why)| why.clone())
     }
 
     /// Region used for signing.

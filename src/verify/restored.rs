@@ -3,6 +3,7 @@
 
 mod amcheck;
 mod chains;
+mod contents;
 mod counts;
 mod digests;
 mod production;
@@ -48,6 +49,8 @@ pub struct Expected {
     pub backend: Option<Backend>,
     /// What query and backend must answer.
     pub release: Option<String>,
+    /// In a drill: how many questions of the operator's own follow.
+    pub drill: Option<usize>,
 }
 
 /// How a check came out.
@@ -136,6 +139,11 @@ pub async fn check(session: &Session, expected: &Expected, progress: &Progress) 
     checks.push(asked(session, "tables", counts::tables(session, expected)).await?);
     checks.push(asked(session, "rows", counts::rows(session, expected)).await?);
     checks.push(asked(session, "digests", digests::check(session, expected, progress)).await?);
+    match session.question(contents::check(session, expected)).await {
+        Err(error) if session.client().is_closed() => return Err(error),
+        Err(error) => checks.push(Check::not_done("contents", &error, error.hint())),
+        Ok(said) => checks.extend(said),
+    }
     checks.push(asked(session, "sequences", shape::sequences(session, expected)).await?);
     checks.push(asked(session, "constraints", shape::constraints(session, expected)).await?);
     checks.push(asked(session, "indexes", shape::indexes(session, expected)).await?);

@@ -1,14 +1,17 @@
 //! Levels `checksum` and `decrypt`: reading what the manifest pins.
 
+use std::sync::Arc;
+
 use futures::{StreamExt as _, stream};
 
+use super::sample::drawn;
 use super::{Error, Findings, Options};
 use crate::catalog::{self, Backup, Finding, FindingKind, Repository};
 use crate::format::{DataKey, Place, StreamRecord};
 use crate::keys;
-use crate::pipeline::{self, StreamReader, chunks_ahead, fetch_chunk};
+use crate::pipeline::{self, RangedReader, StreamReader, chunks_ahead, fetch_chunk};
 
-/// Reads every chunk and compares its digest; goes on after a bad one, to tell the whole extent.
+/// Reads every chunk that is drawn and compares its digest; goes on after a bad one, to tell the whole extent.
 pub(super) async fn checksum(
     repository: &Repository,
     backup: &Backup,
@@ -17,9 +20,10 @@ pub(super) async fn checksum(
 ) -> Result<(), Error> {
     let (store, place) = (repository.store(), repository.place(backup));
     let place = &place;
-    for record in &backup.clear().streams {
-        let fetches = stream::iter((0..).zip(&record.chunks))
-            .map(|(number, chunk)| async move { fetch_chunk(&**store, place, &record.name, number, chunk).await });
+    for (record, numbers) in backup.clear().streams.iter().zip(drawn(options.sample.as_ref(), repository, backup)) {
+        let fetches = stream::iter(numbers).map(|number| async move {
+            fetch_chunk(&**store, place, &record.name, number, &record.chunks[number as usize]).await
+        });
         let mut fetches = fetches.buffer_unordered(chunks_ahead(options.downloads, &record.chunks));
         while let Some(fetched) = fetches.next().await {
             match fetched {
@@ -31,7 +35,7 @@ pub(super) async fn checksum(
     Ok(())
 }
 
-/// Opens every frame and throws it away.
+/// Opens every frame, or those of the chunks that are drawn, and throws it away.
 pub(super) async fn decrypt(
     repository: &Repository,
     backup: &Backup,
@@ -39,8 +43,10 @@ pub(super) async fn decrypt(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let (clear, place) = (backup.clear(), repository.place(backup));
+    let drawn = drawn(options.sample.as_ref(), repository, backup);
     for record in [&clear.payload_key, &clear.metadata_key] {
-        let streams = clear.streams.iter().filter(|stream| clear.key_of(&stream.name).id == record.id);
+        let streams = clear.streams.iter().zip(&drawn);
+        let streams = streams.filter(|(stream, _)| clear.key_of(&stream.name).id == record.id);
         let key = if record.id == clear.payload_key.id {
             repository.payload_key(record).await
         } else {
@@ -48,8 +54,10 @@ pub(super) async fn decrypt(
         };
         match key {
             Ok(key) => {
-                for stream in streams {
-                    if let Err(error) = drain(repository, &place, stream, &key, options).await {
+                for (stream, numbers) in streams {
+                    if options.sample.is_some() {
+                        open(repository, &place, stream, &key, (numbers, options), findings).await?;
+                    } else if let Err(error) = drain(repository, &place, stream, &key, options).await {
                         findings.push(found(error)?);
                     }
                 }
@@ -90,6 +98,36 @@ async fn drain(
     let mut reader = StreamReader::new(store, place.clone(), record.clone(), key, options.downloads, progress)?;
     while reader.next().await?.is_some() {}
     let _receipt = reader.finish()?;
+    Ok(())
+}
+
+/// Opens some chunks, each by itself; goes on after a bad one.
+async fn open(
+    repository: &Repository,
+    place: &Place,
+    record: &StreamRecord,
+    key: &DataKey,
+    (numbers, options): (&[u32], &Options),
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let (store, progress) = (repository.store().clone(), options.progress.clone());
+    let reader = match RangedReader::new(store, place.clone(), record.clone(), key, progress) {
+        Ok(reader) => Arc::new(reader),
+        Err(error) => {
+            findings.push(found(error)?);
+            return Ok(());
+        }
+    };
+    let opened = stream::iter(numbers.iter().copied()).map(|number| {
+        let reader = reader.clone();
+        async move { reader.prove(number).await }
+    });
+    let mut opened = opened.buffer_unordered(chunks_ahead(options.downloads, &record.chunks));
+    while let Some(proved) = opened.next().await {
+        if let Err(error) = proved {
+            findings.push(found(error)?);
+        }
+    }
     Ok(())
 }
 

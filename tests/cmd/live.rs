@@ -105,6 +105,16 @@ fn a_repository_is_made_and_looked_at() {
     expect(&served.run("admin", &["init", "--recovery-file", "more.txt"]), 2, &["exists already"]);
     expect(&served.run("reader", &["list"]), 0, &["no backups at s3://backups/prod/"]);
     expect(&served.run("reader", &["list", "--json"]), 0, &["\"backups\":[]"]);
+    // Where a replica's bucket is missing, `init` would put another repository in its place.
+    let variables = std::fs::read_to_string(served.path("store/env/admin")).unwrap();
+    let endpoint = variables.split_whitespace().find_map(|pair| pair.strip_prefix("AWS_ENDPOINT_URL_S3=")).unwrap();
+    let section =
+        format!("[replica.far]\nrepository = \"s3://far/prod\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n");
+    std::fs::write(served.path("far.toml"), section).unwrap();
+    let there = [("STONEWAL_CONFIG", "far.toml")];
+    let words =
+        ["replica far: bucket far does not exist", "versioning and Object Lock (infra/), not with `stonewal init`"];
+    expect(&served.run_with("writer", &["replica", "copy", "far"], &there), 2, &words);
     expect(&served.run("reader", &["show"]), 1, &["cluster main has no backup", "hint: "]);
     expect(&served.run("reader", &["verify"]), 3, &["there was no backup to verify"]);
     let keyless = [("BACKUP_PASSPHRASE", "")];

@@ -11,6 +11,17 @@ pub(in crate::cli) enum Backup {
     Base(BackupBase),
 }
 
+/// What is asked of the store besides taking a backup.
+#[derive(Debug, Default, Args)]
+pub(in crate::cli) struct StoreFlags {
+    /// Refuse a store that does not prove, on a small object, that its locks hold
+    #[arg(long)]
+    pub(in crate::cli) require_worm: bool,
+    /// Read back everything that was stored; exit code 4 if it is not what was sent
+    #[arg(long)]
+    pub(in crate::cli) verify_after_upload: bool,
+}
+
 /// Back up one database, and the cluster's roles and tablespaces, with pg_dump
 ///
 /// The source is --from, else STONEWAL_POSTGRES_URL, else DATABASE_URL, else the PG* variables and the defaults of libpq.
@@ -65,6 +76,8 @@ pub(in crate::cli) struct BackupDump {
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(in crate::cli) bin_dir: Option<String>,
     #[command(flatten)]
+    pub(in crate::cli) store: StoreFlags,
+    #[command(flatten)]
     pub(in crate::cli) lock: LockFlags,
 }
 
@@ -113,6 +126,8 @@ pub(in crate::cli) struct BackupBase {
     /// Compression level: gzip 1 to 9, zstd 1 to 19, lz4 1 to 12
     #[arg(long)]
     pub(in crate::cli) level: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreFlags,
     #[command(flatten)]
     pub(in crate::cli) lock: LockFlags,
 }

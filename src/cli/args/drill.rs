@@ -50,6 +50,9 @@ pub(in crate::cli) struct Drill {
     /// Make the drill's directory in this one
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) dir: Option<String>,
+    /// Check this database of a base that has several
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) database: Option<String>,
     /// A file with a query that must be true (may be repeated)
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) sql: Vec<String>,

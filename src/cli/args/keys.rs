@@ -163,7 +163,7 @@ pub(in crate::cli) struct KeysRewrap {
 /// the present recipients open; nothing is kept on disk, and every copy is opened once more before it counts. A copy keeps the
 /// times of its original and takes its place: `retention plan` expires the original, and `retention apply` removes it once its
 /// locks have ended. Until then, and for whoever has copied it, the original opens for the old key. WAL is not copied. May be
-/// interrupted and run again: copies that are whole are not made twice.
+/// interrupted and run again: copies that are whole are not made twice. It resumes by the backup: one that was not whole is copied anew.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

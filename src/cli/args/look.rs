@@ -58,7 +58,12 @@ Examples:
   stonewal verify
   stonewal verify latest --level decrypt
   stonewal verify --all-clusters --level checksum --json
+  stonewal verify --level checksum --sample 5% --seed 42
   stonewal verify --locks
+
+With --sample: of every backup, objects are drawn by lot and read. The seed decides which: it is
+told at the end, by chance unless given, and draws the same objects again. How much of all that was
+is told too. Presence and locks of every object are looked at as without it.
 
 With --locks: for every backup that the retention plan keeps, which object it needs is unlocked
 first (manifest, chunk, key, identity bundle, certificate or WAL), and whether that is too soon:
@@ -76,8 +81,14 @@ pub(in crate::cli) struct Verify {
     /// How deep: list, checksum or decrypt
     #[arg(long, default_value = "list")]
     pub(in crate::cli) level: String,
+    /// Read a part of the objects of each backup instead of all, such as 5%; with --level checksum or decrypt
+    #[arg(long, value_name = "PERCENT")]
+    pub(in crate::cli) sample: Option<String>,
+    /// What the part is drawn by; the same number draws the same objects
+    #[arg(long, value_name = "NUMBER", requires = "sample")]
+    pub(in crate::cli) seed: Option<u32>,
     /// Whether everything that the retention plan keeps stays locked for as long as it is needed
-    #[arg(long, conflicts_with_all = ["backup", "level"])]
+    #[arg(long, conflicts_with_all = ["backup", "level", "sample"])]
     pub(in crate::cli) locks: bool,
     /// All clusters, even if one is configured
     #[arg(long, conflicts_with_all = ["cluster", "backup"])]

@@ -42,6 +42,9 @@ pub(in crate::cli) struct WalStream {
     /// Accept that the slot may fill the server's disk (max_slot_wal_keep_size = -1)
     #[arg(long)]
     pub(in crate::cli) unbounded_slot: bool,
+    /// Refuse a store that does not prove at the start, on a small object, that its locks hold
+    #[arg(long)]
+    pub(in crate::cli) require_worm: bool,
     /// Stop once everything before this position is durable
     #[arg(long, value_name = "LSN")]
     pub(in crate::cli) until_lsn: Option<String>,

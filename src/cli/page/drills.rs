@@ -122,12 +122,16 @@ pub(super) fn measured(measured: Option<u64>, allowed: Option<u64>) -> (String, 
     (measured, allowed.map_or_else(String::new, |allowed| format!("objective {}", fine(allowed))))
 }
 
-/// `12 ok`, and what was not.
+/// `10 ok, 2 not compared`, and what was not ok.
 pub(super) fn checks(drill: &Evidence) -> (String, String) {
     let those = |result: CheckResult| drill.checks.iter().filter(move |check| check.status == result);
-    let good = those(CheckResult::Ok).count() + those(CheckResult::Note).count();
-    let (warned, failed) = (those(CheckResult::Warn).count(), those(CheckResult::Fail).count());
-    let counts = [(good, "ok"), (warned, "warned"), (failed, "failed")];
+    let counts = [
+        (CheckResult::Ok, "ok"),
+        (CheckResult::Note, "not compared"),
+        (CheckResult::Warn, "warned"),
+        (CheckResult::Fail, "failed"),
+    ];
+    let counts = counts.map(|(result, word)| (those(result).count(), word));
     let counts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let first = those(CheckResult::Fail).next().map(|check| format!("{}: {}", check.name, check.detail));
     let told = first.or_else(|| drill.error.clone()).unwrap_or_default();
@@ -188,6 +192,7 @@ pub(super) fn newest(cluster: &ClusterReport, now: Timestamp) -> (String, String
     let (class, words) = word(drill.result);
     let part = |name: &str, value: Option<u64>| value.map(|value| format!("{name} {}", fine(value)));
     let figures = [part("RTO", drill.rto_milliseconds), part("RPO", drill.rpo_milliseconds)];
-    let below = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let figures = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let below = if figures.is_empty() { drill.error.clone().unwrap_or_default() } else { figures };
     (format!("{words} {}", relative(drill.started_at, now)), below, class)
 }

@@ -34,7 +34,8 @@ pub(in crate::cli) fn markdown(outcome: &Outcome) -> String {
 fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
     let _ = write!(out, "\n## Cluster {}: {}\n\n", Plain(&cluster.cluster), verdict::line(outcome, cluster));
     for figure in verdict::figures(outcome, cluster) {
-        let _ = writeln!(out, "- {}: **{}** ({})", figure.label, Plain(figure.value), Plain(figure.below));
+        let below = if figure.below.is_empty() { String::new() } else { format!(" ({})", Plain(&figure.below)) };
+        let _ = writeln!(out, "- {}: **{}**{below}", figure.label, Plain(figure.value));
     }
     if let Some(why) = &cluster.no_plan {
         let _ = writeln!(out, "- There is no retention plan: {}", Plain(why));

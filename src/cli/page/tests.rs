@@ -2,8 +2,9 @@
 
 use super::samples::{HOSTILE, cluster, outcome};
 use super::*;
-use crate::commands::parts::evidence::CheckResult;
+use crate::commands::parts::evidence::{CheckResult, EvidenceResult};
 use crate::commands::parts::{Finding, FindingKind, Findings, Verified};
+use crate::commands::report::LockState;
 use crate::commands::status::Health;
 
 /// Compares with what was written down; the style has its own test, in a browser.
@@ -189,6 +190,46 @@ fn pages_are_well_formed() {
     for health in [Health::Green, Health::Yellow, Health::Red] {
         well_formed(&html(&outcome(vec![cluster("a", health), cluster("b", health)])));
     }
+}
+
+/// A headline is never better than what is below it.
+#[test]
+fn nothing_is_well_beside_a_drill_that_failed_a_lock_that_ended_or_an_open_point() {
+    let at = super::samples::now();
+    let verdict = |change: &dyn Fn(&mut ClusterReport)| {
+        let mut facts = outcome(vec![cluster("main", Health::Green)]);
+        facts.clusters[0].checklist.iter_mut().for_each(|point| point.ticked = true);
+        change(&mut facts.clusters[0]);
+        (html(&facts), markdown(&facts))
+    };
+    let (page, text) = verdict(&|_| {});
+    assert!(page.contains("will stay so") && text.contains("main: all is well"));
+    let needed = |cluster: &mut ClusterReport| {
+        let row = cluster.backups.iter_mut().find(|row| row.lock == LockState::EndsSoon).unwrap();
+        row.locked_until = Some(at);
+    };
+    let open = |cluster: &mut ClusterReport| {
+        cluster.checklist[0].ticked = false;
+        cluster.checklist[1].ticked = false;
+    };
+    let failed = |cluster: &mut ClusterReport| {
+        let drill = &mut cluster.drills[0];
+        (drill.result, drill.rto_milliseconds, drill.rpo_milliseconds) = (EvidenceResult::Error, None, None);
+    };
+    let cases: [(&dyn Fn(&mut ClusterReport), &str); 3] = [
+        (&needed, "which is needed, has ended"),
+        (&open, "open on the checklist: encrypted, wal-window"),
+        (&failed, "the newest drill was not carried out"),
+    ];
+    for (change, words) in cases {
+        let (page, text) = verdict(change);
+        assert!(page.contains(words) && !page.contains("will stay so"), "{words}");
+        assert!(text.contains("main: needs attention") && !text.contains("()"), "{text}");
+    }
+    let (page, text) = verdict(&needed);
+    assert!(
+        page.contains("<dt>A needed lock</dt><dd><strong>ended 0 s ago") && text.contains("- A needed lock: **ended")
+    );
 }
 
 /// A drill of a backup by lot has no RPO, whatever its objective: it is in no column of them.

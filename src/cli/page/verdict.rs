@@ -6,6 +6,7 @@ use super::escape::{Prose, Text};
 use super::words::{count, relative, seconds, short, span, time};
 use super::{checklist, drills};
 use crate::commands::parts::Kind;
+use crate::commands::parts::evidence::EvidenceResult;
 use crate::commands::report::{BackupRow, ClusterReport, LockState, Outcome};
 use crate::commands::status::Health;
 
@@ -33,28 +34,74 @@ pub(super) fn icon(health: Health) -> &'static str {
     }
 }
 
-fn sentence(health: Health) -> &'static str {
-    match health {
-        Health::Green => "As far as the bucket tells, this cluster can be recovered, and it will stay so.",
-        Health::Yellow => "This cluster can be recovered. Something will not stay well by itself.",
-        Health::Red => "What is written now may be lost, or cannot be recovered.",
+fn sentence(outcome: &Outcome, cluster: &ClusterReport) -> String {
+    let doubts = doubts(outcome, cluster);
+    let well = if cluster.archive {
+        "An archive of imported backups: they are kept, and nothing new is asked for"
+    } else {
+        "As far as the bucket tells, this cluster can be recovered"
+    };
+    match cluster.health {
+        Health::Green if !doubts.is_empty() => {
+            format!("{well}, but: {}.", doubts.join("; "))
+        }
+        Health::Green if cluster.archive => format!("{well}."),
+        Health::Green => format!("{well}, and it will stay so."),
+        Health::Yellow => "This cluster can be recovered. Something will not stay well by itself.".into(),
+        Health::Red => "What is written now may be lost, or cannot be recovered.".into(),
     }
 }
 
-const ARCHIVE: &str = "An archive of imported backups: they are kept, and nothing new is asked for.";
+/// What is not well beside the reasons of the health: how backups fare is no proof that they restore.
+fn doubts(outcome: &Outcome, cluster: &ClusterReport) -> Vec<String> {
+    let mut doubts = Vec::new();
+    doubts.extend(cluster.drills.first().and_then(|drill| match drill.result {
+        EvidenceResult::Passed => None,
+        EvidenceResult::Failed => Some("the newest drill failed".into()),
+        EvidenceResult::Error => Some("the newest drill was not carried out".into()),
+    }));
+    if let Some(row) = first_to_end(cluster) {
+        let what = format!("{} {}", row.kind, row.backup);
+        match row.locked_until {
+            Some(until) if until <= outcome.at => {
+                doubts.push(format!("the lock of {what}, which is needed, has ended"))
+            }
+            None => doubts.push(format!("{what}, which is needed, is not locked")),
+            Some(_) => {}
+        }
+    }
+    let open = open_points(cluster);
+    if !open.is_empty() {
+        doubts.push(format!("open on the checklist: {}", open.join(", ")));
+    }
+    doubts
+}
+
+fn open_points(cluster: &ClusterReport) -> Vec<&str> {
+    cluster.checklist.iter().filter(|point| !point.ticked).map(|point| point.name).collect()
+}
+
+/// The verdict: never better than the health, and never the best one with a doubt.
+pub(super) fn health(outcome: &Outcome, cluster: &ClusterReport) -> Health {
+    match cluster.health {
+        Health::Green if !doubts(outcome, cluster).is_empty() => Health::Yellow,
+        health => health,
+    }
+}
 
 pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number: usize) {
-    let (class, word) = word(cluster.health);
+    let health = health(outcome, cluster);
+    let (class, word) = word(health);
     let identifier = cluster.system_identifier.map(|id| format!(" · system identifier {id}"));
     let _ = write!(
         out,
         "<section id=\"c{number}-verdict\" class=\"card hero {class}\">\n<div class=\"verdict\">{icon}<div>\
          <p class=\"over\">cluster{identifier}</p><h2 id=\"c{number}-name\">{name}</h2></div>\
          <p class=\"badge {class}\">{word}</p></div>\n<p class=\"sentence\">{sentence}</p>\n",
-        icon = icon(cluster.health),
+        icon = icon(health),
         name = Text(&cluster.cluster),
         identifier = Text(identifier.unwrap_or_default()),
-        sentence = if cluster.archive { ARCHIVE } else { sentence(cluster.health) },
+        sentence = Text(&sentence(outcome, cluster)),
     );
     tiles(out, &figures(outcome, cluster));
     reasons(out, cluster);
@@ -78,12 +125,12 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
     }
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
     figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
-    let open = cluster.checklist.iter().find(|point| !point.ticked);
+    let open = open_points(cluster);
     figures.push(Figure {
         label: "Checklist",
         value: checklist::sum(&cluster.checklist),
-        below: open.map_or_else(|| "all ticked".into(), |point| format!("open: {}", point.name)),
-        class: if open.is_some() { "warn" } else { "good" },
+        below: if open.is_empty() { "all ticked".into() } else { format!("open: {}", open.join(", ")) },
+        class: if open.is_empty() { "good" } else { "warn" },
     });
     if !cluster.archive || !cluster.drills.is_empty() {
         let (value, below, class) = drills::newest(cluster, outcome.at);
@@ -128,13 +175,20 @@ fn age(outcome: &Outcome, label: &'static str, row: Option<&BackupRow>) -> Figur
     }
 }
 
-/// The lock that ends first among those of backups that are needed.
-fn first_lock(outcome: &Outcome, cluster: &ClusterReport) -> Option<Figure> {
-    let label = "First lock to end";
+/// The needed backup whose lock ends first, or that has none where everything should be locked.
+fn first_to_end(cluster: &ClusterReport) -> Option<&BackupRow> {
     let needed = cluster.backups.iter().filter(|row| !matches!(row.lock, LockState::NotNeeded | LockState::NoLocks));
-    let first = needed.min_by_key(|row| row.locked_until)?;
+    needed.min_by_key(|row| row.locked_until)
+}
+
+fn first_lock(outcome: &Outcome, cluster: &ClusterReport) -> Option<Figure> {
+    let first = first_to_end(cluster)?;
     let class = if first.lock <= LockState::EndsSoon { "bad" } else { "" };
-    let value = first.locked_until.map_or_else(|| "not locked".into(), |at| relative(at, outcome.at));
+    let (label, value) = match first.locked_until {
+        Some(at) if at <= outcome.at => ("A needed lock", format!("ended {}", relative(at, outcome.at))),
+        Some(at) => ("First lock to end", relative(at, outcome.at)),
+        None => ("First lock to end", "not locked".into()),
+    };
     Some(Figure { label, value, below: format!("{} {}", first.kind, first.backup), class })
 }
 
@@ -174,7 +228,7 @@ fn reasons(out: &mut String, cluster: &ClusterReport) {
 
 /// The verdict in one line, for a text.
 pub(super) fn line(outcome: &Outcome, cluster: &ClusterReport) -> String {
-    let (_, word) = word(cluster.health);
+    let (_, word) = word(health(outcome, cluster));
     let archive = if cluster.archive { "archive of imported backups, " } else { "" };
     format!("{archive}{word}, as of {}", time(outcome.at))
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, warnings_of};
+use super::{Report, exit_of, read_back, told_of, warnings_of};
+use crate::cli::Exit;
 use crate::cli::words::{between, count, facts, lock, ratio, size, table, time};
 use crate::commands::parts::Goal;
 use crate::commands::{backup_base, restore_base};
@@ -22,7 +23,7 @@ impl Report for backup_base::Outcome {
             0 => String::new(),
             number => format!(", {}", count(number, "tablespace")),
         };
-        let lines = [
+        let mut lines = vec![
             ("source", self.source.clone()),
             ("files", format!("{}{spaces}, copied in {}", self.files, between(range.begun_at, range.ended_at))),
             ("stored", stored),
@@ -31,11 +32,17 @@ impl Report for backup_base::Outcome {
             ("locked", lock(self.lock.as_ref())),
             ("manifest", self.manifest.clone()),
         ];
+        lines.extend(self.read_back.as_ref().map(|read| ("read back", read_back(read))));
         facts(out, &lines);
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
+        let told = told_of(&self.backup, self.read_back.as_ref());
+        self.warnings.iter().cloned().chain(told).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        exit_of(&self.warnings(), self.read_back.as_ref())
     }
 
     fn is_summary(&self) -> bool {

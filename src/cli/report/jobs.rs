@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Report, warnings_of};
+use super::{Report, exit_of, read_back, told_of, warnings_of};
+use crate::cli::Exit;
 use crate::cli::words::{count, facts, lock, ratio, size};
 use crate::commands::{backup_dump, demo, restore_dump};
 
@@ -25,11 +26,17 @@ impl Report for backup_dump::Outcome {
         lines.extend(self.digested.map(|tables| ("digests", format!("of {}", count(tables, "table")))));
         lines.push(("locked", lock(self.lock.as_ref())));
         lines.push(("manifest", self.manifest.clone()));
+        lines.extend(self.read_back.as_ref().map(|read| ("read back", read_back(read))));
         facts(out, &lines);
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
+        let told = told_of(&self.backup, self.read_back.as_ref());
+        self.warnings.iter().cloned().chain(told).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        exit_of(&self.warnings(), self.read_back.as_ref())
     }
 
     fn is_summary(&self) -> bool {

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::Report;
-use crate::cli::words::facts;
+use crate::cli::words::{facts, time};
 use crate::commands::{init, lifecycle, serve, writer};
 
 /// Characters below which a passphrase is called short: what is stored can be guessed at offline, for ever.
@@ -56,6 +56,8 @@ impl Report for Initialised {
             ("root writer", outcome.root_writer.clone()),
         ];
         lines.extend(outcome.lifecycle.as_ref().map(|installed| ("lifecycle", rule(installed))));
+        let forever = |at| format!("until {} (compliance): nobody can shorten that, nor what backups lock", time(at));
+        lines.extend(outcome.compliance_until.map(|at| ("locked", forever(at))));
         for recipient in &outcome.recipients {
             lines.push(("recipient", recipient.clone()));
         }

@@ -44,13 +44,16 @@ impl Report for Outcome {
 fn about(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let clear: &ClearPart = &outcome.clear;
     let (plain, stored) = (clear.plain_bytes(), clear.stored_bytes());
-    let took = between(clear.started_at, clear.finished_at);
+    let took = match &outcome.copy_of {
+        Some(original) => format!("copied from {original} until {}", time(clear.finished_at)),
+        None => format!("took {}", between(clear.started_at, clear.finished_at)),
+    };
     let mut lines = vec![
         ("kind", clear.kind.to_string()),
-        ("started", format!("{}, took {took}", time(clear.started_at))),
+        ("started", format!("{}, {took}", time(clear.started_at))),
         ("arrived", format!("{} by the store's clock", time(outcome.arrived_at))),
         ("size", format!("{}, stored in {} ({} : 1)", size(plain), size(stored), ratio(plain, stored))),
-        ("locked", lock(clear.lock.as_ref())),
+        ("locked", lock(outcome.lock.as_ref())),
         ("server", format!("PostgreSQL {}", clear.server_version)),
     ];
     lines.extend(clear.system_identifier.map(|id| ("system id", id.to_string())));

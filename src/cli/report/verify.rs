@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Report, deserve_a_look, finding_line, summary};
 use crate::cli::Exit;
 use crate::cli::words::{count, size};
-use crate::commands::verify::{Outcome, Verified};
+use crate::commands::verify::{Outcome, Sampled, Verified};
 
 /// Findings printed below each backup.
 const DETAILS_SHOWN: usize = 5;
@@ -27,9 +27,16 @@ impl Report for Outcome {
         if self.backups.is_empty() {
             return;
         }
+        if let Some(Sampled { sample, coverage }) = &self.sample {
+            let (read, all) = (size(coverage.bytes_read), size(coverage.bytes));
+            let objects = format!("{} of {}", coverage.objects_read, count(coverage.objects, "object"));
+            let _ =
+                writeln!(out, "a sample of {}, seed {}: {objects} read, {read} of {all}", sample.percent, sample.seed);
+        }
         let whole = self.backups.iter().filter(|backup| backup.whole).count();
         let all = count(self.backups.len() as u64, "backup");
-        let _ = writeln!(out, "{whole} of {all} whole as far as level {} can tell", self.level);
+        let of = if self.sample.is_some() { "a sample at " } else { "" };
+        let _ = writeln!(out, "{whole} of {all} whole as far as {of}level {} can tell", self.level);
     }
 
     fn warnings(&self) -> Vec<String> {

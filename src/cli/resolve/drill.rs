@@ -86,6 +86,7 @@ pub(in crate::cli) fn drill_words(args: &Drill) -> Vec<String> {
     value("--backup", Some(&args.backup).filter(|backup| *backup != "latest"));
     value("--kind", args.kind.as_ref());
     value("--dir", args.dir.as_ref());
+    value("--database", args.database.as_ref());
     args.sql.iter().for_each(|file| value("--sql", Some(file)));
     value("--rto", args.rto.as_ref());
     value("--rpo", args.rpo.as_ref());

@@ -33,6 +33,7 @@ pub(super) fn configured(settings: &Settings) -> Result<RepositoryOptions> {
         s3: s3_options(url, &settings.s3),
         prefix: url.prefix.clone(),
         immutability: immutability(settings),
+        require_worm: settings.require_worm,
         lock_max: settings.retention.max,
         replicas: settings.replicas.iter().map(replica).collect(),
         from_replica: None,

@@ -53,6 +53,7 @@ pub(in crate::cli) fn expected(settings: &Settings, explain: bool) -> Result<Exp
         accept: verify.accept.clone(),
         release_query: verify.release_query.clone(),
         release: verify.release.clone(),
+        drill: None,
     })
 }
 

@@ -30,6 +30,7 @@ impl Run<'_> {
             encoding: resolve::encoding(settings.dump.codec, settings.dump.level),
             chunk_bytes: settings.limits.chunk_bytes,
             uploads: settings.limits.uploads,
+            read_back: settings.verify.after_upload.then_some(settings.limits.downloads),
         };
         let progress = Progress::new();
         let notes = Notes::of("backup.base").cluster(&options.cluster).with("server", options.source.redacted());

@@ -4,7 +4,7 @@ use super::Run;
 use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{List, Show, Status, Verify};
-use crate::cli::failure::Result;
+use crate::cli::failure::{Failure, Result};
 use crate::cli::progress::watch;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::parts::Level;
@@ -39,6 +39,13 @@ impl Run<'_> {
             return self.verify_locks(args).await;
         }
         let level = resolve::level(&args.level)?;
+        let sample = args.sample.as_deref().map(resolve::sample).transpose()?;
+        if level == Level::List && sample.is_some() {
+            return Err(Failure::usage(
+                "--sample: level list reads no data",
+                "give --level checksum or --level decrypt",
+            ));
+        }
         let which = args.backup.as_deref().map(resolve::which).transpose()?;
         let purpose = if level == Level::Decrypt { Purpose::Read } else { Purpose::Look };
         let cluster = match which {
@@ -49,6 +56,8 @@ impl Run<'_> {
             which,
             cluster,
             level,
+            sample,
+            seed: args.seed,
             repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, purpose)?,
             downloads: self.settings.limits.downloads,

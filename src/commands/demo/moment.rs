@@ -158,6 +158,7 @@ impl Stage {
             encoding: ENCODING,
             chunk_bytes: CHUNK_BYTES_MIN,
             uploads: UPLOADS_DEFAULT,
+            read_back: None,
         })
     }
 

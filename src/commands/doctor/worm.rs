@@ -8,13 +8,16 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 
 use super::{Outcome, Status};
-use crate::commands::{Connected, Error, Result};
+use crate::commands::{Connected, Error, Immutability, Result};
 use crate::keys::tag;
 use crate::store::{self, Lock, LockMode, ObjectKey, Prune as _, Put, Read as _, Retain as _, VersionId};
 use crate::store::{Append as _, S3};
 
 const CANARY: &[u8] = b"stonewal canary: locked for a minute";
 const LOCKED_FOR: Duration = Duration::from_mins(1);
+
+/// Name of the check where no canary could be planted or attacked.
+const NOT_TRIED: &str = "worm";
 
 const PROVEN: &str = "denied, and an unlocked version could be deleted: the lock holds";
 const NOT_PROVEN: &str = "denied, as any deletion is to these credentials; run doctor once with ones that may delete, to put the lock itself to the test";
@@ -31,14 +34,29 @@ pub(super) async fn check(connected: &Connected, mode: LockMode, outcome: &mut O
         Ok(canary) => canary,
         Err(Error::Store(store::Error::Denied { action, .. })) => {
             let detail = format!("these credentials may not write ({action}), so nothing was tried");
-            outcome.add("worm", Status::Note, detail);
+            outcome.add(NOT_TRIED, Status::Note, detail);
             return;
         }
-        Err(error) => return outcome.fail("worm", &error),
+        Err(error) => return outcome.fail(NOT_TRIED, &error),
     };
     outcome.canaries += 1;
     if let Err(error) = attack(&connected.store, &canary, outcome).await {
-        outcome.fail("worm", &error);
+        outcome.fail(NOT_TRIED, &error);
+    }
+}
+
+/// Refuses a store that was not seen to hold what it locks: one that loses locks, lets them be shortened or removed, or gives out
+/// what was written over a locked version instead of it; and credentials that may remove what they lock.
+pub(in crate::commands) async fn require(connected: &Connected) -> Result<()> {
+    let Immutability::ObjectLock { mode, .. } = connected.immutability() else {
+        return Err(Error::Usage("lock.require_worm asks for locks that hold, and immutability is \"none\"".into()));
+    };
+    let mut outcome = Outcome::default();
+    check(connected, mode, &mut outcome).await;
+    let unproven = outcome.checks.into_iter().find(|check| check.status == Status::Fail || check.name == NOT_TRIED);
+    match unproven {
+        None => Ok(()),
+        Some(check) => Err(Error::NotWorm { check: check.name, detail: check.detail, remedy: check.hint }),
     }
 }
 

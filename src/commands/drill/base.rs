@@ -33,7 +33,9 @@ impl Job<'_> {
         let facts = interruptible(self.cancel, async { Ok(sealing.await?) }).await?.base;
         let no_base = || Error::NoStream { backup: planned.plan.backup.to_string(), stream: "base" };
         let facts = facts.ok_or_else(no_base)?;
-        let database = self.database(&facts)?;
+        let recorded: Vec<String> = facts.databases.iter().map(|database| database.database.clone()).collect();
+        // A base that was imported does not tell: then the recovered server does.
+        let database = if recorded.is_empty() { None } else { Some(self.database(&recorded)?) };
         let chosen = self.options.programs.chosen.as_deref();
         let bin_dir = server_programs(facts.server_version_num / 10_000, chosen).await?;
         let needed = room::of_base(&facts, planned.plan.wal_bytes);
@@ -54,6 +56,10 @@ impl Job<'_> {
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 
         record.enter("ready");
+        let database = match database {
+            Some(database) => database,
+            None => self.database(&interruptible(self.cancel, databases(&server)).await?)?,
+        };
         let name = database.clone();
         let restored = Restored { server, database, name, recorded: Recorded::default() };
         let recovered = interruptible(self.cancel, recovered(&restored)).await?;
@@ -62,24 +68,8 @@ impl Job<'_> {
     }
 
     /// The one that was named; else the only one besides those that every cluster has.
-    fn database(&self, facts: &BaseFacts) -> Result<String> {
-        let all: Vec<&str> = facts.databases.iter().map(|database| database.database.as_str()).collect();
-        let unknown = |what: String| Err(Error::Usage(what));
-        if let Some(named) = &self.options.database {
-            if all.contains(&named.as_str()) {
-                return Ok(named.clone());
-            }
-            return unknown(format!("the backup has no database {named} (drill.database); it has {}", all.join(", ")));
-        }
-        let meant: Vec<&str> = all.iter().copied().filter(|name| !NOT_MEANT.contains(name)).collect();
-        match meant.as_slice() {
-            [] => Ok("postgres".into()),
-            [one] => Ok((*one).to_owned()),
-            several => unknown(format!(
-                "the backup has several databases ({}): name the one to check in drill.database",
-                several.join(", ")
-            )),
-        }
+    fn database(&self, all: &[String]) -> Result<String> {
+        choose(self.options.database.as_deref(), all).map_err(Error::Usage)
     }
 
     /// The files, every tablespace in a directory of the drill's.
@@ -137,6 +127,31 @@ impl Job<'_> {
     }
 }
 
+/// One of these databases, or why none is taken.
+fn choose(named: Option<&str>, all: &[String]) -> std::result::Result<String, String> {
+    if let Some(named) = named {
+        if all.iter().any(|name| name == named) {
+            return Ok(named.to_owned());
+        }
+        return Err(format!("the backup has no database {named} (drill.database); it has {}", all.join(", ")));
+    }
+    let meant: Vec<&str> = all.iter().map(String::as_str).filter(|name| !NOT_MEANT.contains(name)).collect();
+    match meant.as_slice() {
+        [] => Ok("postgres".into()),
+        [one] => Ok((*one).to_owned()),
+        several => Err(format!(
+            "the backup has several databases ({}): name the one to check with --database (drill.database)",
+            several.join(", ")
+        )),
+    }
+}
+
+/// The databases of a server that takes connections.
+async fn databases(server: &Server) -> Result<Vec<String>> {
+    let session = Session::connect(&server.socket_conninfo("postgres")?, "stonewal drill").await?;
+    Ok(session.databases().await?)
+}
+
 /// What the server says of its recovery.
 async fn recovered(restored: &Restored) -> Result<Recovered> {
     let session = Session::connect(&restored.info()?, "stonewal drill").await?;
@@ -154,5 +169,24 @@ fn told(goal: &crate::catalog::plan::Goal) -> String {
         Goal::Time(time) => time.to_string(),
         Goal::Lsn(lsn) => lsn.to_string(),
         _ => "its end".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_database_that_is_there_is_checked_and_never_one_of_several_by_chance() {
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let choose = |named, names: &[&str]| choose(named, &all(names));
+        assert_eq!(choose(None, &["postgres", "app"]).as_deref(), Ok("app"));
+        assert_eq!(choose(None, &["postgres", "template1"]).as_deref(), Ok("postgres"));
+        assert_eq!(choose(Some("shop"), &["postgres", "app", "shop"]).as_deref(), Ok("shop"));
+        assert!(choose(None, &["app", "shop"]).is_err_and(|why| why.contains("several databases (app, shop)")));
+        assert!(
+            choose(Some("x"), &["app", "shop"])
+                .is_err_and(|why| why.contains("no database x") && why.contains("app, shop"))
+        );
     }
 }

@@ -40,7 +40,7 @@ impl Sealed {
     /// Verifies by listing and locks, then reads the beginning of each stream.
     pub(super) async fn look(repository: &Repository, backup: &Backup) -> Result<Self> {
         let clear = backup.clear();
-        let options = verify::Options { level: Level::List, downloads: 1, progress: Progress::new() };
+        let options = verify::Options { level: Level::List, sample: None, downloads: 1, progress: Progress::new() };
         let findings = verify::verify(repository, backup, &options).await?;
         let bad = |finding: &&Finding| finding.kind.is_damage() || finding.kind == FindingKind::LockShort;
         let mut wrong = findings.details.iter().find(bad).map(ToString::to_string);

@@ -88,11 +88,12 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let targets = Targets::new(scene.plan.at, scene.plan.open_until, step, max);
     let furthest = scene.plan.furthest.map(|at| targets.of(at));
     // Looking needs no acknowledgement, but one that falls short is told.
-    let mode = if options.dry_run { LockMode::Governance } else { scene.mode };
-    let acknowledged = acknowledge(mode, options.acknowledged, furthest)?;
+    let acknowledged = acknowledge(options.acknowledged, furthest)?;
+    // What nobody can take back is not begun before somebody has read until when and what it costs: then this only looks.
+    let unread = furthest.filter(|_| !options.dry_run && !acknowledged && scene.mode == LockMode::Compliance);
     let mut work = Work {
         acknowledged,
-        dry_run: options.dry_run,
+        dry_run: options.dry_run || unread.is_some(),
         price: options.price_per_gib_month,
         targets,
         wraps: HashSet::new(),
@@ -122,6 +123,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
     }
     work.backups().await?;
     let mut outcome = work.outcome;
+    if let Some(furthest) = unread {
+        return Err(unacknowledged(&outcome, day(furthest)));
+    }
     outcome.acknowledge = outcome.acknowledge.filter(|_| outcome.unacknowledged > 0);
     Ok(outcome)
 }
@@ -131,17 +135,22 @@ fn day(at: Timestamp) -> Date {
 }
 
 /// Whether compliance locks may be lengthened. An acknowledgement that falls short of what will be set is none.
-fn acknowledge(mode: LockMode, given: Option<Date>, furthest: Option<Timestamp>) -> Result<bool> {
-    let Some(furthest) = furthest.map(day) else { return Ok(given.is_some()) };
-    match given {
-        Some(given) if given < furthest => Err(Error::Usage(format!(
+fn acknowledge(given: Option<Date>, furthest: Option<Timestamp>) -> Result<bool> {
+    match (given, furthest.map(day)) {
+        (Some(given), Some(furthest)) if given < furthest => Err(Error::Usage(format!(
             "--acknowledge-compliance {given} falls short: locks will be set until {furthest}"
         ))),
-        None if mode == LockMode::Compliance => Err(Error::Usage(format!(
-            "lock.mode is compliance, so that nobody can take back what this sets: look at it with --dry-run, then give --acknowledge-compliance {furthest}"
-        ))),
-        given => Ok(given.is_some()),
+        (given, _) => Ok(given.is_some()),
     }
+}
+
+/// What an acknowledgement would be of: the day, how much is locked until then, and what keeping it costs (PAINS E4).
+fn unacknowledged(looked: &Outcome, furthest: Date) -> Error {
+    let (locks, bytes) = (looked.extended, bytesize::ByteSize(looked.extended_bytes).display().iec());
+    let cost = format!("about {:.2} for storing it until then (retention.price_per_gib_month)", looked.cost);
+    Error::Usage(format!(
+        "lock.mode is compliance, so that nobody can take back what this sets: {locks} locks of {bytes}, at the longest until {furthest}, {cost}. Nothing was changed; look at it with --dry-run, then give --acknowledge-compliance {furthest}"
+    ))
 }
 
 struct Work<'a> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use super::outage::Outage;
 use crate::catalog::{self, ClusterIdentity, Kept, Repository, keep_wal};
 use crate::commands::wal::begin_run;
 use crate::commands::{Connected, Error, Result};
@@ -88,11 +89,13 @@ pub(super) struct Sender {
 struct Shared {
     place: Arc<Place>,
     counters: Counters,
+    outage: Arc<Outage>,
 }
 
 impl Sender {
     pub(super) fn new(place: Arc<Place>) -> Self {
-        Self { shared: Arc::new(Shared { place, counters: Counters::default() }), jobs: JoinSet::new() }
+        let shared = Shared { place, counters: Counters::default(), outage: Arc::default() };
+        Self { shared: Arc::new(shared), jobs: JoinSet::new() }
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -101,6 +104,11 @@ impl Sender {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// Whether the store takes anything.
+    pub(super) fn outage(&self) -> &Arc<Outage> {
+        &self.shared.outage
     }
 
     /// Begins to store a cut.
@@ -145,19 +153,21 @@ impl Shared {
     async fn keep(&self, sealed: &SealedWal, plain: &Bytes, kind: CutKind) -> Result<Kept> {
         let (store, repository) = (&*self.place.connected.store, &self.place.repository);
         let mut pause = WAL_RETRY_MILLIS;
+        let upload = self.outage.upload(plain.len());
         let kept = loop {
             let lock = self.place.lock(kind)?;
             let kept = keep_wal(store, repository, &sealed.header, sealed.object.clone(), plain, lock).await;
             match kept {
                 Ok(kept) => break kept,
                 Err(catalog::Error::Store(error)) if !error.is_permanent() => {
-                    tracing::warn!("{} is not stored yet: {}", sealed.header.content, chain(&error));
+                    tracing::debug!("{} is not stored yet: {}", sealed.header.content, chain(&error));
                 }
                 Err(error) => return Err(Error::Catalog(error)),
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
             pause = (pause * 2).min(WAL_RETRY_MILLIS_MAX);
         };
+        upload.stored();
         let add = |counter: &AtomicU64, bytes: usize| counter.fetch_add(bytes as u64, Ordering::Relaxed);
         add(&self.counters.objects, 1);
         add(&self.counters.plain_bytes, plain.len());

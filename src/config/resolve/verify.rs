@@ -43,6 +43,7 @@ pub(super) fn verify(read: &Reader<'_>, environment: &Environment) -> Result<Ver
     let min_rows = read.required(&key::VERIFY_MIN_ROWS, |text| values::number(text, 0, u64::MAX >> 1))?;
     let chains = read.layers.names(&VERIFY_CHAIN);
     Ok(VerifySettings {
+        after_upload: read.required(&key::VERIFY_AFTER_UPLOAD, values::boolean)?,
         tables: read.parsed_list(&key::VERIFY_TABLES, values::required_table)?,
         min_rows: boolean_variable(environment, "VERIFY_MIN_DATA", true)?.then_some(min_rows),
         production: read.list(&key::VERIFY_PRODUCTION, values::host_pattern)?,

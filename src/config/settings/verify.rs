@@ -1,8 +1,10 @@
-//! What a restored database must have: the section `verify`.
+//! What a restored database must have, and whether a backup is read back: the section `verify`.
 
-/// What a restored database must have.
+/// What a restored database must have, and whether a backup is read back.
 #[derive(Clone, Debug, Default)]
 pub struct VerifySettings {
+    /// Whether everything that a backup stored is read back at its end.
+    pub after_upload: bool,
     /// Tables that must exist.
     pub tables: Vec<RequiredTable>,
     /// Rows that each of them must have at least, unless it says so itself; `None` = none is asked for

@@ -1,9 +1,10 @@
 //! Requests about the bucket: for `init` and `doctor`.
 
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_s3::operation::get_bucket_versioning::GetBucketVersioningOutput;
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectLockConfiguration,
-    ObjectLockEnabled, ObjectLockRetentionMode, VersioningConfiguration,
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, MfaDeleteStatus,
+    ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, VersioningConfiguration,
 };
 
 use super::super::{BucketState, LockMode, Result};
@@ -19,15 +20,59 @@ pub struct DefaultRetention {
     pub days: u32,
 }
 
+/// What [`S3::try_versioning`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It was allowed.
+    Allowed,
+    /// These credentials may not.
+    Denied,
+    /// Not tried: it might have changed something.
+    Not,
+}
+
 impl S3 {
-    /// Versioning and Object Lock of the bucket (`GetBucketVersioning`, `GetObjectLockConfiguration`).
-    pub async fn bucket_state(&self) -> Result<BucketState> {
+    /// Whether these credentials may change the bucket's versioning: it is enabled again where it is enabled already
+    /// (`GetBucketVersioning`, `PutBucketVersioning`). Tried only under Object Lock, where it cannot be anything else nor become so between
+    /// the two requests, and without MFA delete, the only other element of the configuration: so nothing can change.
+    pub async fn try_versioning(&self) -> Result<Tried> {
+        let locked = self.lock_configuration().await?;
+        let locked = locked.is_some_and(|lock| lock.object_lock_enabled() == Some(&ObjectLockEnabled::Enabled));
+        let found = self.versioning().await?;
+        let enabled = found.status() == Some(&BucketVersioningStatus::Enabled);
+        if !locked || !enabled || found.mfa_delete() == Some(&MfaDeleteStatus::Enabled) {
+            return Ok(Tried::Not);
+        }
+        match self.enable_versioning().await {
+            Ok(()) => Ok(Tried::Allowed),
+            Err(super::super::Error::Denied { .. }) => Ok(Tried::Denied),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn versioning(&self) -> Result<GetBucketVersioningOutput> {
         let call = Call::bucket("s3:GetBucketVersioning");
         let attempt = || async {
             let sent = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
             sent.map_err(|error| self.failure(call, &error))
         };
-        let versioning = self.call(call, || self.patiently(call, attempt())).await?;
+        self.call(call, || self.patiently(call, attempt())).await
+    }
+
+    async fn enable_versioning(&self) -> Result<()> {
+        let call = Call::bucket("s3:PutBucketVersioning");
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let attempt = || async {
+            let request = self.client.put_bucket_versioning().bucket(&self.bucket);
+            let sent = request.versioning_configuration(enabled.clone()).send().await;
+            sent.map(drop).map_err(|error| self.failure(call, &error))
+        };
+        self.call(call, || self.patiently(call, attempt())).await
+    }
+
+    /// Versioning and Object Lock of the bucket (`GetBucketVersioning`, `GetObjectLockConfiguration`).
+    pub async fn bucket_state(&self) -> Result<BucketState> {
+        let versioning = self.versioning().await?;
         let lock = self.lock_configuration().await?;
         Ok(BucketState {
             versioning: versioning.status() == Some(&BucketVersioningStatus::Enabled),
@@ -90,14 +135,7 @@ impl S3 {
             // Object Lock brings versioning with it.
             return Ok(());
         }
-        let call = Call::bucket("s3:PutBucketVersioning");
-        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        let attempt = || async {
-            let request = self.client.put_bucket_versioning().bucket(&self.bucket);
-            let sent = request.versioning_configuration(enabled.clone()).send().await;
-            sent.map(drop).map_err(|error| self.failure(call, &error))
-        };
-        self.call(call, || self.patiently(call, attempt())).await
+        self.enable_versioning().await
     }
 
     /// Whether the bucket is new.

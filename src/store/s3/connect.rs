@@ -1,7 +1,7 @@
 //! Building the client: where, as whom, and over which connections.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -72,6 +72,7 @@ impl S3 {
             attempts: options.attempts,
             clock,
             contact,
+            failed: Mutex::default(),
         })
     }
 }

@@ -8,6 +8,7 @@
 //! its quota is shared by all requests of the process and an outage would use it up, and it knows no overall deadline.
 
 use std::future::Future;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -157,6 +158,8 @@ impl Budget<'_> {
             Retry::SlowDown(at_least) => backoff(self.failures + 2, at_least.unwrap_or_default()),
         };
         self.last = chain(&error);
+        let failed = (Instant::now(), self.last.clone());
+        *self.store.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
         if self.failures >= self.attempts(&error) {
             return Err(self.with_effort(error));
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use stonewal::catalog::{Access, Repository, publish_evidence};
@@ -122,8 +123,18 @@ async fn a_page_takes_the_place_of_the_last_one_and_of_nothing_else() {
     world.run_as(Role::Auditor, "report --markdown --json").await.ends(2).says(&["two documents"]);
 }
 
-/// Signs and stores evidence of a drill, as a writer's host does; gives back its id and object.
+/// Signs and stores evidence of a drill to the end of the WAL, as a writer's host does; gives back its id and object.
 async fn drilled(world: &World, backup: &str, hours: i64, passed: bool) -> (String, ObjectKey, Arc<S3>) {
+    drilled_to(world, backup, hours, passed, None).await
+}
+
+async fn drilled_to(
+    world: &World,
+    backup: &str,
+    hours: i64,
+    passed: bool,
+    target: Option<Timestamp>,
+) -> (String, ObjectKey, Arc<S3>) {
     let credentials = world.store.credentials(Role::Writer).unwrap();
     let secret = credentials.secret_key.expose_secret();
     let options = crate::support::options(&world.store.endpoint(), "backups", &credentials.access_key, secret);
@@ -137,7 +148,7 @@ async fn drilled(world: &World, backup: &str, hours: i64, passed: bool) -> (Stri
         "format": 1, "repository": repository.id(), "cluster": "main", "kind": "drill", "stonewal": "0.1.0", "host": "d<1>",
         "evidence": format!("{}-0000d00{hours}", started.strftime("%Y%m%dT%H%M%SZ")),
         "started_at": started, "finished_at": started, "requested_at": started, "newest_committed_at": started,
-        "request": {"choice": "latest", "time": null, "lsn": null},
+        "request": {"choice": "latest", "time": target, "lsn": null},
         "backup": {"id": backup, "kind": "base", "manifest_sha256": "ab".repeat(32)},
         "server_version": "15.18", "reached": null, "recovery_signal": true, "bytes": 1, "wal_bytes": 1,
         "phases": [{"name": "fetch", "milliseconds": 240_000}, {"name": "replay", "milliseconds": 90_000}],
@@ -210,10 +221,12 @@ async fn a_checklist_is_ticked_by_what_is_there_and_by_nothing_else() {
         "[x] Stored backups are encrypted and whole",
         "sealed by AES-256-GCM",
         "[ ] A recovery to a moment was rehearsed",
-        "hint: run `stonewal drill --kind base`",
+        "hint: run `stonewal drill --kind base --target-time TIME`",
     ]);
-    drilled(&world, &backup, 2, false).await;
+    drilled(&world, &backup, 3, false).await;
     assert_eq!(ticked(&world, "").await, ["encrypted", "wal-window"], "a drill that failed ticks nothing");
+    drilled_to(&world, &backup, 2, true, Some(host_now())).await;
+    // One to the end afterwards does not take the moment back, and by itself rehearses none: the unit tests say so.
     drilled(&world, &backup, 1, true).await;
     let rehearsed = ["encrypted", "wal-window", "restored", "point-in-time", "verified"];
     assert_eq!(ticked(&world, "").await, rehearsed);

@@ -9,12 +9,14 @@ async fn every_command_prints_one_document() {
     let Some(world) = World::new("json").await else { return };
     world.target("target").await;
     let backup = "backup cluster source plain_bytes stored_bytes chunks counted digested lock manifest warnings";
+    let read = format!("{backup} read_back");
     let restored = "backup target plain_bytes roles_created roles_left_alone warnings findings";
     let opened = "location repository created_bucket created_repository bundle recipients root_writer recovery_file lifecycle warnings";
     for (line, fields) in [
         ("backup dump", backup),
-        ("list", "location backups findings"),
-        ("show", "manifest version arrived_at writer clear sealed findings"),
+        ("backup dump --verify-after-upload", read.as_str()),
+        ("list", "location cluster others backups findings"),
+        ("show", "manifest version arrived_at lock copy_of writer clear sealed findings"),
         ("verify --level checksum", "level backups beside"),
         ("doctor", "checks canaries capabilities findings"),
     ] {

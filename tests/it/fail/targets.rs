@@ -31,6 +31,22 @@ hint: the target is as it was before; mend the cause and restore again";
         ),
         "bookkeeper"
     );
+    // Sound is an empty database too: with nothing to compare with, none may be promoted, or not without a warning.
+    other.target("bare").await;
+    let verify = |database: &str, flags: &str| {
+        let run = world.restorer(&format!("verify restore {flags}"));
+        run.env("RESTORE_DATABASE_URL", url.replace("/target?", &format!("/{database}?"))).end()
+    };
+    for (database, code, words) in [
+        ("bare", 5, "FAIL  contents     the database has no table"),
+        ("target", 3, "warn  contents     nothing of its contents was compared"),
+    ] {
+        let ended = verify(database, "").await;
+        assert_eq!(ended.status.code(), Some(code), "{}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(words), "{}", ended.stdout);
+    }
+    let compared = verify("target", "--backup latest").await.stdout;
+    assert!(compared.contains("may be promoted") && !compared.contains("contents"), "{compared}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

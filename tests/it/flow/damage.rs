@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stonewal::catalog::FindingKind;
-use stonewal::commands::backup_dump::Outcome;
+use stonewal::commands::backup_dump::{self, Outcome};
 use stonewal::commands::restore_dump::{self, RestoreTarget};
 use stonewal::commands::{self, Class, Which, verify};
 use stonewal::format::BackupId;
@@ -13,12 +13,13 @@ use stonewal::format::manifest::ClearPart;
 use stonewal::format::names::Names;
 use stonewal::observe::Progress;
 use stonewal::postgres::{Session, target};
+use stonewal::store::embedded::Conduct;
 use stonewal::store::roles::Role;
 use stonewal::store::{ObjectKey, Prune as _, VersionId};
-use stonewal::verify::Level;
+use stonewal::verify::{Level, Percent};
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{BUCKET, PREFIX, Stage, cluster, id};
+use super::stage::{BUCKET, PREFIX, Stage, cluster, id, run_backup};
 
 /// One backup that stays whole, and newer ones to be hurt, one by one.
 struct Patient {
@@ -97,12 +98,47 @@ impl Patient {
     }
 
     async fn verify(&self, backup: &BackupId, level: Level) -> verify::Outcome {
+        self.verify_some(backup, level, None).await
+    }
+
+    async fn verify_some(&self, backup: &BackupId, level: Level, sample: Option<(Percent, u32)>) -> verify::Outcome {
         let (repository, access) = (self.stage.repository(Role::Reader), Stage::passphrase());
-        let (which, downloads) = (Some(id(backup)), 3);
-        let options = verify::Options { repository, access, cluster: Some(cluster()), which, level, downloads };
+        let which = Some(id(backup));
+        let cluster = Some(cluster());
+        let (sample, seed) = sample.unzip();
+        let options = verify::Options { repository, access, cluster, which, level, sample, seed, downloads: 3 };
         let outcome = verify::run(options, &Progress::new()).await.unwrap();
         assert_eq!(outcome.backups.len(), 1);
         outcome
+    }
+
+    /// PAINS B17: a sample reads what its seed draws and nothing else, finds what is wrong there, and tells how much it saw.
+    async fn assert_sampled(&self, hurt: &ClearPart, altered: &str) {
+        let folder = format!("/{}/", hurt.backup);
+        let manifest = names().manifests(&cluster(), &hurt.backup);
+        let is_chunk = |key: &str| key.contains(&folder) && !key.starts_with(&manifest);
+        let look = async |level, percent: &str, seed| {
+            let before = self.stage.log().len();
+            let outcome = self.verify_some(&hurt.backup, level, Some((percent.parse().unwrap(), seed))).await;
+            let log = self.stage.log();
+            let gets = log[before..].iter().filter(|request| request.action.as_deref() == Some("GetObject"));
+            let mut read: Vec<String> = gets.filter_map(|get| get.key.clone()).filter(|key| is_chunk(key)).collect();
+            read.sort_unstable();
+            read.dedup();
+            let found = outcome.backups[0].findings.details.iter().any(|finding| finding.key == altered);
+            let coverage = outcome.sample.unwrap().coverage;
+            assert_eq!((found, coverage.objects_read), (read.iter().any(|key| key == altered), read.len() as u64));
+            assert!(coverage.bytes_read <= coverage.bytes && coverage.objects > 3, "{coverage:?}");
+            (read, coverage)
+        };
+        for seed in 0..4 {
+            let (read, coverage) = look(Level::Checksum, "30%", seed).await;
+            assert_eq!(coverage.objects_read, (coverage.objects * 30).div_ceil(100), "{coverage:?}");
+            assert_eq!(look(Level::Checksum, "30%", seed).await, (read.clone(), coverage), "seed {seed}");
+            assert_eq!(look(Level::Decrypt, "30%", seed).await, (read, coverage), "seed {seed}");
+        }
+        let (read, coverage) = look(Level::Decrypt, "100%", 0).await;
+        assert!(read.iter().any(|key| key == altered) && coverage.bytes_read == coverage.bytes, "{coverage:?}");
     }
 }
 
@@ -180,6 +216,7 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     std::fs::write(&file, bytes).unwrap();
     patient.assert_hurt(8 << 20).await;
     patient.assert_found(&hurt, FindingKind::Altered, &key, Level::Checksum).await;
+    patient.assert_sampled(&hurt, &key).await;
 
     let hurt = patient.fresh().await;
     let [one, two] = [0, 1].map(|number| file_of(&root, &chunk(&hurt, number).0));
@@ -195,6 +232,22 @@ async fn i05_what_a_bad_disk_or_a_cunning_one_changed_is_found() {
     patient.stage.restart(|root| cut_short(root, &key)).await;
     patient.assert_hurt(16 << 20).await;
     patient.assert_found(&hurt, FindingKind::Missing, &key, Level::List).await;
+    a_backup_that_is_read_back_knows_what_became_of_it(&mut patient.stage).await;
+}
+
+/// PAINS A14: a store that acknowledges what it does not keep is found out at once, by those who ask.
+async fn a_backup_that_is_read_back_knows_what_became_of_it(stage: &mut Stage) {
+    let asking = |stage: &Stage| backup_dump::Options { read_back: Some(3), ..stage.backup_options() };
+    let made = run_backup(asking(stage)).await.unwrap();
+    let read = made.read_back.unwrap();
+    assert!(read.whole && read.findings.total() == 0 && made.warnings.is_empty(), "{read:?} {:?}", made.warnings);
+    stage.options.conduct = Conduct::Rots;
+    stage.restart(|_| ()).await;
+    assert!(stage.backup().await.read_back.is_none(), "nobody asked");
+    let made = run_backup(asking(stage)).await.unwrap();
+    let read = made.read_back.unwrap();
+    assert!(!read.whole && read.findings.counts[&FindingKind::Altered] + 2 >= made.chunks, "{read:?}");
+    assert!(read.findings.details.iter().all(|finding| finding.key.contains(&made.backup.to_string())), "{read:?}");
 }
 
 /// Takes the last byte of an object, so that the store believes that it was always so.

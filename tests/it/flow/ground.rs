@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use stonewal::catalog::each_entry;
 use stonewal::commands::doctor::{self, Status};
-use stonewal::commands::{Error, Immutability, RepositoryOptions, Which, init};
+use stonewal::commands::{Class, Connected, Error, Immutability, RepositoryOptions, Which, backup_dump, init};
 use stonewal::store::embedded::Conduct;
 use stonewal::store::roles::Role;
-use stonewal::store::{LockMode, embedded};
+use stonewal::store::{LockMode, S3, Tried, embedded};
 use stonewal::verify::Level;
 
 use super::stage::{BUCKET, DAY, PREFIX, Stage, run_backup};
@@ -30,8 +31,16 @@ async fn doctor_as_writer_finds_good_ground_whatever_key_it_has() {
         options.source = Some(stage.database.clone());
         let outcome = doctor::run(options).await.unwrap();
         let statuses = statuses(&outcome);
-        let good =
-            WORM.iter().chain(&["bucket", "versioning", "object lock", "clock", "checksum", "source", "pg_dump"]);
+        let good = WORM.iter().chain(&[
+            "bucket",
+            "bucket rights",
+            "versioning",
+            "object lock",
+            "clock",
+            "checksum",
+            "source",
+            "pg_dump",
+        ]);
         for name in good {
             assert_eq!(statuses.get(name), Some(&Status::Ok), "{name}: {:#?}", outcome.checks);
         }
@@ -52,7 +61,18 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
         (Role::Admin, "worm: bypass", Status::Fail),
         (Role::Attacker, "worm: bypass", Status::Ok),
         (Role::Attacker, "worm: hide", Status::Warn),
+        (Role::Attacker, "bucket rights", Status::Warn),
+        (Role::Admin, "bucket rights", Status::Warn),
     ];
+    // PAINS C7: what is put back to see who may is what was there, and nothing is asked of a bucket that it could change.
+    let state = async || stage.connected(Role::Admin).await.store.bucket_state().await.unwrap();
+    let before = state().await;
+    let open = "ground-open";
+    let mut unlocked = stage.repository(Role::Admin);
+    unlocked.s3.bucket = open.into();
+    let unlocked = S3::connect(unlocked.s3).await.unwrap();
+    unlocked.create_bucket(false).await.unwrap();
+    assert_eq!(unlocked.try_versioning().await.unwrap(), Tried::Not, "it could be suspended meanwhile");
     for (role, name, expected) in cases {
         let outcome = doctor::run(stage.doctor_options(role, Some(stage.writer_access()))).await.unwrap();
         let statuses = statuses(&outcome);
@@ -60,6 +80,7 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
         let worst = if role == Role::Admin { Status::Fail } else { Status::Warn };
         assert_eq!(outcome.status(), worst, "{role}: {:#?}", outcome.checks);
     }
+    assert_eq!(state().await, before);
     // Some stores let the mode of a compliance lock be changed: Ceph RGW did, before its tracker's 52037.
     let mut strict = stage.doctor_options(Role::Writer, Some(stage.writer_access()));
     strict.repository.immutability = Immutability::ObjectLock { mode: LockMode::Compliance, retain: DAY };
@@ -67,6 +88,9 @@ async fn doctor_names_what_is_wrong_with_the_credentials() {
     assert_eq!(statuses(&outcome).get("worm: weaken"), Some(&Status::Ok), "{:#?}", outcome.checks);
     assert!(outcome.canaries > 0);
     stores_that_promise_more_than_they_keep(&stage).await;
+    let mut sound = stage.backup_options();
+    sound.repository.require_worm = true;
+    assert!(run_backup(sound).await.is_ok(), "a store that holds what it locks is taken");
     let outcome = doctor::run(stage.doctor_options(Role::Reader, Some(Stage::passphrase()))).await.unwrap();
     assert_eq!(statuses(&outcome).get("worm"), Some(&Status::Note), "a reader plants nothing: {:#?}", outcome.checks);
     assert_eq!(outcome.canaries, 0);
@@ -109,8 +133,30 @@ async fn stores_that_promise_more_than_they_keep(stage: &Stage) {
         for name in harmed {
             assert_eq!(statuses(&outcome).get(name), Some(&Status::Fail), "{conduct:?}: {:#?}", outcome.checks);
         }
+        if !refused {
+            let repository = RepositoryOptions { require_worm: true, ..elsewhere(Role::Writer) };
+            refuses_backups(stage, repository, conduct).await;
+        }
         server.stop().await;
     }
+}
+
+/// PAINS A15, `lock.require_worm`: nothing of a backup is stored before the store has shown that its locks hold.
+async fn refuses_backups(stage: &Stage, repository: RepositoryOptions, conduct: Conduct) {
+    let store = Connected::to(&repository).await.unwrap().store;
+    let stored = async || {
+        let mut kept = 0;
+        each_entry(&*store, PREFIX, |entry| kept += u32::from(!entry.key.as_str().contains("/canary/"))).await.unwrap();
+        kept
+    };
+    let before = stored().await;
+    let options = backup_dump::Options { repository, ..stage.backup_options_with(Stage::passphrase()) };
+    let refused = run_backup(options).await.unwrap_err();
+    let (check, class) =
+        (if conduct == Conduct::Ignores { "worm: shorten" } else { "worm: original" }, refused.class());
+    assert!(refused.to_string().contains(check) && class == Class::Failed, "{conduct:?}: {refused}");
+    assert!(refused.hint().unwrap().contains("stonewal doctor"), "{refused:?}");
+    assert_eq!(stored().await, before, "{conduct:?}");
 }
 
 #[tokio::test]

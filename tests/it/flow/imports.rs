@@ -236,6 +236,9 @@ async fn what_was_written_down_beside_a_file_is_checked_and_kept() {
     assert_eq!((import.taken_at, import.host.as_deref(), import.sha256), (done.taken_at.unwrap(), Some("db7"), digest));
     assert_eq!((dump.database.name.as_str(), dump.server_version_num / 10_000 > 9), ("accounting", true));
     assert!(shown.clear.started_at > import.taken_at, "its age is that of the import");
+    let listed = old.stage.list(Role::Reader, Stage::passphrase()).await.backups;
+    let row = listed.iter().find(|row| row.backup == shown.clear.backup).unwrap();
+    assert_eq!(row.imported_from, Some(import.taken_at), "{listed:?}");
 }
 
 fn sha256(file: &Path) -> String {

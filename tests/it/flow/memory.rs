@@ -54,7 +54,8 @@ async fn child() {
     let s3 = crate::support::options(&told("ENDPOINT"), BUCKET, &told("USER"), &told("SECRET"));
     let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain: DAY };
     let (prefix, lock_max) = (PREFIX.into(), 2 * DAY);
-    let repository = RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None };
+    let (replicas, from_replica, require_worm) = (Vec::new(), None, false);
+    let repository = RepositoryOptions { s3, prefix, immutability, require_worm, lock_max, replicas, from_replica };
     let (progress, cancel) = (Progress::new(), CancellationToken::new());
     let bytes = if what == "backup" {
         let text = SecretString::from(std::fs::read_to_string(told("WRITER")).unwrap());
@@ -69,6 +70,7 @@ async fn child() {
             encoding: encoding(Codec::Zstd),
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             uploads: UPLOADS_DEFAULT,
+            read_back: None,
         };
         Box::pin(backup_dump::run(options, &progress, &cancel)).await.unwrap().plain_bytes
     } else {

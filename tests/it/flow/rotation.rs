@@ -305,6 +305,10 @@ async fn b05_a_copy_under_fresh_keys_takes_the_place_of_its_original() {
     );
     assert_eq!(second.copy_of.as_ref().map(|of| &of.backup), Some(&old.backup));
 
+    let listed = stage.list(Role::Reader, next()).await.backups;
+    let row = |id: &BackupId| listed.iter().find(|row| row.backup == *id).unwrap();
+    assert_eq!((row(&copy).copy_of.as_ref(), row(&old.backup).copy_of.as_ref()), (Some(&old.backup), None));
+    assert_eq!(row(&copy).arrived_at, row(&old.backup).arrived_at, "as in the plan");
     let connected = stage.connected(Role::Reader).await;
     let repository = connected.open(next()).await.unwrap();
     let facts =

@@ -169,7 +169,8 @@ impl Stage {
         s3.credentials = Some(StaticCredentials { access_key, secret_key, session_token });
         let immutability = Immutability::ObjectLock { mode: LockMode::Governance, retain: 30 * DAY };
         let (prefix, lock_max) = (PREFIX.into(), 400 * DAY);
-        RepositoryOptions { s3, prefix, immutability, lock_max, replicas: Vec::new(), from_replica: None }
+        let (replicas, from_replica, require_worm) = (Vec::new(), None, false);
+        RepositoryOptions { s3, prefix, immutability, require_worm, lock_max, replicas, from_replica }
     }
 
     pub(super) fn passphrase() -> Access {
@@ -207,6 +208,7 @@ impl Stage {
             encoding: encoding(Codec::None),
             chunk_bytes: CHUNK_BYTES_MIN,
             uploads: UPLOADS_DEFAULT,
+            read_back: None,
         }
     }
 
@@ -267,8 +269,9 @@ impl Stage {
 
     pub(super) async fn verify(&self, role: Role, access: Access, level: Level) -> commands::Result<verify::Outcome> {
         let repository = self.repository(role);
-        let options =
-            verify::Options { repository, access, cluster: None, which: None, level, downloads: DOWNLOADS_DEFAULT };
+        let (cluster, which, sample, seed) = (None, None, None, None);
+        let downloads = DOWNLOADS_DEFAULT;
+        let options = verify::Options { repository, access, cluster, which, level, sample, seed, downloads };
         verify::run(options, &Progress::new()).await
     }
 

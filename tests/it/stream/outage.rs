@@ -10,9 +10,10 @@ use crate::support::variable;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// 60 s in the large run.
-fn outage() -> Duration {
-    Duration::from_secs(variable("STONEWAL_TEST_OUTAGE_SECONDS").map_or(7, |text| text.parse().unwrap()))
+/// 60 s in the large run. A store that refuses is away for so long that it is told.
+fn outage(weather: Weather) -> Duration {
+    let usual = if matches!(weather, Weather::Refuse) { 13 } else { 5 };
+    Duration::from_secs(variable("STONEWAL_TEST_OUTAGE_SECONDS").map_or(usual, |text| text.parse().unwrap()))
 }
 
 async fn walsender(stage: &Stage) -> i32 {
@@ -45,7 +46,7 @@ async fn i08_a_store_that_is_gone_for_a_while_costs_nothing() {
         proxy.set(weather);
         let begin = Instant::now();
         let mut last = lsn;
-        while begin.elapsed() < outage() {
+        while begin.elapsed() < outage(weather) {
             last = stage.write(4_000).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -60,6 +61,12 @@ async fn i08_a_store_that_is_gone_for_a_while_costs_nothing() {
         assert_eq!(walsender(&stage).await, pid, "the connection was kept");
         let first = stage.coverage(timeline(1)).await.windows[0].start;
         stage.assert_stored(stage.server(), timeline(1), first, last).await;
+        if matches!(weather, Weather::Refuse) {
+            // Once each, however often it was tried.
+            streamer.says("the bucket stores WAL again; it took", SOON).await;
+            let told = streamer.said().matches("warning: the bucket cannot be reached (").count();
+            assert_eq!(told, 1, "{}", streamer.said());
+        }
         streamer.stop().await;
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::commands::report::{BackupRow, LockState};
 use crate::commands::status::{Health, Locks};
+use crate::format::evidence::CheckRecord;
 use crate::retention::Verified;
 
 fn at(hour: i64) -> Timestamp {
@@ -30,15 +31,16 @@ fn backup(kind: Kind) -> BackupRow {
     }
 }
 
-/// A drill that went well, so many hours ago.
+/// A drill that went well, so many hours ago; of a base to a moment.
 fn drill(kind: Kind, hours: i64) -> Evidence {
     let started = at(-hours);
     let id = format!("{}-0000d000", started.strftime("%Y%m%dT%H%M%SZ"));
     let signal = (kind == Kind::Base).then_some(true);
+    let moment = (kind == Kind::Base).then_some(started);
     serde_json::from_value(serde_json::json!({
         "format": 1, "repository": "00000000000000000000000000000001", "cluster": "main", "evidence": id, "kind": "drill",
         "stonewal": "0.1.0", "host": "drill1", "started_at": started, "finished_at": started,
-        "request": {"choice": "latest", "time": null, "lsn": null},
+        "request": {"choice": "latest", "time": moment, "lsn": null},
         "backup": {"id": "20270115T070000Z-5b0c6f2e", "kind": kind, "manifest_sha256": "ab".repeat(32)},
         "server_version": "15.18", "reached": null, "recovery_signal": signal, "phases": [], "rto_milliseconds": 1,
         "newest_committed_at": null, "requested_at": started, "rpo_milliseconds": 1,
@@ -136,7 +138,7 @@ fn rehearsals_must_be_young_of_the_right_kind_and_passed() {
     let all = ["restored", "point-in-time", "verified", "release"];
     check(drills(Vec::new), &all, "no dump was restored by a drill within 35 days");
     check(drills(|| vec![drill(Kind::Dump, 36 * 24), drill(Kind::Base, 36 * 24)]), &all, "within 35 days");
-    check(drills(|| vec![drill(Kind::Dump, 1)]), &["point-in-time"], "no base backup was recovered");
+    check(drills(|| vec![drill(Kind::Dump, 1)]), &["point-in-time"], "no base backup was recovered to a moment");
     check(drills(|| vec![drill(Kind::Base, 1)]), &["restored"], "no dump was restored");
     // The newest of a kind counts, not the last that went well.
     let failed = |kind, result| Evidence { result, error: Some("no room".into()), ..drill(kind, 1) };
@@ -160,6 +162,59 @@ fn rehearsals_must_be_young_of_the_right_kind_and_passed() {
     check(bases, &[], "");
 }
 
+/// What a nightly drill leaves: recovered to the end of the WAL.
+fn to_the_end(hours: i64) -> Evidence {
+    let mut drill = drill(Kind::Base, hours);
+    drill.request.time = None;
+    drill
+}
+
+/// PAINS B17: a drill without a target says nothing about recovery to a moment, whatever became of it.
+#[test]
+fn only_a_drill_to_a_moment_rehearses_one() {
+    let dump = || drill(Kind::Dump, 1);
+    check(drills_of(vec![dump(), to_the_end(2)]), &["point-in-time"], "recovered to a moment by a drill within");
+    let failed = || Evidence { result: EvidenceResult::Failed, ..to_the_end(2) };
+    check(drills_of(vec![dump(), failed(), drill(Kind::Base, 3)]), &[], "");
+    check(drills_of(vec![dump(), to_the_end(2), drill(Kind::Base, 3)]), &[], "");
+    let targeted = Evidence { result: EvidenceResult::Failed, ..drill(Kind::Base, 3) };
+    check(drills_of(vec![dump(), to_the_end(2), targeted]), &["point-in-time"], "failed");
+    let mut position = to_the_end(2);
+    position.request.lsn = Some("0/3000000".parse().unwrap());
+    check(drills_of(vec![dump(), position]), &[], "");
+}
+
+/// What ticks `verified`, by the checks of the newest drill.
+#[track_caller]
+fn verified(checks: &[(&str, CheckResult)], ticked: bool, words: &str) {
+    let mut newest = drill(Kind::Dump, 1);
+    let one = newest.checks[0].clone();
+    let named =
+        |(name, status): &(&str, CheckResult)| CheckRecord { name: (*name).into(), status: *status, ..one.clone() };
+    newest.checks = checks.iter().map(named).collect();
+    let cluster = ClusterReport { drills: vec![newest], ..cluster() };
+    let terms = Terms { max_age: SignedDuration::from_hours(35 * 24), release: None };
+    let found = Ground { at: at(0), cluster: &cluster, sealed: &[], trace: None, terms: &terms }.verified();
+    assert!(found.is_ok() == ticked && found.as_ref().unwrap_or_else(|why| why).contains(words), "{found:?}");
+}
+
+/// PAINS B17: a note that nothing is configured is no check that passed.
+#[test]
+fn notes_verify_nothing_and_only_chains_that_were_followed_count() {
+    use CheckResult::{Fail, Note, Ok, Warn};
+    let followed = [("tables", Ok), ("chain audit", Ok), ("chain ledger", Ok), ("chain empty", Note)];
+    verified(&followed, true, "3 checks, 2 of them hash chains, none failed; 1 not compared");
+    verified(&[("tables", Ok), ("chains", Note)], true, "1 check, no hash chain was followed, none failed; 1 not");
+    verified(&[("rows", Ok)], true, "no hash chain was followed");
+    verified(&[("sql totals", Ok)], true, "no hash chain was followed");
+    verified(&[("chain audit", Ok)], true, "1 of them hash chains");
+    let bare =
+        [("tables", Note), ("rows", Note), ("chains", Note), ("sequences", Ok), ("indexes", Ok), ("release", Ok)];
+    verified(&bare, false, "no check looked at");
+    verified(&[("tables", Note), ("rows", Warn)], false, "no check looked at");
+    verified(&[("tables", Ok), ("chain audit", Fail)], false, "chain audit failed");
+}
+
 fn drills_of(drills: Vec<Evidence>) -> impl FnOnce(&mut Case) {
     move |case| case.cluster.drills = drills
 }
@@ -173,12 +228,11 @@ fn checks_audit_and_release_are_looked_at() {
     let mut bad = drill(Kind::Dump, 1);
     bad.checks[1].status = CheckResult::Fail;
     bad.result = EvidenceResult::Failed;
-    let planless = Evidence { backup: None, checks: Vec::new(), ..failed_at_once() };
-    check(
-        drills_of(vec![planless, drill(Kind::Dump, 2), drill(Kind::Base, 3)]),
-        &["restored", "point-in-time"],
-        "no room",
-    );
+    let mut planless = Evidence { backup: None, checks: Vec::new(), ..failed_at_once() };
+    let behind = |first: &Evidence| drills_of(vec![first.clone(), drill(Kind::Dump, 2), drill(Kind::Base, 3)]);
+    check(behind(&planless), &["restored"], "no room");
+    planless.request.time = Some(at(-1));
+    check(behind(&planless), &["restored", "point-in-time"], "no room");
     check(drills_of(vec![bad, drill(Kind::Base, 2)]), &["restored", "verified"], "failed");
     check(|case| case.trace = None, &["audited"], "no drill");
     check(|case| case.trace = Some(Trace::None), &["audited"], "knows nothing");

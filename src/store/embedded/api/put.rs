@@ -1,5 +1,9 @@
 //! `PutObject`.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
 use hyper::HeaderMap;
 use s3s::dto::{ChecksumType, ObjectLockLegalHoldStatus, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Result, s3_error};
@@ -22,6 +26,9 @@ const REFUSED_HEADERS: [&str; 5] = [
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
 ];
+
+/// Only chunks are so large.
+const ROTTEN_BYTES_MIN: u64 = 1 << 20;
 
 pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
     let (input, trailers) = (request.input, request.trailing_headers);
@@ -48,6 +55,10 @@ pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) ->
     let file = random_id().map_err(disk_error)?;
     let received = receive(api.backend.disk.data_file(&input.bucket, &file), input.body, announced.algorithm).await?;
     announced.verify(&received, trailers.and_then(|trailers| trailers.take()).as_ref())?;
+    if api.backend.conduct == Conduct::Rots && received.bytes >= ROTTEN_BYTES_MIN {
+        let (path, middle) = (api.backend.disk.data_file(&input.bucket, &file), received.bytes / 2);
+        api.blocking(move |_| rot(&path, middle).map_err(disk_error)).await?;
+    }
     let body = Body { bytes: received.bytes, etag: hex(&received.md5), checksum: received.checksum, headers };
     let draft = Draft { key: input.key, file, body, retention, legal_hold };
     let commit = api.blocking(move |backend| backend.commit(&input.bucket, draft, received.file, &condition));
@@ -63,6 +74,16 @@ pub(super) async fn put_object(api: &Api, request: S3Request<PutObjectInput>) ->
         set_checksum!(output, &body.checksum);
     }
     Ok(output)
+}
+
+/// Changes the byte at `at`, as a bad disk does.
+fn rot(path: &Path, at: u64) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut byte)?;
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(&[byte[0] ^ 0x10])
 }
 
 pub(super) fn no_lock_configuration() -> s3s::S3Error {

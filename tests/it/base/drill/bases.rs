@@ -152,6 +152,24 @@ async fn b13_b17_deleted_last_rows_and_a_rotten_index_are_found() {
     world.nothing_is_left();
 }
 
+/// An import does not tell which databases a cluster has: the recovered server does, and none of them is checked by chance.
+#[tokio::test]
+async fn b17_an_imported_base_is_drilled_on_the_database_that_is_meant() {
+    let Some(world) = accounting("b17_an_imported_base", |_| {}).await else { return };
+    world.sql("CREATE DATABASE shop").await;
+    world.sql("CREATE DATABASE app TEMPLATE template0").await;
+    let from = world.old_base("old", "-X stream");
+    world.run_as(Role::Writer, &format!("import base {}", from.display())).await.good();
+    let several = world.drill("--kind base --json").await.ends(2).json();
+    let error = several["evidence"]["error"].as_str().unwrap();
+    assert!(error.contains("several databases (app, shop)") && error.contains("drill.database"), "{several}");
+    // It has no table, and nothing was to be compared: passed, with a warning.
+    std::fs::write(world.path("stonewal.toml"), "").unwrap();
+    let empty = world.drill("--kind base --database shop --no-evidence --json").await.ends(3).json();
+    assert!(has(&empty["evidence"], "contents", "warn"), "{empty}");
+    world.nothing_is_left();
+}
+
 /// It turned out only when there was a backup to drill: then it is told, whose-ever fault it is.
 async fn what_is_asked_for_wrongly_of_a_backup_is_evidence(world: &World, base: &str) {
     let mut wrong = world.drill_as(Role::Writer, "--kind base --json");
@@ -174,13 +192,15 @@ async fn b17_a_drill_of_any_version_completes_the_checklist() {
         std::fs::write(world.path("stonewal.toml"), text.replacen("\n[verify]\n", told, 1)).unwrap();
         world.archive().await;
         world.good_backup().await;
-        // An idle server has no segment to switch to.
+        let moment = stonewal::observe::clock::host_now();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        // A commit behind the moment; and an idle server has no segment to switch to.
         world.sql("CREATE TABLE later (n int)").await;
         world.archived().await;
         let release = ["--release", "company 7"];
         let open = finished(world.command(Role::Auditor, "checklist").args(release).spawn().unwrap()).await;
         open.ends(5).says(&["[ ] The use of backups is recorded", "[ ] A recovery to a moment was rehearsed"]);
-        let mut drill = world.drill_as(Role::Writer, "--kind base --json");
+        let mut drill = world.drill_as(Role::Writer, &format!("--kind base --target-time {moment} --json"));
         let drilled = finished(drill.args(release).spawn().unwrap()).await.good().json();
         assert_eq!(drilled["evidence"]["result"], "passed", "{installed:?}: {drilled}");
         for name in ["release", "chain audit", "amcheck"] {
