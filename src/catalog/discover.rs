@@ -60,7 +60,10 @@ impl Repository {
 
     /// Clusters that have backups, by name.
     pub async fn clusters(&self) -> Result<Vec<ClusterName>> {
-        Ok(self.names.clusters(&folders(&*self.store, self.names.prefix()).await?))
+        let mut clusters = self.names.clusters(&folders(&*self.store, self.names.prefix()).await?);
+        // A listing has `main-old/` before `main/`.
+        clusters.sort();
+        Ok(clusters)
     }
 
     /// Folders of backups, oldest first by name. A folder is not yet a backup: only its manifest makes it one.

@@ -92,11 +92,6 @@ impl Failure {
             Self::System { .. } => Exit::Failed,
         }
     }
-
-    /// Whether nobody is left to be told.
-    pub(super) fn is_quiet(&self) -> bool {
-        matches!(self, Self::Command(commands::Error::OutputClosed { .. }))
-    }
 }
 
 /// A failure as `--json` prints it.

@@ -12,7 +12,7 @@ mod stream;
 mod verify;
 
 use crate::commands::Which;
-use crate::commands::parts::{ClusterName, Level, Percent};
+use crate::commands::parts::{BackupId, ClusterName, Level, Percent};
 use crate::config::{Origin, Settings, key};
 
 use super::failure::{Failure, Result};
@@ -25,11 +25,11 @@ pub(super) use database::{
 };
 pub(super) use drill::{drill_goal, drill_words, evidence_id, evidence_signer, kind, pick, scheduler, sql_checks};
 pub(super) use recovery::{
-    action, aws_variables, fast_checkpoint, mapping, rate, recovery, replication, thaw, wal_source,
+    action, aws_variables, fast_checkpoint, mapping, moment, rate, recovery, replication, thaw, wal_source,
 };
 pub(super) use replica::{acknowledged, bytes_per_second, duration, lock_max};
 pub(super) use repository::{reading, repository};
-pub(super) use retention::{acting, day, moment, policy, prices, wal_until};
+pub(super) use retention::{acting, day, policy, prices, wal_until};
 pub(super) use stream::{lsn, wal_mode};
 pub(super) use verify::{backend, expected, guard, heads, restored_database};
 
@@ -56,6 +56,12 @@ pub(super) fn which(text: &str) -> Result<Which> {
     }
     let way_out = "give latest, or an id as `stonewal list` shows it";
     text.parse().map(Which::Id).map_err(|_| Failure::usage(format!("{text:?} is not the id of a backup"), way_out))
+}
+
+/// An id.
+pub(super) fn backup(text: &str) -> Result<BackupId> {
+    let way_out = "give an id as `stonewal list` shows it";
+    text.parse().map_err(|_| Failure::usage(format!("{text:?} is not the id of a backup"), way_out))
 }
 
 /// How deep to verify.

@@ -84,8 +84,10 @@ fn explain(error: &clap::Error, json: bool) -> Exit {
         _ => text.lines().next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':'),
     };
     let hint = Some("`stonewal COMMAND --help` explains every argument".into());
-    Screen::new(json, true).fail_document(first.to_owned(), hint, Exit::Usage);
-    Exit::Usage
+    // A restore_command with a typing error must not look like absence either.
+    let exit = if wal::is_mistyped(error.kind(), &text) { Exit::StopRecovery } else { Exit::Usage };
+    Screen::new(json, true).fail_document(first.to_owned(), hint, exit);
+    exit
 }
 
 /// Settings and logging.

@@ -122,11 +122,9 @@ impl Screen {
     pub(super) fn fail(&self, failure: &Failure, exit: Exit) {
         self.bar.finish_and_clear();
         let (error, hint) = (chain(failure), failure.hint());
-        if !failure.is_quiet() {
-            self.say(&format!("error: {error}"));
-            if let Some(hint) = &hint {
-                self.say(&format!("\nhint: {hint}"));
-            }
+        self.say(&format!("error: {error}"));
+        if let Some(hint) = &hint {
+            self.say(&format!("\nhint: {hint}"));
         }
         self.fail_document(error, hint, exit);
     }

@@ -195,7 +195,7 @@ pub enum Error {
         needed_bytes: u64,
     },
     /// The reader of our output went away.
-    #[error("the reader of the output closed it after {bytes} bytes")]
+    #[error("the reader of standard output closed it after {bytes} bytes; what follows was not written")]
     OutputClosed {
         /// Bytes it took.
         bytes: u64,

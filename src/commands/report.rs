@@ -14,6 +14,7 @@ use crate::retention::Policy;
 use crate::store::Read as _;
 use crate::verify::Findings;
 
+mod archive;
 mod backups;
 mod checklist;
 mod cluster;

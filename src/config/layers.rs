@@ -128,7 +128,17 @@ impl Layers {
 
     /// The winning value, the default included.
     pub(super) fn get(&self, key: &Key) -> Option<Given> {
-        let given = self.0.iter().rev().find_map(|layer| layer.get(key.path)).cloned();
+        self.winning(key, |_| true)
+    }
+
+    /// What it would be without any flag: what is configured for every command.
+    pub(super) fn without_flags(&self, key: &Key) -> Option<Given> {
+        self.winning(key, |origin| !matches!(origin, Origin::Flag(_)))
+    }
+
+    fn winning(&self, key: &Key, counts: impl Fn(&Origin) -> bool) -> Option<Given> {
+        let mut given = self.0.iter().rev().filter_map(|layer| layer.get(key.path));
+        let given = given.find(|given| counts(&given.origin)).cloned();
         given.or_else(|| key.default.map(|text| Given { raw: Raw::One(text.into()), origin: Origin::Default }))
     }
 }

@@ -254,13 +254,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn optional<T>(&self, key: &'static Key, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<Option<T>> {
-        let Some(given) = self.layers.get(key) else { return Ok(None) };
-        let parsed = match &given.raw {
-            Raw::One(text) if text.trim().is_empty() => Err("is empty".into()),
-            Raw::One(text) => parse(text),
-            Raw::List(_) => Err("a list is not allowed here".into()),
-        };
-        parsed.map(Some).map_err(|problem| invalid(key, given, problem))
+        self.layers.get(key).map(|given| one(key, given, parse)).transpose()
+    }
+
+    /// What a key without a flag for it would be.
+    fn configured<T>(&self, key: &'static Key, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T> {
+        let given = self.layers.without_flags(key).ok_or(Error::Missing { what: key.path, ways: key.allowed })?;
+        one(key, given, parse)
     }
 
     fn required<T>(&self, key: &'static Key, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T> {
@@ -313,6 +313,15 @@ impl Reader<'_> {
         };
         base.unwrap_or_default().join(text)
     }
+}
+
+fn one<T>(key: &'static Key, given: Given, parse: impl FnOnce(&str) -> Parsed<T>) -> Result<T> {
+    let parsed = match &given.raw {
+        Raw::One(text) if text.trim().is_empty() => Err("is empty".into()),
+        Raw::One(text) => parse(text),
+        Raw::List(_) => Err("a list is not allowed here".into()),
+    };
+    parsed.map_err(|problem| invalid(key, given, problem))
 }
 
 fn invalid(key: &'static Key, given: Given, problem: String) -> Error {

@@ -95,6 +95,20 @@ fn precedence_is_flags_environment_user_file_system_file_default() {
     }
 }
 
+/// A backup that is locked briefly does not shorten the record that tells of it.
+#[test]
+fn records_are_locked_as_configured_whatever_a_flag_says() {
+    let day = |days: u64| Duration::from_hours(24 * days);
+    let flagged = World::new().user("lock.retain = \"90d\"").flag(&key::LOCK_RETAIN, "1m").load().unwrap();
+    assert!(
+        matches!(flagged.immutability, Immutability::ObjectLock { retain, .. } if retain == Duration::from_mins(1))
+    );
+    assert_eq!((flagged.audit.retain, flagged.audit.usual), (None, day(90)));
+    let variable = World::new().variable("STONEWAL_LOCK_RETAIN", "40d").flag(&key::LOCK_RETAIN, "1m").load().unwrap();
+    assert_eq!(variable.audit.usual, day(40));
+    assert_eq!(World::new().flag(&key::LOCK_RETAIN, "1m").load().unwrap().audit.usual, day(35), "the default");
+}
+
 #[test]
 fn a_named_file_is_the_only_one_and_must_exist() {
     let mut world =

@@ -258,7 +258,7 @@ impl Error {
             Self::Lost { .. } => "nothing was published; look into the server's log, then run the command again".into(),
             Self::Replication { failure, .. } => return failure.hint(),
             Self::Protocol { .. } => "check that host and port are those of PostgreSQL itself: replication does not pass through a connection pooler".into(),
-            Self::Denied { action, .. } if action.contains("role passwords") => "run as a superuser, or leave the passwords out (globals = \"no-passwords\")".into(),
+            Self::Denied { action, .. } if action.contains("role passwords") => "run as a superuser, or as a role that may read pg_authid (since PostgreSQL 14 a member of pg_read_all_data), or leave the passwords out (globals = \"no-passwords\")".into(),
             Self::Denied { .. } => "grant the missing right; pg_read_all_data (PostgreSQL 14 and newer) and, with row security, BYPASSRLS let a role dump everything".into(),
             Self::ProgramMissing { program, .. } => format!("install the PostgreSQL client programs (Debian: postgresql-client), or name the path of {program}"),
             Self::ServerMissing { major, .. } => format!("install them (Debian: postgresql-{major}), or name their directory in postgres.bin_dir"),

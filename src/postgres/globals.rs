@@ -13,7 +13,7 @@ pub use filter::{Existing, Restorable, filter_globals};
 /// How much of the globals to record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GlobalsMode {
-    /// Everything, with the hashes of role passwords; needs a superuser.
+    /// Everything, with the hashes of role passwords; needs SELECT on `pg_authid`.
     #[default]
     Full,
     /// Everything but passwords; any role may.
@@ -86,7 +86,7 @@ async fn check_passwords_readable(session: &Session) -> Result<()> {
     if row.get(0) {
         return Ok(());
     }
-    Err(Error::Denied { action: action.into(), what: format!("{} is not a superuser", session.info().user()) })
+    Err(Error::Denied { action: action.into(), what: format!("{} may not read them", session.info().user()) })
 }
 
 impl Existing {

@@ -57,7 +57,7 @@ pub(in crate::cli) struct BackupDump {
     /// Leave GRANT and REVOKE out
     #[arg(long)]
     pub(in crate::cli) no_privileges: bool,
-    /// Roles and tablespaces: full, no-passwords (needs no superuser) or off
+    /// Roles and tablespaces: full (reads pg_authid), no-passwords or off
     #[arg(long, value_name = "HOW")]
     pub(in crate::cli) globals: Option<String>,
     /// Rows of every table, counted in the same snapshot: exact or off

@@ -10,6 +10,8 @@ const LEFT: f64 = 58.0;
 const TOP: f64 = 16.0;
 const PLOT: f64 = 170.0;
 const SLOT_MAX: f64 = 44.0;
+/// Room for a date.
+const LABEL: f64 = 54.0;
 
 /// Distances of the lines, in seconds.
 const STEPS: [u64; 20] =
@@ -60,7 +62,8 @@ impl Bars<'_> {
             draw(&mut picture, bar, (x, slot), &y);
         }
         // Only as many dates as have room.
-        let every = usize::max(1, self.measured.len().div_ceil(6));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few bars")]
+        let every = usize::max((LABEL / slot).ceil() as usize, self.measured.len().div_ceil(6));
         for (number, bar) in self.measured.iter().enumerate().step_by(every) {
             #[expect(clippy::cast_precision_loss, reason = "a few bars")]
             let x = LEFT + slot * (number as f64 + 0.5);

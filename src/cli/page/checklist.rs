@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::escape::Text;
+use super::escape::{Prose, Text};
 use crate::commands::report::{ClusterReport, Point};
 
 const TICK: &str = "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"12\" cy=\"12\" r=\"11\"/><path d=\"M6.5 12.5L10.5 16.5L17.5 8.5\"/></svg>";
@@ -16,7 +16,7 @@ pub(super) fn section(out: &mut String, cluster: &ClusterReport, number: usize) 
     );
     for point in &cluster.checklist {
         let (class, sign, word) = if point.ticked { ("good", TICK, "done") } else { ("bad", OPEN, "open") };
-        let hint = point.hint.map_or_else(String::new, |hint| format!("<p class=\"hint\">{}</p>", Text(hint)));
+        let hint = point.hint.map_or_else(String::new, |hint| format!("<p class=\"hint\">{}</p>", Prose(hint)));
         let _ = writeln!(
             out,
             "<li class=\"{class}\">{sign}<div><p><strong>{}</strong> <span class=\"word\">{word}</span></p><p>{}</p>{hint}</div></li>",

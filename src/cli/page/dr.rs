@@ -39,7 +39,10 @@ pub(in crate::cli) fn dr(outcome: &Outcome) -> String {
 fn row(cluster: &ClusterReport) -> Vec<String> {
     let Some(last) = cluster.drills.first() else {
         let mut row = vec!["–".to_owned(); 10];
-        (row[0], row[8]) = (cluster.cluster.to_string(), "never drilled".into());
+        (row[0], row[8]) = (
+            cluster.cluster.to_string(),
+            if cluster.archive { "archive of imported backups" } else { "never drilled" }.into(),
+        );
         return row;
     };
     let told = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "–".into(), fine);

@@ -21,6 +21,10 @@ const PHASES: [(&str, &str); 5] =
 
 pub(super) fn section(out: &mut String, outcome: &Outcome, cluster: &ClusterReport, number: usize) {
     let _ = writeln!(out, "<section id=\"c{number}-drills\" class=\"card\"><h2>Drills</h2>");
+    if cluster.drills.is_empty() && cluster.archive {
+        out.push_str("<p>None is asked for: this is an archive of imported backups.</p></section>\n");
+        return;
+    }
     if cluster.drills.is_empty() {
         out.push_str(
             "<p class=\"note bad\">✗ No restore has been tried out, or none was recorded. A backup that was never restored is a hope. \
@@ -140,9 +144,9 @@ fn row(outcome: &Outcome, drill: &Evidence) -> Vec<Cell> {
     let (lost, lost_goal) = measured(drill.rpo_milliseconds, drill.objectives.rpo_milliseconds);
     let (counts, told) = checks(drill);
     let server =
-        drill.server_version.as_deref().map_or_else(String::new, |text| format!("PostgreSQL {}", version(text)));
+        drill.server_version.as_deref().map_or_else(String::new, |text| format!(", PostgreSQL {}", version(text)));
     let backup = match &drill.backup {
-        Some(backup) => Cell::code(backup.id.as_str()).with(format!("{}, {server}", backup.kind)),
+        Some(backup) => Cell::code(backup.id.as_str()).with(format!("{}{server}", backup.kind)),
         None => Cell::text("none found"),
     };
     vec![

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::escape::misleads;
+use super::escape::{Piece, misleads, pieces};
 use super::words::{count, short, size, span, time};
 use super::{backups, coverage, drills, locks, verdict};
 use crate::commands::parts::{Findings, Verified};
@@ -45,7 +45,7 @@ fn article(out: &mut String, outcome: &Outcome, cluster: &ClusterReport) {
     }
     for reason in &cluster.reasons {
         let (_, word) = verdict::word(reason.health);
-        let (name, text, hint) = (Plain(reason.name), Plain(&reason.text), Plain(&reason.hint));
+        let (name, text, hint) = (Plain(reason.name), Plain(&reason.text), Prose(&reason.hint));
         let _ = writeln!(out, "- **{word}** {name}: {text}. {hint}");
     }
     out.push_str("\n### Checklist\n\n");
@@ -86,7 +86,8 @@ pub(in crate::cli) fn checklists(outcome: &Outcome) -> String {
     let mut out = String::new();
     for cluster in &outcome.clusters {
         let (name, sum) = (Plain(&cluster.cluster), super::checklist::sum(&cluster.checklist));
-        let _ = write!(out, "# Checklist of cluster {name}: {sum}, as of {}\n\n", time(outcome.at));
+        let archive = if cluster.archive { ", an archive of imported backups" } else { "" };
+        let _ = write!(out, "# Checklist of cluster {name}{archive}: {sum}, as of {}\n\n", time(outcome.at));
         ticks(&mut out, cluster);
     }
     out
@@ -97,7 +98,7 @@ fn ticks(out: &mut String, cluster: &ClusterReport) {
         let tick = if point.ticked { 'x' } else { ' ' };
         let _ = writeln!(out, "- [{tick}] **{}**: {}", Plain(point.title), Plain(&point.evidence));
         if let Some(hint) = point.hint {
-            let _ = writeln!(out, "  - {}", Plain(hint));
+            let _ = writeln!(out, "  - {}", Prose(hint));
         }
     }
 }
@@ -161,5 +162,21 @@ impl<T: Display> Display for Plain<T> {
             }
         }
         Ok(())
+    }
+}
+
+/// Prose of ours: nothing in it is markup but what stands between backticks, which is code here as well.
+struct Prose<'a>(&'a str);
+
+impl Display for Prose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pieces(self.0).into_iter().try_for_each(|piece| match piece {
+            Piece::Words(words) => write!(f, "{}", Plain(words)),
+            // Not everything that shows Markdown leaves markup in code alone.
+            Piece::Code(code) if code.contains(|c: char| misleads(c) || "<>&|\\[]()".contains(c)) => {
+                write!(f, "{}", Plain(format_args!("`{code}`")))
+            }
+            Piece::Code(code) => write!(f, "`{code}`"),
+        })
     }
 }

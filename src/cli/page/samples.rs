@@ -231,6 +231,7 @@ pub(super) fn cluster(name: &str, health: Health) -> ClusterReport {
     let drills = (0..40).map(|days| drill(days, of(days))).collect();
     let base = backups.iter().rev().find(|row| row.kind == Kind::Base).unwrap().backup.clone();
     ClusterReport {
+        archive: false,
         cluster: name.parse().unwrap(),
         system_identifier: Some(7_300_000_000_000_000_001),
         health,

@@ -154,6 +154,37 @@ fn a_table_for_a_document_on_disaster_recovery() {
     assert!(rows[3].contains("| billing | – |") && rows[3].contains("never drilled"), "{text}");
 }
 
+/// Nothing new is asked of old backups that were imported, and that is said.
+#[test]
+fn an_archive_is_called_one() {
+    let mut old = cluster("main-old", Health::Green);
+    (old.archive, old.window, old.drills) = (true, None, Vec::new());
+    let facts = outcome(vec![old]);
+    let (page, text) = (html(&facts), markdown(&facts));
+    well_formed(&page);
+    for told in [&page, &text, &dr(&facts)] {
+        assert!(told.contains("archive of imported backups"), "{told}");
+        assert!(!told.contains("leads anywhere") && !told.contains("never drilled"), "{told}");
+        assert!(!told.contains("No restore has been tried out") && !told.contains("Last drill:"), "{told}");
+    }
+}
+
+#[test]
+fn dates_below_a_few_bars_have_room() {
+    let mut facts = outcome(vec![cluster("main", Health::Green)]);
+    for drills in 2..=8 {
+        facts.clusters[0].drills.truncate(10 - drills);
+        let page = html(&facts);
+        let dates =
+            page.lines().filter(|line| line.starts_with("<text class=\"tick\"") && line.contains("y=\"224.0\""));
+        let at = |line: &str| line.split('"').nth(3).unwrap().parse::<f64>().unwrap();
+        let at: Vec<f64> = dates.map(at).collect();
+        assert!(!at.is_empty(), "{drills}");
+        let close = at.windows(2).find(|pair| pair[1] > pair[0] && pair[1] - pair[0] < 54.0);
+        assert!(close.is_none(), "{close:?} of {at:?}");
+    }
+}
+
 #[test]
 fn pages_are_well_formed() {
     for health in [Health::Green, Health::Yellow, Health::Red] {

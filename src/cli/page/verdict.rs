@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::escape::Text;
+use super::escape::{Prose, Text};
 use super::words::{count, relative, seconds, short, span, time};
 use super::{checklist, drills};
 use crate::commands::parts::Kind;
@@ -36,11 +36,17 @@ pub(super) fn icon(health: Health) -> &'static str {
 
 fn sentence(outcome: &Outcome, cluster: &ClusterReport) -> String {
     let doubts = doubts(outcome, cluster);
+    let well = if cluster.archive {
+        "An archive of imported backups: they are kept, and nothing new is asked for"
+    } else {
+        "As far as the bucket tells, this cluster can be recovered"
+    };
     match cluster.health {
         Health::Green if !doubts.is_empty() => {
-            format!("As far as the bucket tells, this cluster can be recovered, but: {}.", doubts.join("; "))
+            format!("{well}, but: {}.", doubts.join("; "))
         }
-        Health::Green => "As far as the bucket tells, this cluster can be recovered, and it will stay so.".into(),
+        Health::Green if cluster.archive => format!("{well}."),
+        Health::Green => format!("{well}, and it will stay so."),
         Health::Yellow => "This cluster can be recovered. Something will not stay well by itself.".into(),
         Health::Red => "What is written now may be lost, or cannot be recovered.".into(),
     }
@@ -113,7 +119,10 @@ pub(super) struct Figure {
 /// The figures that people ask for first.
 pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure> {
     let newest = |kind: Kind| cluster.backups.iter().rev().find(|row| row.kind == kind);
-    let mut figures = vec![restores(outcome, cluster)];
+    let mut figures = Vec::new();
+    if !cluster.archive || cluster.window.is_some() {
+        figures.push(restores(outcome, cluster));
+    }
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
     figures.extend(ages.into_iter().map(|(label, row)| age(outcome, label, row)));
     let open = open_points(cluster);
@@ -123,8 +132,10 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
         below: if open.is_empty() { "all ticked".into() } else { format!("open: {}", open.join(", ")) },
         class: if open.is_empty() { "good" } else { "warn" },
     });
-    let (value, below, class) = drills::newest(cluster, outcome.at);
-    figures.push(Figure { label: "Last drill", value, below, class });
+    if !cluster.archive || !cluster.drills.is_empty() {
+        let (value, below, class) = drills::newest(cluster, outcome.at);
+        figures.push(Figure { label: "Last drill", value, below, class });
+    }
     figures.extend(first_lock(outcome, cluster));
     figures
 }
@@ -140,7 +151,7 @@ fn restores(outcome: &Outcome, cluster: &ClusterReport) -> Figure {
             class,
         };
     };
-    let latest = window.latest_commit_at.map_or_else(|| "no commit since".into(), |at| format!("to {}", short(at)));
+    let latest = window.latest_commit_at.map_or_else(|| "on; no commit since".into(), |at| format!("to {}", short(at)));
     Figure {
         label,
         value: span(seconds(window.earliest_at, outcome.at)),
@@ -209,7 +220,7 @@ fn reasons(out: &mut String, cluster: &ClusterReport) {
             icon = icon(reason.health),
             name = Text(reason.name),
             text = Text(&reason.text),
-            hint = Text(&reason.hint),
+            hint = Prose(&reason.hint),
         );
     }
     out.push_str("</ul>\n");
@@ -218,5 +229,6 @@ fn reasons(out: &mut String, cluster: &ClusterReport) {
 /// The verdict in one line, for a text.
 pub(super) fn line(outcome: &Outcome, cluster: &ClusterReport) -> String {
     let (_, word) = word(health(outcome, cluster));
-    format!("{word}, as of {}", time(outcome.at))
+    let archive = if cluster.archive { "archive of imported backups, " } else { "" };
+    format!("{archive}{word}, as of {}", time(outcome.at))
 }

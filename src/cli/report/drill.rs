@@ -24,8 +24,7 @@ impl Report for Outcome {
                 let _ = writeln!(out, "hint: {hint}");
             }
         }
-        summary(out, &self.evidence);
-        let mut lines = Vec::new();
+        let mut lines = summary(out, &self.evidence);
         lines.extend(self.stored.iter().map(|key| ("evidence", key.clone())));
         lines.extend(self.kept.iter().map(|dir| ("kept", format!("{}, its server stopped", dir.display()))));
         if let Some(server) = &self.kept_server {
@@ -71,8 +70,8 @@ fn checks(out: &mut String, checks: &[Check]) {
     }
 }
 
-/// What the evidence says, but for its checks.
-fn summary(out: &mut String, evidence: &Evidence) {
+/// What the evidence says, but for its checks: a headline, and the lines below it, which are aligned with those that follow.
+fn summary(out: &mut String, evidence: &Evidence) -> Vec<(&'static str, String)> {
     let _ = writeln!(out, "drill {}: {}", evidence.evidence, evidence.result);
     let mut lines = Vec::new();
     if let Some(backup) = &evidence.backup {
@@ -96,7 +95,7 @@ fn summary(out: &mut String, evidence: &Evidence) {
     lines.extend(evidence.rpo_milliseconds.map(|rpo| ("RPO", within(rpo, evidence.objectives.rpo_milliseconds))));
     let head = |chain: &ChainRecord| ("head", format!("{}={} ({})", chain.name, chain.head, count(chain.rows, "row")));
     lines.extend(evidence.chains.iter().map(head));
-    facts(out, &lines);
+    lines
 }
 
 /// `0.3 s`, `12 min 05 s`.
@@ -158,13 +157,11 @@ impl Report for Shown {
         if let Some(error) = &evidence.error {
             let _ = writeln!(out, "error: {error}");
         }
-        summary(out, evidence);
-        let of = vec![
-            ("started", time(evidence.started_at)),
-            ("host", evidence.host.clone()),
-            ("object", self.object.clone()),
-        ];
-        facts(out, &of);
+        let mut lines = summary(out, evidence);
+        lines.push(("started", time(evidence.started_at)));
+        lines.push(("host", evidence.host.clone()));
+        lines.push(("object", self.object.clone()));
+        facts(out, &lines);
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -9,13 +9,21 @@ use crate::commands::retention::{apply, extend, hold};
 /// Keys told one by one.
 const KEYS_SHOWN: usize = 10;
 
+/// Less is not told.
+const COST_MIN: f64 = 0.01;
+
 impl Report for extend::Outcome {
     fn print(&self, out: &mut String) {
         let _ = writeln!(out, "{} of cluster {} at {}", count(self.looked_at, "lock"), self.cluster, self.location);
         let label = if self.dry_run { "to lengthen" } else { "lengthened" };
         let mut lines = vec![(label, format!("{}, {}", count(self.extended, "lock"), size(self.extended_bytes)))];
         lines.extend(self.furthest.map(|at| ("furthest until", time(at))));
-        lines.push(("cost until then", format!("about {:.2}", self.cost)));
+        if self.cost >= COST_MIN {
+            lines.push((
+                "cost until then",
+                format!("about {:.2}, in the currency of retention.price_per_gib_month", self.cost),
+            ));
+        }
         facts(out, &lines);
     }
 

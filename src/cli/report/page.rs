@@ -126,7 +126,7 @@ impl Report for Dr {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let never = self.outcome.clusters.iter().filter(|cluster| cluster.drills.is_empty());
+        let never = self.outcome.clusters.iter().filter(|cluster| cluster.drills.is_empty() && !cluster.archive);
         never.map(|cluster| format!("cluster {} was never drilled: `stonewal drill`", cluster.cluster)).collect()
     }
 
@@ -152,6 +152,7 @@ impl Checked {
 #[derive(Serialize)]
 struct ClusterChecked<'a> {
     cluster: &'a ClusterName,
+    archive: bool,
     ticked: bool,
     checklist: &'a [Point],
 }
@@ -160,6 +161,7 @@ impl Serialize for Checked {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let clusters = self.outcome.clusters.iter().map(|of| ClusterChecked {
             cluster: &of.cluster,
+            archive: of.archive,
             ticked: of.checklist.iter().all(|point| point.ticked),
             checklist: &of.checklist,
         });
@@ -181,7 +183,8 @@ impl Report for Checked {
             return;
         }
         for cluster in &self.outcome.clusters {
-            let _ = writeln!(out, "cluster {} at {}", cluster.cluster, self.outcome.location);
+            let archive = if cluster.archive { ": archive of imported backups" } else { "" };
+            let _ = writeln!(out, "cluster {} at {}{archive}", cluster.cluster, self.outcome.location);
             for point in &cluster.checklist {
                 let _ = writeln!(out, "[{}] {}", if point.ticked { 'x' } else { ' ' }, point.title);
                 let _ = writeln!(out, "    {}", point.evidence);

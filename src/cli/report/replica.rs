@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Report, warnings_of};
 use crate::cli::Exit;
 use crate::cli::words::{count, duration, facts, size, table, time};
-use crate::commands::parts::Finding;
+use crate::commands::parts::{Finding, FindingKind};
 use crate::commands::replica::{Identity, copy, list, verify};
 
 /// Findings told one by one.
@@ -71,7 +71,15 @@ impl Report for verify::Outcome {
             let objects = count(self.unproven, "object");
             lines.push(format!("{objects} of the right length are not proven equal: --deep compares their contents"));
         }
-        lines.extend(few(&self.findings));
+        if self.holds_missing > 0 {
+            let objects = count(self.holds_missing, "object");
+            lines.push(format!(
+                "legal holds are missing there, of {objects}: `stonewal replica copy {}` sets them, with credentials that have s3:PutObjectLegalHold there",
+                self.replica
+            ));
+        }
+        // A hold lies on all objects of a backup: told once, not object by object.
+        lines.extend(few(self.findings.iter().filter(|finding| finding.kind != FindingKind::HoldMissing)));
         lines
     }
 
@@ -130,7 +138,7 @@ impl Report for list::Outcome {
 }
 
 /// The first few findings, and how many more there are.
-fn few(findings: &[Finding]) -> Vec<String> {
+fn few<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<String> {
     let all = warnings_of(findings);
     let more = all.len().saturating_sub(FINDINGS_SHOWN);
     let mut shown: Vec<String> = all.into_iter().take(FINDINGS_SHOWN).collect();

@@ -14,6 +14,9 @@ use crate::commands::status::{Health, Outcome, ServerAnswer, TimelineFacts};
 /// Lines of the table of WAL. `--json` has all.
 const LINES_SHOWN: usize = 20;
 
+/// Beyond a month the rate of a moment says nothing.
+const RATE_SECONDS_MAX: u64 = 30 * 86_400;
+
 impl Report for Outcome {
     fn print(&self, out: &mut String) {
         let _ = writeln!(out, "cluster {} at {}: {}", self.cluster, self.location, word(self.health));
@@ -68,9 +71,11 @@ fn figures(outcome: &Outcome) -> Vec<(&'static str, String)> {
     server(outcome, &mut lines);
     lines.push(match &bucket.window {
         Some(window) => {
-            let latest =
-                window.latest_commit_at.map_or_else(|| "no commit since".into(), |at| format!("to {}", time(at)));
-            ("restores", format!("from {} {latest} ({})", time(window.earliest_at), window.end))
+            let latest = match window.latest_commit_at {
+                Some(at) => format!("to {} ({})", time(at), window.end),
+                None => format!("to {}, without a commit since then", window.end),
+            };
+            ("restores", format!("from {} {latest}", time(window.earliest_at)))
         }
         None => ("restores", "no moment".into()),
     });
@@ -112,7 +117,8 @@ fn server(outcome: &Outcome, lines: &mut Vec<(&'static str, String)>) {
         let kept = slot.retained_bytes.map(|bytes| format!(", keeps {}", size(bytes))).unwrap_or_default();
         let left = match &outcome.headroom {
             Some(headroom) => {
-                let lasts = headroom.seconds.map(|s| format!(" ({} at this rate)", duration(Duration::from_secs(s))));
+                let seconds = headroom.seconds.filter(|seconds| *seconds <= RATE_SECONDS_MAX);
+                let lasts = seconds.map(|s| format!(" ({} at this rate)", duration(Duration::from_secs(s))));
                 format!(", {} left{}", size(headroom.bytes), lasts.unwrap_or_default())
             }
             None if slot.wal_status == Some(WalStatus::Lost) => ", LOST".into(),

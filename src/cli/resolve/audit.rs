@@ -35,7 +35,7 @@ pub(in crate::cli) fn recording(settings: &Settings) -> Result<Recording> {
         repository.s3 = S3Options { profile: Some(profile.clone()), profile_only: true, ..repository.s3 };
     }
     let usual = match repository.immutability {
-        Immutability::ObjectLock { retain, .. } => retain,
+        Immutability::ObjectLock { retain, .. } => retain.max(audit.usual.min(settings.retention.max)),
         Immutability::None => std::time::Duration::ZERO,
     };
     let retain = audit.retain.unwrap_or(usual);

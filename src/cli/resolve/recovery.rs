@@ -76,7 +76,7 @@ pub(in crate::cli) fn mapping(text: &str) -> Result<Mapping> {
 /// A moment or a position, whichever is given.
 pub(super) fn goal(at: Option<&str>, position: Option<&str>) -> Result<Option<Goal>> {
     if let Some(text) = at {
-        return time(text).map(Goal::Time).map(Some);
+        return moment("--target-time", text).map(Goal::Time).map(Some);
     }
     let Some(text) = position else { return Ok(None) };
     let lsn: Result<Lsn, _> = text.parse();
@@ -118,8 +118,9 @@ fn timeline(text: &str) -> Result<TimelineChoice> {
     })
 }
 
-/// A moment with its offset. Without one it could be meant in any time zone, so both likely readings are shown (PAINS B4).
-fn time(text: &str) -> Result<Timestamp> {
+/// A moment given as a flag, with its offset. Without one it could be meant in any time zone, so both likely readings are shown
+/// (PAINS B4).
+pub(in crate::cli) fn moment(flag: &'static str, text: &str) -> Result<Timestamp> {
     // RFC 3339, the offsets that PostgreSQL prints (+00, +05:30, +0530), and UTC by its name.
     let text = text.trim();
     let in_utc = text.strip_suffix("UTC").map(|moment| format!("{}Z", moment.trim_end()));
@@ -129,10 +130,10 @@ fn time(text: &str) -> Result<Timestamp> {
     let naive: Option<DateTime> = text.parse().ok();
     let Some(naive) = naive else {
         let way_out = "write it as 2026-11-24T17:59:30+01:00, or with Z for UTC";
-        return Err(Failure::usage(format!("--target-time {text:?} is not a moment"), way_out));
+        return Err(Failure::usage(format!("{flag} {text:?} is not a moment"), way_out));
     };
     let plain = naive.strftime("%Y-%m-%dT%H:%M:%S%.f");
-    let what = format!("--target-time {text:?} has no offset from UTC, so it could mean different moments");
+    let what = format!("{flag} {text:?} has no offset from UTC, so it could mean different moments");
     let here = jiff::tz::TimeZone::system().to_zoned_datetime(naive).ok();
     let here =
         here.map_or_else(String::new, |zoned| format!(", or {plain}{} for this host's time", zoned.strftime("%:z")));
@@ -185,20 +186,21 @@ mod tests {
             "2026-11-24 04:30:00-08",
             " 2026-11-24 13:30:00+01:00 ",
         ] {
-            assert_eq!(time(text).unwrap(), at, "{text}");
+            assert_eq!(moment("--since", text).unwrap(), at, "{text}");
         }
     }
 
     #[test]
     fn b04_a_moment_without_offset_is_refused_with_both_readings() {
         for text in ["2026-11-24 12:30:00", "2026-11-24T12:30:00.5", "2026-11-24"] {
-            let failure = time(text).unwrap_err();
-            assert!(failure.to_string().contains("has no offset"), "{failure}");
+            let failure = moment("--since", text).unwrap_err();
+            let told = failure.to_string();
+            assert!(told.starts_with("--since") && told.contains("has no offset"), "{failure}");
             let hint = failure.hint().unwrap();
             assert!(hint.contains("Z for UTC") && hint.contains("for this host's time"), "{hint}");
         }
         for text in ["", "yesterday", "17:00", "2026-13-01T00:00:00Z"] {
-            assert!(time(text).unwrap_err().to_string().contains("is not a moment"), "{text}");
+            assert!(moment("--at", text).unwrap_err().to_string().contains("is not a moment"), "{text}");
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime};
 
 use super::super::failure::{Failure, Result};
 use crate::commands::RepositoryOptions;
@@ -43,12 +43,6 @@ pub(in crate::cli) fn prices(settings: &Settings) -> Prices {
     }
 }
 
-/// A moment given as a flag; its offset is part of it (PAINS B4).
-pub(in crate::cli) fn moment(flag: &'static str, text: &str) -> Result<Timestamp> {
-    let way_out = "give a time with its offset, such as 2027-01-01T00:00:00Z";
-    text.parse().map_err(|_| Failure::usage(format!("{flag} {text:?} is not a moment"), way_out))
-}
-
 /// How to reach the store for changing locks and deleting: with the credentials of retention.profile and of nobody else,
 /// if it is set.
 pub(in crate::cli) fn acting(settings: &Settings, repository: &RepositoryOptions) -> S3Options {
@@ -69,6 +63,9 @@ pub(in crate::cli) fn wal_until(text: &str) -> Result<WalUntil> {
         "next-base" => WalUntil::NextBase,
         "latest" => WalUntil::Latest,
         "none" => WalUntil::None,
+        text if text.parse::<DateTime>().is_ok() || text.ends_with("UTC") => {
+            WalUntil::Time(super::moment("--wal-until", text)?)
+        }
         _ => {
             let unknown = |_| {
                 let what = format!("--wal-until {text:?} is none of next-base, latest, none, and no moment");

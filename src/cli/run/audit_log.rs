@@ -18,13 +18,14 @@ impl Run<'_> {
 
     async fn audit_log(&self, args: AuditLog) -> Result<Exit> {
         let moment = |flag, text: &Option<String>| text.as_deref().map(|text| resolve::moment(flag, text)).transpose();
-        let backup = args.backup.as_deref().map(str::parse).transpose().map_err(crate::commands::Error::Format)?;
+        let (since, until) = (moment("--since", &args.since)?, moment("--until", &args.until)?);
+        let backup = args.backup.as_deref().map(resolve::backup).transpose()?;
         let options = log::Options {
             repository: resolve::repository(self.settings)?,
             access: resolve::access(self.settings, Purpose::Look)?,
             filter: log::Filter {
-                since: moment("--since", &args.since)?,
-                until: moment("--until", &args.until)?,
+                since,
+                until,
                 deed: args.deed,
                 cluster: resolve::cluster_or_all(self.settings, args.all_clusters)?,
                 who: args.who,

@@ -68,7 +68,7 @@ impl Run<'_> {
     }
 
     async fn hold(&self, backup: &str, on: bool, wal_until: hold::WalUntil) -> Result<Exit> {
-        let backup = backup.parse().map_err(crate::commands::Error::Format)?;
+        let backup = resolve::backup(backup)?;
         let options = hold::Options { scope: self.scope()?, backup, on, wal_until };
         let notes = Notes::of(if on { "hold.add" } else { "hold.remove" }).cluster(&options.scope.cluster);
         let notes = notes.with("backup", &options.backup);

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
+
 use super::Run;
 use super::audit::Notes;
 use crate::cli::Exit;
@@ -83,6 +85,11 @@ pub(super) fn is_fetch(arguments: &[OsString]) -> bool {
     !asks_for_help && position("wal").zip(position("fetch")).is_some_and(|(wal, fetch)| wal < fetch)
 }
 
+/// Whether what clap says of the arguments is that `wal` has no such subcommand.
+pub(super) fn is_mistyped(kind: ErrorKind, text: &str) -> bool {
+    kind == ErrorKind::InvalidSubcommand && text.contains("Usage: stonewal wal ")
+}
+
 /// The exit code of a fetch (invariant I10): written, proven to be absent, or neither. `deliver` says [`Exit::Failed`] for
 /// absence; every failure on the way there, and a panic, comes as something else or is turned into it.
 pub(super) fn fetch_exit(exit: &std::thread::Result<Exit>) -> Exit {
@@ -114,6 +121,19 @@ mod tests {
         }
         for line in ["stonewal", "stonewal verify", "stonewal wal fetch --help"] {
             assert!(!is_fetch(&arguments(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn i10_a_mistyped_fetch_stops_recovery() {
+        for (line, exit) in [
+            ("stonewal wal fetchh 000000010000000000000001 pg_wal/RECOVERYXLOG", Exit::StopRecovery),
+            ("stonewal --json wal 000000010000000000000001 pg_wal/RECOVERYXLOG", Exit::StopRecovery),
+            ("stonewal wall fetch x y", Exit::Usage),
+            ("stonewal backup everything", Exit::Usage),
+            ("stonewal wal verify --no-such-flag", Exit::Usage),
+        ] {
+            assert_eq!(crate::cli::run(arguments(line)), exit, "{line}");
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn check(dir: &Path, needed: u64, tell: Listener<'_>) -> Result<()> {
     let there = free.map_or("unknown".into(), size);
     tell(format!("the drill needs {} in {}, {there} are free", size(needed), dir.display()));
     if free.is_some_and(|free| free < needed) {
-        let why = format!("the drill needs {needed} bytes there, {} are free", free.unwrap_or_default());
+        let why = format!("the drill needs {} there, {there} are free", size(needed));
         let way_out = "make room, or name a directory on a larger file system (drill.dir)".into();
         return Err(Error::Target { path: dir.to_owned(), why, way_out });
     }
@@ -97,7 +97,7 @@ mod tests {
         let tell = |line: String| said.lock().unwrap().push(line);
         check(dir.path(), 1, &tell).unwrap();
         let error = check(dir.path(), u64::MAX, &tell).unwrap_err();
-        assert!(error.to_string().contains(&format!("needs {} bytes there", u64::MAX)), "{error}");
+        assert!(error.to_string().contains("needs 16.0 EiB there"), "{error}");
         assert!(error.hint().unwrap().contains("drill.dir"));
         assert!(said.lock().unwrap()[1].contains("the drill needs 16.0 EiB"), "{said:?}");
     }

@@ -5,13 +5,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifact::{Artifact, ArtifactOptions};
 use super::{Facts, Outcome, RepositoryTarget, Sealed, outcome};
-use crate::catalog::{self, Access, Draft, FinishedStream, Repository, commit};
+use crate::catalog::{self, Access, Backup, Draft, FinishedStream, Repository, commit};
 use crate::commands::backup_dump::DUMP_STREAM;
 use crate::commands::begun::{Begun, warnings};
 use crate::commands::repository::{interruptible, prepare_to_write};
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::manifest::{DatabaseFact, DumpFacts, ImportFact, Kind, SealedPart};
-use crate::format::{ClusterName, StreamName};
+use crate::format::{BackupId, ClusterName, StreamName};
 use crate::observe::{Phase, Progress};
 use crate::pipeline::{StreamWriter, Target, pump};
 use crate::store::Read as _;
@@ -71,13 +71,43 @@ pub(super) async fn run(
         lock: begun.lock,
         sealed: SealedPart { dump: Some(record(&facts, database, import)), base: None },
     };
+    let twin = twin(&repository, &cluster, &sha256, plain_bytes).await?;
     let committed = commit(&*connected.store, &repository, begun.keys, draft, streams).await?;
     let mut outcome = outcome(facts, sha256, plain_bytes);
     let stored_bytes = committed.clear.stored_bytes();
     let clear = committed.clear;
     outcome.backup = Some(Sealed { backup: clear.backup, cluster: clear.cluster, stored_bytes, lock: clear.lock });
     outcome.warnings = warnings(&connected, &repository, &begun.gone);
+    outcome.warnings.extend(twin.map(|id| {
+        format!("the same file was imported before, as backup {id}: this is a second copy, and its lock cannot be taken back")
+    }));
     Ok(outcome)
+}
+
+/// A backup that the same file became before. Only dumps of the same length are opened, those that these keys open.
+async fn twin(
+    repository: &Repository,
+    cluster: &ClusterName,
+    sha256: &str,
+    plain_bytes: u64,
+) -> Result<Option<BackupId>> {
+    let mut alike = Vec::new();
+    let take = |backup: Backup| {
+        let clear = backup.clear();
+        if clear.kind == Kind::Dump && clear.plain_bytes() == plain_bytes {
+            alike.push(clear.backup.clone());
+        }
+    };
+    repository.each_backup(cluster, take).await?;
+    for id in alike {
+        let (backup, _) = repository.backup(cluster, &id).await?;
+        let Ok(sealed) = repository.sealed_part(&backup.manifest).await else { continue };
+        let imported = sealed.dump.and_then(|dump| dump.imported);
+        if imported.is_some_and(|import| import.sha256.eq_ignore_ascii_case(sha256)) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens the repository and makes sure that nothing newer hides behind the import.

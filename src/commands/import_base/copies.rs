@@ -8,6 +8,7 @@ use ring::digest::{Context, SHA256};
 use super::fault::{Fault, io_fault};
 use crate::format::wal::{Extent, ExtentScanner, Rest, SegmentHeader};
 use crate::format::{Lsn, SegmentName, SegmentSize, Timeline, WalFileName};
+use crate::limits::WAL_PAGE_BYTES;
 
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -51,13 +52,32 @@ impl SegmentRange {
             _ => 0,
         }
     }
+
+    /// How many of these lie in the page within which it ends; 0 in segments before that.
+    fn bytes_in_last_page(&self, name: SegmentName, size: SegmentSize) -> u64 {
+        match self.bytes_in(name, size) {
+            0 => 0,
+            _ if SegmentName::holding(self.timeline, Lsn::new(self.stop.get() - 1), size) != name => 0,
+            bytes => (bytes - 1) % WAL_PAGE_BYTES as u64 + 1,
+        }
+    }
 }
 
 /// SHA-256 of what a backup needs of a segment, and of all of it.
 #[derive(Clone, Debug)]
 pub(super) struct Sums {
+    /// Of what it needs, without what is in `last`.
     pub(super) needed: [u8; 32],
+    /// What it needs of the page within which it ends, up to the zeros of what was not written yet.
+    pub(super) last: Vec<u8>,
     pub(super) all: [u8; 32],
+}
+
+impl Sums {
+    /// Whether the other holds the same, or less of it: `pg_receivewal` leaves a page that it had received in part.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.needed == other.needed && self.last.starts_with(&other.last)
+    }
 }
 
 /// One that has the length of a segment and begins with pages of it.
@@ -191,12 +211,10 @@ fn read(
     whose(&header).map_err(Stop::Whose)?;
     let size = header.segment_bytes;
     let mut scanner = ExtentScanner::new(name.timeline, header.start);
-    let (mut needed, mut all) = (Context::new(&SHA256), Context::new(&SHA256));
-    let (mut left, mut content) = (range.bytes_in(name, size), content.take(size.bytes() + 1 - piece.len() as u64));
+    let (mut needed, mut all) = (Needed::new(range, name, size), Context::new(&SHA256));
+    let mut content = content.take(size.bytes() + 1 - piece.len() as u64);
     while !piece.is_empty() {
-        let first = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        needed.update(&piece[..first]);
-        left -= first as u64;
+        needed.feed(&piece);
         all.update(&piece);
         scanner.feed(&piece);
         piece.clear();
@@ -208,6 +226,42 @@ fn read(
         let bytes = extent.bytes.min(size.bytes());
         return Ok(Judged::Bad(format!("it has {more}{bytes} bytes, its header says {}", size.bytes())));
     }
-    let sum = |context: Context| <[u8; 32]>::try_from(context.finish().as_ref()).unwrap_or_default();
-    Ok(Judged::Whole(extent, Sums { needed: sum(needed), all: sum(all) }))
+    let all = sum(all);
+    let Needed { digest, last, .. } = needed;
+    let written = last.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    Ok(Judged::Whole(extent, Sums { needed: sum(digest), last: last[..written].to_vec(), all }))
+}
+
+/// What a backup needs of a segment, as it is read.
+struct Needed {
+    digest: Context,
+    /// Bytes before the last page that are still to come.
+    before: u64,
+    last: Vec<u8>,
+    /// Bytes of the last page that are still to come.
+    left: u64,
+}
+
+impl Needed {
+    fn new(range: &SegmentRange, name: SegmentName, size: SegmentSize) -> Self {
+        let left = range.bytes_in_last_page(name, size);
+        Self { digest: Context::new(&SHA256), before: range.bytes_in(name, size) - left, last: Vec::new(), left }
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        let (before, rest) = piece.split_at(fitting(self.before, piece));
+        let last = &rest[..fitting(self.left, rest)];
+        self.digest.update(before);
+        self.last.extend_from_slice(last);
+        self.before -= before.len() as u64;
+        self.left -= last.len() as u64;
+    }
+}
+
+fn fitting(left: u64, bytes: &[u8]) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())
+}
+
+fn sum(context: Context) -> [u8; 32] {
+    context.finish().as_ref().try_into().unwrap_or_default()
 }

@@ -131,13 +131,14 @@ impl Found {
             Fault::Refused { path: place.to_owned(), why, way_out: GIVE_WAL }
         };
         let (_, copies) = self.segments.get(&name.to_string()).ok_or_else(missing)?;
-        let mut good = copies.good.iter().filter(|copy| copy.extent.holds(bytes));
-        let Some(first) = good.next() else {
+        let good = || copies.good.iter().filter(|copy| copy.extent.holds(bytes));
+        let most = good().reduce(|most, copy| if copy.sums.last.len() > most.sums.last.len() { copy } else { most });
+        let Some(most) = most else {
             return Err(copies.wrong(place).map_or_else(missing, |bad| not_whole(name, bad)));
         };
-        match good.find(|other| other.sums.needed != first.sums.needed) {
-            Some(other) => Err(differ(place, name, first, other)),
-            None => Ok(Need { name, at: first.at.clone(), sum: first.sums.all }),
+        match good().find(|other| !most.sums.covers(&other.sums)) {
+            Some(other) => Err(differ(place, name, most, other)),
+            None => Ok(Need { name, at: most.at.clone(), sum: most.sums.all }),
         }
     }
 

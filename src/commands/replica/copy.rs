@@ -71,6 +71,8 @@ pub struct Outcome {
     pub locks_unacknowledged: u64,
     /// Locks and holds left as they are because the role there may not set them.
     pub refused: u64,
+    /// The holds among them.
+    pub holds_refused: u64,
     /// Legal holds set.
     pub holds_set: u64,
     /// Manifests that arrived while the copy was under way, and those of backups of which something cannot be read: for the next run.
@@ -140,10 +142,14 @@ fn warnings(outcome: &Outcome, identity: Identity) -> Vec<String> {
         ));
     }
     if outcome.refused > 0 {
-        let count = outcome.refused;
-        warnings.push(format!(
-            "{count} locks or legal holds were not carried over: the replica's credentials lack s3:PutObjectRetention or s3:PutObjectLegalHold"
-        ));
+        let of = |count, what, action| {
+            format!("{count} {what} were not carried over: the replica's credentials lack {action}")
+        };
+        let (holds, locks) = (outcome.holds_refused, outcome.refused - outcome.holds_refused);
+        warnings.extend((locks > 0).then(|| of(locks, "locks", "s3:PutObjectRetention")));
+        warnings.extend(
+            (holds > 0).then(|| of(holds, "legal holds", "s3:PutObjectLegalHold, which a writer does not have")),
+        );
     }
     if outcome.left > 0 {
         let count = outcome.left;
@@ -324,7 +330,10 @@ impl Run<'_> {
         }
         match done.hold {
             Follow::Set => outcome.holds_set += 1,
-            Follow::Refused => outcome.refused += 1,
+            Follow::Refused => {
+                outcome.refused += 1;
+                outcome.holds_refused += 1;
+            }
             Follow::Nothing | Follow::Unacknowledged => {}
         }
         if done.beside {

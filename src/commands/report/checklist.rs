@@ -47,6 +47,15 @@ pub(super) struct Ground<'a> {
 
 type Answer = Result<String, String>;
 
+/// The points that are asked: of an archive, whether what it holds is whole.
+pub(super) fn points_of(ground: &Ground<'_>) -> Vec<Point> {
+    let mut points = points(ground);
+    if ground.cluster.archive {
+        points.retain(|point| point.name == "encrypted");
+    }
+    points
+}
+
 /// All seven.
 pub(super) fn points(ground: &Ground<'_>) -> Vec<Point> {
     let point = |name, title, answer: Answer, hint| {
@@ -257,4 +266,4 @@ fn told(at: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::checklist::{self, Ground, Point};
 use super::facts::{ClusterReport, Line};
 use super::sealed::Sealed;
-use super::{Looker, backups, reach, times, traces};
+use super::{Looker, archive, backups, reach, times, traces};
 use crate::commands::retention::gather;
 use crate::commands::{Result, status};
 use crate::format::ClusterName;
@@ -36,6 +36,7 @@ impl Looker<'_> {
         let physical_since = self.repository.cluster_record(cluster).await?.map(|record| record.created_at);
         let mut report = ClusterReport {
             cluster: cluster.clone(),
+            archive: false,
             system_identifier: seen.bucket.system_identifier,
             health: seen.health,
             reasons: seen.reasons,
@@ -52,6 +53,9 @@ impl Looker<'_> {
             locks: seen.bucket.locks,
             no_plan,
         };
+        if archive::is_one(self.repository, &report).await? {
+            archive::judge(&mut report);
+        }
         report.checklist = self.checklist(&report).await?;
         Ok((report, findings))
     }
@@ -67,7 +71,7 @@ impl Looker<'_> {
         }
         let trace = traces::of(self.repository, report.drills.first()).await?;
         let at = self.connected.store.clock().now();
-        Ok(checklist::points(&Ground { at, cluster: report, sealed: &sealed, trace, terms: self.terms }))
+        Ok(checklist::points_of(&Ground { at, cluster: report, sealed: &sealed, trace, terms: self.terms }))
     }
 
     async fn wal(&self, cluster: &ClusterName, timelines: &[status::TimelineFacts]) -> Result<Vec<Line>> {

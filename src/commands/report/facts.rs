@@ -16,6 +16,9 @@ use crate::store::LockMode;
 pub struct ClusterReport {
     /// Its name.
     pub cluster: ClusterName,
+    /// Whether every backup was imported and nothing is streamed: nothing is written to it any more, so that neither new
+    /// backups nor WAL up to now nor drills are asked for.
+    pub archive: bool,
     /// Its system identifier, where something physical is stored. As text in JSON.
     #[serde(serialize_with = "as_text")]
     pub system_identifier: Option<u64>,

@@ -93,8 +93,11 @@ impl fmt::Display for Sealed {
             Some(wrong) => f.write_str(wrong),
             None => write!(
                 f,
-                "{} objects there and locked as promised, {} streams sealed by AES-256-GCM under key {}",
-                self.objects, self.streams, self.key
+                "{} objects there and locked as promised, {} stream{} sealed by AES-256-GCM under key {}",
+                self.objects,
+                self.streams,
+                if self.streams == 1 { "" } else { "s" },
+                self.key
             ),
         }
     }

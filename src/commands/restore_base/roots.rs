@@ -187,7 +187,8 @@ pub(super) fn check_space(layout: &Layout) -> Result<()> {
         let Ok(system) = rustix::fs::statvfs(path) else { continue };
         let free = system.f_bavail.saturating_mul(system.f_frsize);
         if free < needed {
-            let why = format!("the restore needs {needed} bytes there, {free} are free");
+            let [needed, free] = [needed, free].map(|bytes| bytesize::ByteSize(bytes).display().iec());
+            let why = format!("the restore needs {needed} there, {free} are free");
             return Err(taken(path, why, "make room, or name a directory on a larger file system"));
         }
     }

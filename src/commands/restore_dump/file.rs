@@ -32,7 +32,16 @@ impl<'a> Staged<'a> {
             return Err(Error::File { path: path.to_owned(), why: "it exists already; it is not overwritten".into() });
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".stonewal-").tempfile_in(folder).map_err(|e| failed(&e))?;
+        if !folder.is_dir() {
+            let why = format!("there is no directory {}; it is not made", folder.display());
+            return Err(Error::File { path: path.to_owned(), why });
+        }
+        // Its own words name a file that nobody asked for.
+        let refused = |error: std::io::Error| Error::File {
+            path: path.to_owned(),
+            why: format!("no file can be made in {}: {}", folder.display(), error.kind()),
+        };
+        let file = tempfile::Builder::new().prefix(".stonewal-").tempfile_in(folder).map_err(refused)?;
         let writer = BufWriter::with_capacity(1 << 20, File::from_std(file.reopen().map_err(|e| failed(&e))?));
         Ok(Self { path, folder, file, writer })
     }

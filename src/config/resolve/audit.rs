@@ -11,6 +11,7 @@ pub(super) fn settings(read: &Reader<'_>) -> Result<AuditSettings> {
     Ok(AuditSettings {
         mode: read.choice(&key::AUDIT_MODE, &modes)?,
         retain: read.optional(&key::AUDIT_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
+        usual: read.configured(&key::LOCK_RETAIN, |text| values::duration(text, MINUTE, RETAIN_MAX))?,
         profile: read.optional(&key::AUDIT_PROFILE, any)?,
         reason: read.optional(&key::AUDIT_REASON, values::reason)?,
     })

@@ -9,6 +9,9 @@ pub struct AuditSettings {
     pub mode: AuditMode,
     /// How long they are locked; `None` = as long as everything else.
     pub retain: Option<Duration>,
+    /// `lock.retain` as it is configured, whatever a flag says for one command: a backup that is locked briefly does not
+    /// shorten the record that tells of it.
+    pub usual: Duration,
     /// Profile of the AWS configuration files for writing them; `None` = that of [`S3Settings`](super::S3Settings).
     pub profile: Option<String>,
     /// Why this command is run.

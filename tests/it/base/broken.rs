@@ -191,7 +191,7 @@ async fn a_file_system_of_its_own_is_filled_in_place_or_refused_when_it_is_too_s
             world.verify_files(&target);
             world.recover(&target, "second").await;
         } else {
-            ended.ends(1).says(&["bytes there", "are free"]);
+            ended.ends(1).says(&["the restore needs", "iB there", "are free"]);
             assert!(names(&target).is_empty());
         }
     }

@@ -65,17 +65,18 @@ async fn files_and_readers_that_do_not_take_the_data() {
     let exists = "error: there.sql: it exists already; it is not overwritten";
     world.restorer("restore dump --to-file there.sql").end().await.is(1, exists);
     assert_eq!(std::fs::read_to_string(world.path("there.sql")).unwrap(), "precious");
-    let no_folder = "error: nowhere/app.sql: No such file or directory [..]";
+    let no_folder = "error: nowhere/app.sql: there is no directory nowhere; it is not made";
     world.restorer("restore dump --to-file nowhere/app.sql").end().await.is(1, no_folder);
 
-    // A reader that has seen enough, such as `head`: no complaint, and no success.
+    // A reader that has seen enough, such as `head`: no success, and it is said why.
     let mut running = world.restorer("restore dump --to-stdout").start();
     let mut stdout = running.child.stdout.take().unwrap();
     let mut some = [0; 200];
     stdout.read_exact(&mut some).await.unwrap();
     drop(stdout);
     assert!(String::from_utf8_lossy(&some).contains("PostgreSQL database dump"));
-    running.end().await.is(1, "");
+    let closed = "error: the reader of standard output closed it after [..] bytes; what follows was not written";
+    running.end().await.is(1, closed);
 
     world.restorer("restore dump --to-file app.sql").end().await.good();
     world.restorer("restore dump --to-stdout").env("TMPDIR", "/nonexistent").end().await.good();

@@ -93,9 +93,9 @@ error: no connection to postgres@127.0.0.1:1/app: [..]refused[..]
 hint: check host and port, listen_addresses of the server, and any firewall in between";
     from("postgres://postgres@127.0.0.1:1/app?sslmode=disable".into()).end().await.is(1, unreachable);
     let denied = "
-error: read the role passwords (pg_authid): clerk is not a superuser
+error: read the role passwords (pg_authid): clerk may not read them
 
-hint: run as a superuser, or leave the passwords out (globals = \"no-passwords\")";
+hint: run as a superuser, or as a role that may read pg_authid (since PostgreSQL 14 a member of pg_read_all_data), or leave the passwords out (globals = \"no-passwords\")";
     from(world.url("app").replace("postgres@", "clerk@")).end().await.is(1, denied);
     let denied = "
 error: [..]permission denied for [..]ledger[..]

@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use stonewal::commands::import::{self, ArtifactOptions, Into, Outcome, RepositoryTarget};
+use stonewal::commands::report::{self, ClusterReport, Terms};
 use stonewal::commands::restore_dump::{Confirm, DatabaseTarget};
+use stonewal::commands::status::{Health, Thresholds};
 use stonewal::commands::{self, Class, Which};
 use stonewal::format::{ClusterName, Codec};
 use stonewal::limits::{CHUNK_BYTES_MIN, UPLOADS_DEFAULT};
@@ -14,6 +17,7 @@ use stonewal::store::roles::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::puts;
+use super::retain::setting::policy;
 use super::stage::{Stage, encoding};
 use crate::support::fixture::run;
 
@@ -73,6 +77,19 @@ impl Old {
 
     async fn seal(&self, cluster: &str, artifact: ArtifactOptions) -> commands::Result<Outcome> {
         import(import::Options { artifact, into: self.repository(cluster) }).await
+    }
+
+    async fn report(&self, cluster: &str) -> ClusterReport {
+        let hours = Duration::from_hours;
+        let options = report::Options {
+            repository: self.stage.repository(Role::Auditor),
+            access: Stage::passphrase(),
+            cluster: Some(cluster.parse().unwrap()),
+            policy: policy(),
+            thresholds: Thresholds { max_lag: hours(1), max_base_age: hours(24), min_lock: Duration::ZERO },
+            terms: Terms { max_age: jiff::SignedDuration::from_hours(24), release: None },
+        };
+        Box::pin(report::run(options)).await.unwrap().clusters.remove(0)
     }
 
     async fn restore(&self, database: &str, artifact: ArtifactOptions) -> commands::Result<Outcome> {
@@ -240,13 +257,24 @@ async fn an_import_never_hides_a_newer_dump() {
     for day in 1..=3 {
         encrypt(&old.plain, &file(day), &["-pbkdf2", "-iter", "100000"]);
     }
-    old.seal("old", Old::artifact(&file(2))).await.unwrap();
+    let first = old.seal("old", Old::artifact(&file(2))).await.unwrap();
+    // The same once more is a second copy, and says so.
+    let again = old.seal("old", Old::artifact(&file(2))).await.unwrap();
+    let twin = first.backup.unwrap().backup.to_string();
+    assert!(first.warnings.is_empty() && again.warnings.iter().any(|line| line.contains(&twin)), "{again:?}");
     let error = old.seal("old", Old::artifact(&file(1))).await.unwrap_err();
     assert!(error.to_string().contains("shows 2025-11-02T03:15:00Z") && error.class() == Class::Usage, "{error}");
     assert!(error.hint().unwrap().contains("--cluster"));
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    old.seal("old", Old::artifact(&file(3))).await.unwrap();
+    let other = old.seal("old", Old::artifact(&file(3))).await.unwrap();
+    assert!(other.warnings.is_empty(), "as long, and another file: {other:?}");
+    let archive = old.report("old").await;
+    assert!(archive.archive && archive.health == Health::Green && archive.reasons.is_empty(), "{archive:?}");
+    let asked: Vec<_> = archive.checklist.iter().map(|point| (point.name, point.ticked)).collect();
+    assert_eq!(asked, [("encrypted", true)]);
     old.stage.backup().await;
+    let living = old.report("main").await;
+    assert!(!living.archive && living.health == Health::Red && living.checklist.len() == 7, "{living:?}");
     let error = old.seal("main", Old::artifact(&file(3))).await.unwrap_err();
     assert!(error.to_string().contains("would be its latest"), "{error}");
     let nameless = old.file("app.sql.gz.enc");

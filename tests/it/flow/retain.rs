@@ -16,7 +16,7 @@ use super::stage::{DAY, Stage, id, run_backup};
 use setting::{STEP, apply, days, extend, hold, is_due, newest_only, policy};
 
 mod cost;
-mod setting;
+pub(in crate::flow) mod setting;
 mod shared;
 mod unlocking;
 

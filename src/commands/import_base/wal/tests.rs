@@ -171,6 +171,33 @@ fn two_whole_copies_that_differ_are_refused() {
     assert_eq!(longer.chosen().unwrap(), (vec![(name(4).to_string(), name(4).to_string())], 0));
 }
 
+/// A `.partial` of `pg_receivewal` may end within the page that the backup needs: it has less of the same, and is no rival.
+#[test]
+fn a_copy_that_ends_within_the_last_page_is_no_rival_of_one_that_goes_on() {
+    let cut = |bytes: usize, fill: u8| {
+        let mut content = content(4, 6, fill);
+        content[5 * WAL_PAGE_BYTES + bytes..].fill(0);
+        content
+    };
+    let partial = |bytes: Vec<u8>| file(4, ".partial", bytes);
+    for backup in [whole(4), content(4, 6, 0xA5)] {
+        let case = Case::new(&[(3, whole(3)), (4, backup)], &[partial(cut(60, 0xA5))]);
+        assert_eq!(case.needs().unwrap(), ["the one in base.tar"; 2]);
+        assert_eq!(case.chosen().unwrap(), (vec![(format!("{}.partial", name(4)), format!("{}.partial", name(4)))], 0));
+    }
+    // Whichever is read first, the one with more counts.
+    let longer = Case::new(&[(3, whole(3)), (4, cut(60, 0xA5))], &[partial(cut(99, 0xA5))]);
+    assert_eq!(longer.needs().unwrap()[1], format!("{}.partial", name(4)));
+    for rival in [cut(60, 0x5A), {
+        let mut bytes = cut(99, 0xA5);
+        bytes[5 * WAL_PAGE_BYTES + 50] ^= 1;
+        bytes
+    }] {
+        let case = Case::new(&[(3, whole(3)), (4, whole(4))], &[partial(rival)]);
+        assert!(case.needs().unwrap_err().contains("with different contents"));
+    }
+}
+
 /// What was never finished is stored as what it is: as a whole segment it would hide the true one.
 #[test]
 fn i09_a_segment_that_was_never_finished_is_stored_as_a_partial() {

@@ -52,9 +52,10 @@ fn drill(kind: Kind, hours: i64) -> Evidence {
 }
 
 /// Everything as it should be.
-fn cluster() -> ClusterReport {
+pub(in crate::commands::report) fn cluster() -> ClusterReport {
     ClusterReport {
         cluster: "main".parse().unwrap(),
+        archive: false,
         system_identifier: Some(7),
         health: Health::Green,
         reasons: Vec::new(),
