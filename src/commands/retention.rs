@@ -11,6 +11,7 @@ pub mod locks;
 pub mod plan;
 mod reach;
 
+pub use crate::retention::Own;
 pub use acting::Scope;
 pub(super) use acting::pinned;
 pub use gather::{Gathered, Superseded, gather};
