@@ -30,7 +30,7 @@ pub use settings::{
     VerifySettings, WalMode, WalSettings,
 };
 
-pub use settings::ImportSettings;
+pub use settings::{ImportSettings, KindRetention};
 
 /// The file for the whole host; `$XDG_CONFIG_HOME/stonewal/stonewal.toml` (or `~/.config/…`) adds to it and wins.
 pub const SYSTEM_FILE: &str = "/etc/stonewal/stonewal.toml";

@@ -23,5 +23,5 @@ pub use facts::{BackupFact, Facts, TimelineFact, UnfinishedFact, UnreadFact, Ver
 pub use item::Item;
 pub use periods::Period;
 pub use plan::{BackupDecision, Ground, Plan, UnfinishedDecision, Verdict, WalDecision, plan};
-pub use policy::Policy;
+pub use policy::{Own, Policy};
 pub use reason::Reason;

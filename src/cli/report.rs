@@ -19,6 +19,7 @@ mod list;
 mod locks;
 mod page;
 mod proof;
+mod recorded;
 mod reencrypt;
 mod replica;
 mod retention;
@@ -34,6 +35,7 @@ pub(super) use audit::AuditCsv;
 pub(super) use jobs::ToStdout;
 pub(super) use keys::WithPassphrase;
 pub(super) use page::{Checked, Dr, Form, Page};
+pub(super) use recorded::Recorded;
 pub(super) use setup::Initialised;
 
 /// An outcome that can be printed. As JSON it is serialised as it is.

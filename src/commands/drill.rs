@@ -56,7 +56,8 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Outcome> {
     let (connected, repository) = interruptible(cancel, Box::pin(open(&mut options))).await?;
-    let signer = interruptible(cancel, Box::pin(publish::signer(&connected, &mut options, &repository))).await?;
+    let desk = interruptible(cancel, Box::pin(publish::desk(connected, &mut options, &repository))).await?;
+    desk.away().into_iter().for_each(tell);
     let base = workplace::resolve(&options.place.dir)?;
     let left = leftover::clean(&base)?;
     left.told().into_iter().for_each(tell);
@@ -83,8 +84,7 @@ pub async fn run(
     }
     if options.evidence {
         tell("storing the evidence".into());
-        let signer = signer.as_ref().unwrap_or(&repository);
-        let storing = Box::pin(record.publish(&connected, signer, limit));
+        let storing = Box::pin(record.publish(&desk, &repository, limit));
         if let Err(error) = interruptible(cancel, storing.map(Ok)).await {
             if let Some(kept) = &record.kept {
                 tell(format!("kept {}: it is yours to remove", kept.display()));
@@ -125,6 +125,7 @@ impl Job<'_> {
         let (chosen, findings) = interruptible(self.cancel, choosing).await?;
         record.findings.extend(findings);
         record.chose(self.repository, &chosen).await?;
+        record.read_from(self.options.repository.from_replica.as_deref());
         let (seen, findings) = interruptible(self.cancel, heads::seen(self.repository, self.options)).await?;
         record.findings.extend(findings);
         let mut restored = match &chosen {

@@ -292,6 +292,7 @@ impl Job<'_> {
                 taken_at: self.range.ended_at,
                 sha256: survey.manifest.sha256.clone(),
                 host: None,
+                meta: None,
             }),
         })
     }

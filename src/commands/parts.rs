@@ -3,7 +3,7 @@
 pub use super::frozen::FrozenPart;
 pub use crate::catalog::plan::{Goal, Leg, Request, TimelineChoice};
 pub use crate::catalog::{Access, Finding, FindingKind};
-pub use crate::format::audit::{AuditPhase, AuditRecord};
+pub use crate::format::audit::{AuditObject, AuditPhase, AuditRecord};
 pub use crate::format::evidence;
 pub use crate::format::manifest::{BaseFacts, ClearPart, DumpFacts, Kind};
 pub use crate::format::{AuditId, BackupId, ClusterName, Codec, EvidenceId, LockRecord, Lsn, Tag, Timeline};

@@ -12,6 +12,7 @@ pub mod plan;
 pub(super) mod price;
 mod reach;
 
+pub use crate::retention::Own;
 pub use acting::Scope;
 pub(super) use acting::pinned;
 pub use gather::{Gathered, Superseded, gather};

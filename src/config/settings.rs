@@ -25,7 +25,9 @@ pub use verify::{
 };
 
 mod import;
+mod retention;
 pub use import::ImportSettings;
+pub use retention::KindRetention;
 
 /// The whole configuration of one run. `Debug` shows no secret.
 #[derive(Debug)]
@@ -357,6 +359,10 @@ pub struct RetentionSettings {
     pub yearly: u32,
     /// So many verified backups of each kind never expire.
     pub min_redundancy: u32,
+    /// What dumps have of their own.
+    pub dumps: KindRetention,
+    /// What base backups have of their own.
+    pub bases: KindRetention,
     /// Ids of backups that never expire; their shape only, `format` reads them.
     pub keep: Vec<String>,
     /// What a backup left that never finished is kept for so long.

@@ -260,6 +260,13 @@ fn retention_resolves_and_nothing_is_locked_beyond_its_bound() {
     let days = |days: u64| Duration::from_hours(24 * days);
     assert_eq!((settings.window, settings.max, settings.margin), (days(35), days(400), days(7)));
     assert_eq!((settings.keep_last_dumps, settings.keep_last_bases, settings.min_redundancy), (7, 2, 1));
+    let kinds = World::new()
+        .system("[retention.dump]\nmonthly = 12\n[retention.base]\nwindow = \"14d\"")
+        .load()
+        .unwrap()
+        .retention;
+    assert_eq!((kinds.dumps.monthly, kinds.dumps.window), (Some(12), None));
+    assert_eq!((kinds.bases.window, kinds.bases.monthly, kinds.monthly), (Some(days(14)), None, 0));
     let long = World::new().system("lock.retain = \"2y\"\nretention.max = \"732d\"");
     assert!(long.load().is_ok());
     let unlocked = World::new().system("immutability = \"none\"\nretention.max = \"1d\"");

@@ -165,11 +165,21 @@ impl Server {
         Ok(path)
     }
 
-    /// Lowers the priority of the postmaster, and so of all that it starts from now on: 0 as everybody, 19 the lowest.
-    pub fn renice(&self, nice: i32) {
-        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        // An error means that it has ended already.
-        let _ = pid.map(|pid| rustix::process::setpriority_process(Some(pid), nice));
+    /// Lowers the priority of the postmaster, and so of all that it starts from now on: 0 as everybody, 19 the lowest. A lower
+    /// one stays, and a server that has ended already needs none.
+    pub fn renice(&self, nice: i32) -> std::io::Result<()> {
+        use rustix::process::{Pid, getpriority_process, setpriority_process};
+        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let Some(pid) = pid else { return Ok(()) };
+        let lowered = match getpriority_process(Some(pid)) {
+            Ok(now) if now >= nice => Ok(()),
+            Ok(_) => setpriority_process(Some(pid), nice),
+            Err(error) => Err(error),
+        };
+        match lowered {
+            Err(error) if error != rustix::io::Errno::SRCH => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Creates a tablespace in a directory of the server's, see [`make_dir`](Self::make_dir).

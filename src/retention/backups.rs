@@ -68,7 +68,8 @@ impl<'a> Grounds<'a> {
         } else if let Some(Ground { until, why }) = window {
             self.keep(&fact.id, *until, why.clone());
         } else if fact.kind == Kind::Dump {
-            self.keep(&fact.id, after(fact.arrived_at, policy.window), Reason::Window(policy.window));
+            let window = policy.window_of(Kind::Dump);
+            self.keep(&fact.id, after(fact.arrived_at, window), Reason::Window(window));
         }
         if policy.keep.contains(&fact.id) {
             self.keep_open(&fact.id, Reason::Marked);
@@ -88,7 +89,7 @@ impl<'a> Grounds<'a> {
         let counts = |fact: &&BackupFact| fact.kind == kind && counts(fact, self.now);
         let mut newest: Vec<&'a BackupFact> = self.facts.backups.iter().filter(counts).collect();
         newest.sort_by(|a, b| b.rank().cmp(&a.rank()));
-        let (last, redundancy) = (self.policy.keep_last(kind), self.policy.min_redundancy);
+        let (last, redundancy) = (self.policy.keep_last(kind), self.policy.redundancy(kind));
         for (number, fact) in (1..).zip(&newest) {
             if number <= last {
                 self.keep_open(&fact.id, Reason::NewestOf { count: last, kind });
@@ -97,7 +98,7 @@ impl<'a> Grounds<'a> {
             }
         }
         newest.sort_by(|a, b| b.arrival().cmp(&a.arrival()));
-        for (period, count) in self.policy.periods().into_iter().filter(|(_, count)| *count > 0) {
+        for (period, count) in self.policy.periods(kind).into_iter().filter(|(_, count)| *count > 0) {
             for (first, fact) in firsts(period, &newest) {
                 self.keep(&fact.id, period.end(first, count), Reason::First { period, name: period.name(first) });
             }

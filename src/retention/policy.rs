@@ -8,10 +8,28 @@ use super::{Error, Period, Result};
 use crate::format::BackupId;
 use crate::format::manifest::Kind;
 
+/// What one kind of backup has of its own; `None` is the common rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Of dumps: so far back every one is kept. Of bases [`Policy::window`] is their window; this says that it is theirs alone.
+    pub window: Option<SignedDuration>,
+    /// Days that keep their first backup.
+    pub daily: Option<u32>,
+    /// ISO weeks.
+    pub weekly: Option<u32>,
+    /// Months.
+    pub monthly: Option<u32>,
+    /// Years.
+    pub yearly: Option<u32>,
+    /// Verified backups that never expire.
+    pub min_redundancy: Option<u32>,
+}
+
 /// The rules. Counts are of backups of one kind in one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// So far back every moment that can be recovered stays recoverable.
+    /// So far back every moment that can be recovered stays recoverable, and every dump is kept unless dumps have a window of
+    /// their own.
     pub window: SignedDuration,
     /// So many newest dumps never expire.
     pub keep_last_dumps: u32,
@@ -27,6 +45,10 @@ pub struct Policy {
     pub yearly: u32,
     /// So many verified backups of each kind in use never expire, whatever else the policy says.
     pub min_redundancy: u32,
+    /// What dumps have of their own.
+    pub dumps: Own,
+    /// What base backups have of their own.
+    pub bases: Own,
     /// Backups that never expire.
     pub keep: BTreeSet<BackupId>,
     /// Age at which the leftovers of a backup that never finished count as abandoned.
@@ -39,17 +61,13 @@ pub struct Policy {
 
 const DAY_SECONDS: i64 = 24 * 3600;
 
+const KINDS: [Kind; 2] = [Kind::Dump, Kind::Base];
+
 impl Policy {
     /// Refuses rules that would need locks beyond [`Policy::max`]: next month's plan must not fail where today's did not.
     pub fn check(&self) -> Result<()> {
-        let spans = [
-            ("retention.window", self.window),
-            ("retention.daily", Period::Day.longest(self.daily)),
-            ("retention.weekly", Period::Week.longest(self.weekly)),
-            ("retention.monthly", Period::Month.longest(self.monthly)),
-            ("retention.yearly", Period::Year.longest(self.yearly)),
-        ];
-        match spans.into_iter().find(|(_, span)| *span > self.max) {
+        let mut spans = KINDS.into_iter().flat_map(|kind| self.spans(kind));
+        match spans.find(|(_, span)| *span > self.max) {
             None => Ok(()),
             Some((key, span)) => Err(Error::BeyondMax {
                 key,
@@ -57,6 +75,41 @@ impl Policy {
                 max_days: self.max.as_secs() / DAY_SECONDS,
             }),
         }
+    }
+
+    /// How long the rules of a kind need at most, each with the key that says so.
+    fn spans(&self, kind: Kind) -> Vec<(&'static str, SignedDuration)> {
+        let own = self.own(kind);
+        let given = [
+            own.window.is_some(),
+            own.daily.is_some(),
+            own.weekly.is_some(),
+            own.monthly.is_some(),
+            own.yearly.is_some(),
+        ];
+        let keys = keys(kind).into_iter().zip(given).map(|([common, own], given)| if given { own } else { common });
+        let periods = self.periods(kind).map(|(period, count)| period.longest(count));
+        keys.zip(std::iter::once(self.window_of(kind)).chain(periods)).collect()
+    }
+
+    fn own(&self, kind: Kind) -> &Own {
+        match kind {
+            Kind::Dump => &self.dumps,
+            Kind::Base => &self.bases,
+        }
+    }
+
+    /// The window of a kind.
+    pub fn window_of(&self, kind: Kind) -> SignedDuration {
+        match kind {
+            Kind::Dump => self.dumps.window.unwrap_or(self.window),
+            Kind::Base => self.window,
+        }
+    }
+
+    /// So many verified backups of a kind never expire.
+    pub fn redundancy(&self, kind: Kind) -> u32 {
+        self.own(kind).min_redundancy.unwrap_or(self.min_redundancy)
     }
 
     /// Until when something without an end in sight is locked: everything that can be recovered now is needed for a
@@ -75,8 +128,8 @@ impl Policy {
     /// How long it keeps a backup at least, and a backup of a longer period at most: what deletes by age alone must not be
     /// sooner.
     pub fn keeps_at_least(&self) -> std::time::Duration {
-        let periods = self.periods().map(|(period, count)| period.longest(count));
-        let longest = periods.into_iter().fold(self.window, SignedDuration::max);
+        let spans = KINDS.into_iter().flat_map(|kind| self.spans(kind));
+        let longest = spans.fold(self.window, |longest, (_, span)| longest.max(span));
         longest.try_into().unwrap_or_default()
     }
 
@@ -88,15 +141,43 @@ impl Policy {
         }
     }
 
-    /// How many periods keep their first backup.
-    pub fn periods(&self) -> [(Period, u32); 4] {
+    /// How many periods keep their first backup of a kind.
+    pub fn periods(&self, kind: Kind) -> [(Period, u32); 4] {
+        let own = self.own(kind);
         [
-            (Period::Day, self.daily),
-            (Period::Week, self.weekly),
-            (Period::Month, self.monthly),
-            (Period::Year, self.yearly),
+            (Period::Day, own.daily.unwrap_or(self.daily)),
+            (Period::Week, own.weekly.unwrap_or(self.weekly)),
+            (Period::Month, own.monthly.unwrap_or(self.monthly)),
+            (Period::Year, own.yearly.unwrap_or(self.yearly)),
         ]
     }
+}
+
+/// The common key and that of the kind, in the order of [`Policy::spans`].
+fn keys(kind: Kind) -> [[&'static str; 2]; 5] {
+    let [window, daily, weekly, monthly, yearly] = match kind {
+        Kind::Dump => [
+            "retention.dump.window",
+            "retention.dump.daily",
+            "retention.dump.weekly",
+            "retention.dump.monthly",
+            "retention.dump.yearly",
+        ],
+        Kind::Base => [
+            "retention.base.window",
+            "retention.base.daily",
+            "retention.base.weekly",
+            "retention.base.monthly",
+            "retention.base.yearly",
+        ],
+    };
+    [
+        ["retention.window", window],
+        ["retention.daily", daily],
+        ["retention.weekly", weekly],
+        ["retention.monthly", monthly],
+        ["retention.yearly", yearly],
+    ]
 }
 
 /// `span` after `at`, or the end of time.

@@ -1,6 +1,7 @@
 mod copies;
 mod imports;
 mod items;
+mod policies;
 mod property;
 mod rules;
 mod timelines;

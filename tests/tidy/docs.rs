@@ -62,6 +62,15 @@ fn every_reason_of_a_status_is_in_the_runbook() {
 }
 
 #[test]
+fn every_playbook_is_played() {
+    let files = files();
+    let tests: Vec<_> = rust(&files, "tests/it/").into_iter().map(|source| source.text).collect();
+    let runbook = read("docs/RUNBOOK.md");
+    assert!(playbooks(&runbook).len() > 8, "docs/RUNBOOK.md:1: the playbooks were not understood");
+    check(&unplayed(&runbook, &tests));
+}
+
+#[test]
 fn every_module_is_on_the_map() {
     let map = read("docs/ARCHITECTURE.md");
     let lib = read("src/lib.rs");
@@ -121,6 +130,34 @@ fn without_row(names: &[&str], runbook: &str) -> Vec<Finding> {
     missing.map(|name| Finding::new("docs/RUNBOOK.md", 1, format!("says nothing about the reason {name}"))).collect()
 }
 
+/// Line and heading of each section of the third level that gives commands.
+fn playbooks(runbook: &str) -> Vec<(usize, &str)> {
+    let mut all = Vec::new();
+    let mut open = None;
+    for (number, text) in runbook.lines().enumerate() {
+        if text.starts_with('#') {
+            open = text.strip_prefix("### ").map(|heading| (number + 1, heading));
+        } else if text.starts_with("    ") {
+            all.extend(open.take());
+        }
+    }
+    all
+}
+
+/// Those that no test takes out of the document to run them.
+fn unplayed(runbook: &str, tests: &[String]) -> Vec<Finding> {
+    let is_played = |heading: &str| {
+        let (argument, section) = (format!("\"{heading}\""), format!("\"### {heading}\""));
+        let called = |text: &String| text.split("play(").skip(1).any(|rest| rest.trim_start().starts_with(&argument));
+        tests.iter().any(|text| called(text) || text.contains(&section))
+    };
+    let missing = playbooks(runbook).into_iter().filter(|(_, heading)| !is_played(heading));
+    let told = |(line, heading): (usize, &str)| {
+        Finding::new("docs/RUNBOOK.md", line, format!("the commands of {heading:?} are run by no test"))
+    };
+    missing.map(told).collect()
+}
+
 fn missing_codes(path: &str, text: &str) -> Vec<Finding> {
     let codes = stonewal::cli::Exit::ALL.map(stonewal::cli::Exit::code);
     let missing = codes.iter().filter(|code| !text.lines().any(|row| row.starts_with(&format!("| {code} |"))));
@@ -171,6 +208,11 @@ fn each_document_rule_can_fail() {
     assert_eq!(reasons("reasons.red(\"a\", x); reasons.yellow(\n \"b-c\", y); reasons.red(x)"), ["a", "b-c"]);
     assert_eq!(without_row(&["a", "b"], "| `a` | red |\nand `b` too"), without_row(&["b"], ""));
     assert_eq!(without_row(&["b"], "").len(), 1);
+    let books = "## A\n    a\n### B\ntext\n### C\ntext\n\n    c\n    c\n### D\n    d\n";
+    assert_eq!(playbooks(books), [(5, "C"), (10, "D")]);
+    let played = ["world.play(\n    \"C\", x)".to_owned(), "says(\"D\")".to_owned()];
+    let left = unplayed(books, &played);
+    assert_eq!((left.len(), left[0].line), (1, 10), "{left:?}");
     let line = "    A_B = \"a.b\", \"STONEWAL_A_B\", Some(\"x\"), \"x or y\";";
     assert_eq!(key(line), Some(("a.b", Some("x"))));
     assert_eq!(unexplained(&[("a.b", Some("x"))], "| `a.b` | `x` | x or y |"), []);

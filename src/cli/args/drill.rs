@@ -22,6 +22,7 @@ Examples:
   stonewal drill --backup random --kind dump --sql checks/balance.sql
   stonewal drill --target-time '2026-11-24 17:59:30+01:00' --rto 30m --rpo 15m
   stonewal drill --kind base --schedule systemd
+  stonewal drill --from-replica frankfurt
   stonewal drill list
 
 A query of yours stands in a file of its own and gives one boolean column. It passes if it gives at
@@ -29,6 +30,10 @@ least one row and every row is true. It runs in a transaction that can change no
 
 The programs of the backup's major version must be installed (Debian: postgresql-15). The host reads
 data and adds evidence: the passphrase, or a recovery file and a writer file; the S3 rights of a writer.
+
+With --from-replica the backup and its WAL come from that replica alone. The evidence goes into the
+repository; if that cannot be opened when the drill begins, it says so, goes on, and stores none
+(exit code 3).
 
 Variables:
   BACKUP_PASSPHRASE            or keys.identity_file, and keys.writer_file to sign with

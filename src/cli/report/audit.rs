@@ -9,7 +9,7 @@ use super::{Report, deserve_a_look, summary, warnings_of};
 use crate::cli::Exit;
 use crate::cli::words::{between, count, facts, table, time};
 use crate::commands::audit::{log, verify};
-use crate::commands::parts::{AuditBreak, AuditBreakKind, AuditId, AuditPhase, AuditRecord};
+use crate::commands::parts::{AuditBreak, AuditBreakKind, AuditId, AuditObject, AuditPhase, AuditRecord};
 
 /// Breaks and unfinished deeds told one by one.
 const SHOWN: usize = 20;
@@ -29,7 +29,7 @@ impl Report for log::Outcome {
             let _ = writeln!(out, "no such records at {}", self.location);
             return;
         }
-        table(out, &["WHEN", ">TOOK", "DEED", "CLUSTER", "WHO", "HOST", ">EXIT", "WHAT", "REASON"], &rows);
+        table(out, &["RECORD", "WHEN", ">TOOK", "DEED", "CLUSTER", "WHO", "HOST", ">EXIT", "REASON", "WHAT"], &rows);
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -50,7 +50,20 @@ fn line(record: &AuditRecord, begun: Option<&AuditRecord>) -> Vec<String> {
     let cluster = record.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
     let (who, host, deed) = (record.who.clone(), record.host.clone(), record.deed.clone());
     let reason = record.reason.clone().unwrap_or_default();
-    vec![time(at), took, deed, cluster, who, host, exit, shortened(&objects(record)), shortened(&reason)]
+    // By the record that it began with, which is the one that restores print.
+    let id = record.begun.as_ref().unwrap_or(&record.record).to_string();
+    vec![id, time(at), took, deed, cluster, who, host, exit, shortened(&reason), named(record)]
+}
+
+/// The objects for people: ids of backups whole, since notes are made of them and commands take them; of the rest what there is
+/// room for.
+fn named(record: &AuditRecord) -> String {
+    let (backups, others): (Vec<_>, Vec<_>) = record.objects.iter().partition(|one| one.kind == "backup");
+    let words =
+        |some: Vec<&AuditObject>| some.iter().map(|one| format!("{} {}", one.kind, one.name)).collect::<Vec<_>>();
+    let mut cells = words(backups);
+    cells.extend(Some(shortened(&words(others).join("; "))).filter(|rest| !rest.is_empty()));
+    cells.join("; ")
 }
 
 fn objects(record: &AuditRecord) -> String {

@@ -111,6 +111,8 @@ fn print_dump(out: &mut String, dump: &DumpFacts) {
             ("encoding", format!("{}, {} / {}", database.encoding, database.collate, database.ctype)),
         ],
     };
+    let meta = dump.imported.as_ref().and_then(|import| import.meta.clone());
+    lines.extend(meta.map(|meta| ("written beside it", meta)));
     lines.extend(database.size_bytes.map(|bytes| ("size on disk", size(bytes))));
     let extensions: Vec<_> = dump.extensions.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
     if !extensions.is_empty() {

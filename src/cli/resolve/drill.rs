@@ -51,11 +51,12 @@ pub(in crate::cli) fn drill_goal(args: &Drill) -> Result<Goal> {
     recovery::goal(args.target_time.as_deref(), args.target_lsn.as_deref()).map(|goal| goal.unwrap_or(Goal::Latest))
 }
 
-/// Keys that sign, if they are others than those that read: a writer file, or the passphrase beside a recovery file.
+/// Keys that sign, if they are others than those that read, or elsewhere: a writer file, or the passphrase beside a recovery file
+/// or a replica.
 pub(in crate::cli) fn evidence_signer(settings: &Settings) -> Result<Option<Access>> {
     let keys = &settings.keys;
-    let reads_by_file = keys.identity_file.is_some();
-    if keys.writer_file.is_none() && !(reads_by_file && keys.passphrase()?.is_some()) {
+    let apart = keys.identity_file.is_some() || settings.from_replica.is_some();
+    if keys.writer_file.is_none() && !(apart && keys.passphrase()?.is_some()) {
         return Ok(None);
     }
     access_if_any(settings, Purpose::Write)

@@ -10,7 +10,7 @@ use super::super::failure::{Failure, Result};
 pub(in crate::cli) fn repository(settings: &Settings) -> Result<RepositoryOptions> {
     if settings.from_replica.is_some() {
         let what = format!("{}: this command works on the repository itself", settings.origin(&key::FROM_REPLICA));
-        let way_out = "leave it out; list, show, verify, restore, wal fetch and wal verify can read a replica alone";
+        let way_out = "leave it out; list, show, verify, restore, drill, keys check, wal fetch and wal verify can read a replica alone";
         return Err(Failure::usage(what, way_out));
     }
     configured(settings)

@@ -17,8 +17,8 @@ pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy> {
     let retention = &settings.retention;
     let span = |span: Duration| SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
     let keep = retention.keep.iter().map(|id| id.parse().map_err(crate::commands::Error::from));
-    Ok(Policy {
-        window: span(retention.window),
+    let mut policy = Policy {
+        window: span(retention.bases.window.unwrap_or(retention.window)),
         keep_last_dumps: retention.keep_last_dumps,
         keep_last_bases: retention.keep_last_bases,
         daily: retention.daily,
@@ -26,11 +26,23 @@ pub(in crate::cli) fn policy(settings: &Settings) -> Result<Policy> {
         monthly: retention.monthly,
         yearly: retention.yearly,
         min_redundancy: retention.min_redundancy,
+        dumps: crate::commands::retention::Own::default(),
+        bases: crate::commands::retention::Own::default(),
         keep: keep.collect::<Result<_, _>>()?,
         unfinished: span(retention.unfinished),
         max: span(retention.max),
         margin: span(retention.margin),
-    })
+    };
+    for (own, given) in [(&mut policy.dumps, &retention.dumps), (&mut policy.bases, &retention.bases)] {
+        own.window = given.window.map(span);
+        (own.daily, own.weekly, own.monthly, own.yearly) = (given.daily, given.weekly, given.monthly, given.yearly);
+        own.min_redundancy = given.min_redundancy;
+    }
+    if policy.bases.window.is_some() && policy.dumps.window.is_none() {
+        // A window of bases alone is none of dumps.
+        policy.dumps.window = Some(span(retention.window));
+    }
+    Ok(policy)
 }
 
 /// What somebody said that storing costs: a price that nobody gave is none.

@@ -1,6 +1,6 @@
 //! Audit records around the commands that touch what is stored.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt::Display;
 
 use super::Run;
@@ -15,17 +15,20 @@ use crate::observe::chain;
 
 /// What is recorded of a command. Named before it begins as far as it is known, and added to while more becomes known.
 #[derive(Debug)]
-pub(super) struct Notes(RefCell<Deed>);
+pub(super) struct Notes {
+    deed: RefCell<Deed>,
+    record: OnceCell<commands::parts::AuditId>,
+}
 
 impl Notes {
     /// Of the deed with this name: lower-case words with dots between them, such as `backup.dump`.
     pub(super) fn of(name: &'static str) -> Self {
-        Self(RefCell::new(Deed::named(name)))
+        Self { deed: RefCell::new(Deed::named(name)), record: OnceCell::new() }
     }
 
     /// The cluster.
     pub(super) fn cluster(mut self, cluster: &ClusterName) -> Self {
-        self.0.get_mut().cluster = Some(cluster.clone());
+        self.deed.get_mut().cluster = Some(cluster.clone());
         self
     }
 
@@ -53,21 +56,26 @@ impl Notes {
 
     /// One more object: `backup` and its id, `database` and its URL without a password, `directory`, `file`, `writer`.
     pub(super) fn object(&self, kind: &'static str, name: impl Display) {
-        self.0.borrow_mut().object(kind, &name.to_string());
+        self.deed.borrow_mut().object(kind, &name.to_string());
     }
 
     /// How much of something there was, such as `stored_bytes`.
     pub(super) fn number(&self, name: &'static str, number: u64) {
-        self.0.borrow_mut().numbers.insert(name, number);
+        self.deed.borrow_mut().numbers.insert(name, number);
     }
 
     /// How much of it there was.
     pub(super) fn counts(&self, name: &'static str) -> u64 {
-        self.0.borrow().numbers.get(name).copied().unwrap_or(0)
+        self.deed.borrow().numbers.get(name).copied().unwrap_or(0)
+    }
+
+    /// The record that says that it began, by which incident notes name it; `None` where none is wanted or could be written.
+    pub(super) fn record(&self) -> Option<commands::parts::AuditId> {
+        self.record.get().cloned()
     }
 
     fn read(&self) -> Deed {
-        self.0.borrow().clone()
+        self.deed.borrow().clone()
     }
 }
 
@@ -150,7 +158,8 @@ impl Run<'_> {
     async fn begin(&self, notes: &Notes) -> Result<Scribe> {
         let mut scribe = self.recorder().await?;
         if let Scribe::Ready(recorder) = &mut scribe {
-            recorder.begin(&notes.read()).await?;
+            let id = recorder.begin(&notes.read()).await?;
+            let _ = notes.record.set(id);
         }
         Ok(scribe)
     }

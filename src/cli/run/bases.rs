@@ -8,6 +8,7 @@ use super::audit::Notes;
 use crate::cli::Exit;
 use crate::cli::args::{BackupBase, RestoreBase};
 use crate::cli::failure::{Failure, Result};
+use crate::cli::report::Recorded;
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::restore_base::{self, Target};
 use crate::commands::restore_dump::Confirm;
@@ -76,7 +77,7 @@ impl Run<'_> {
             if let Some(restored) = &outcome.restored {
                 notes.number("bytes", restored.bytes);
             }
-            Ok(self.screen.deliver(&outcome))
+            Ok(self.screen.deliver(&Recorded { outcome, record: notes.record() }))
         };
         match dir {
             Some(dir) => self.audited(notes.with("directory", dir), job).await,

@@ -8,7 +8,7 @@ use super::bases::refuse_to_ask;
 use crate::cli::Exit;
 use crate::cli::args::RestoreDump;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::report::ToStdout;
+use crate::cli::report::{Recorded, ToStdout};
 use crate::cli::resolve::{self, Purpose};
 use crate::commands::restore_dump::{self, Confirm, DatabaseTarget, RestoreTarget};
 use crate::commands::{self, Which, backup_dump};
@@ -73,7 +73,12 @@ impl Run<'_> {
             let outcome = self.in_good_order(&progress, job).await?;
             notes.object("backup", &outcome.backup);
             notes.number("plain_bytes", outcome.plain_bytes);
-            Ok(if args.to_stdout { self.screen.deliver(&ToStdout(outcome)) } else { self.screen.deliver(&outcome) })
+            let record = notes.record();
+            Ok(if args.to_stdout {
+                self.screen.deliver(&Recorded { outcome: ToStdout(outcome), record })
+            } else {
+                self.screen.deliver(&Recorded { outcome, record })
+            })
         };
         if is_deed { self.audited(notes, job).await } else { job(&notes).await }
     }

@@ -56,7 +56,7 @@ impl Run<'_> {
             goal: resolve::drill_goal(args)?,
             sql: resolve::sql_checks(&drill.sql)?,
             expected: resolve::expected(settings, false)?,
-            repository: resolve::repository(settings)?,
+            repository: resolve::reading(settings)?,
             access: Some(resolve::access(settings, Purpose::Read)?),
             signer: if args.no_evidence { None } else { resolve::evidence_signer(settings)? },
             evidence: !args.no_evidence,
@@ -81,7 +81,7 @@ impl Run<'_> {
 
     fn evidence_options(&self) -> Result<evidence::Options> {
         Ok(evidence::Options {
-            repository: resolve::repository(self.settings)?,
+            repository: resolve::reading(self.settings)?,
             access: resolve::access(self.settings, Purpose::Look)?,
             cluster: resolve::cluster(self.settings)?,
         })
@@ -105,7 +105,8 @@ impl Run<'_> {
         let kind = resolve::scheduler(what)?;
         let program = std::env::current_exe();
         let program = program.map_err(|source| Failure::System { what: "our own program cannot be found", source })?;
-        let words = resolve::drill_words(args);
+        let mut words = resolve::drill_words(args);
+        words.extend(self.settings.from_replica.iter().flat_map(|name| ["--from-replica".to_owned(), name.clone()]));
         let units = schedule::drill(kind, &program, &self.settings.cluster, &words).map_err(Error::Usage)?;
         Ok(self.screen.deliver(&units))
     }

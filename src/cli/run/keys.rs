@@ -31,7 +31,7 @@ impl Run<'_> {
                 Ok(self.screen.deliver(&outcome))
             }
             Keys::Check(_) => {
-                let repository = resolve::repository(self.settings)?;
+                let repository = resolve::reading(self.settings)?;
                 let access = resolve::access(self.settings, Purpose::Read)?;
                 let checking = Box::pin(check::run(check::Options { repository, access }));
                 let outcome = self.until_interrupted(checking).await?;

@@ -102,11 +102,11 @@ impl Recorder {
         Box::pin(in_time(AUDIT_SECONDS_MAX, opening)).await
     }
 
-    /// Records that the deed is about to be done.
-    pub async fn begin(&mut self, deed: &Deed) -> Result<()> {
+    /// Records that the deed is about to be done; the id of that record names the deed from then on.
+    pub async fn begin(&mut self, deed: &Deed) -> Result<AuditId> {
         let id = in_time(AUDIT_SECONDS_MAX, self.append(deed, AuditPhase::Begun, None)).await?;
-        self.begun = Some(id);
-        Ok(())
+        self.begun = Some(id.clone());
+        Ok(id)
     }
 
     /// Records how it ended.

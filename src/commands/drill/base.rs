@@ -51,7 +51,7 @@ impl Job<'_> {
         (self.tell)(format!("replaying WAL to {}", told(&planned.plan.goal)));
         let open = self.open_options(&facts, place, &data, bin_dir)?;
         let mut server = interruptible(self.cancel, async { Ok(Server::open(&open).await?) }).await?;
-        server.renice(self.options.limits.nice);
+        record.reniced(server.renice(self.options.limits.nice));
         let limit = self.options.limits.timeout.max(PATIENCE);
         interruptible(self.cancel, async { Ok(server.wait_writable(limit).await?) }).await?;
 

@@ -39,7 +39,7 @@ impl Job<'_> {
         options.fsync = true;
         options.settings = settings::modest(&self.options.limits);
         let server = interruptible(self.cancel, async { Ok(Server::start(&options).await?) }).await?;
-        server.renice(self.options.limits.nice);
+        record.reniced(server.renice(self.options.limits.nice));
         let preparing = Box::pin(self.prepare(&server, backup, &recorded, record));
         let database = interruptible(self.cancel, preparing).await?;
 

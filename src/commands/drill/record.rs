@@ -10,11 +10,11 @@ use super::choose::Chosen;
 use super::judge;
 use super::kept::KeptServer;
 use super::options::{Objectives, Options, Pick};
-use super::publish::publish;
+use super::publish::{Desk, Published};
 use crate::catalog::plan::Goal;
 use crate::catalog::{Backup, Finding, Repository};
 use crate::commands::restore_base::Planned;
-use crate::commands::{Class, Connected, Error, Result, restore_dump};
+use crate::commands::{Class, Error, Result, restore_dump};
 use crate::format::evidence::{
     CheckRecord, CheckResult, Choice, DrilledBackup, Evidence, EvidenceKind, EvidenceResult, ObjectivesRecord,
     PhaseRecord, ReachedRecord, RequestRecord,
@@ -169,6 +169,19 @@ impl Record {
         self.evidence.finished_at = repository.store().clock().now().max(self.evidence.started_at);
     }
 
+    /// A replica proves that the replica restores, which whoever reads the evidence must know.
+    pub(super) fn read_from(&mut self, replica: Option<&str>) {
+        let told = replica.map(|name| Check::new("read from", Status::Note, format!("replica {name} alone")));
+        self.checks.extend(told);
+    }
+
+    /// Whether the server runs with the priority that was asked for.
+    pub(super) fn reniced(&mut self, done: std::io::Result<()>) {
+        self.warnings.extend(
+            done.err().map(|error| format!("the priority of the server could not be lowered (drill.nice): {error}")),
+        );
+    }
+
     pub(super) async fn chose(&mut self, repository: &Repository, chosen: &Chosen) -> Result<()> {
         let backup = chosen.backup();
         let entry = &backup.entry;
@@ -254,13 +267,14 @@ impl Record {
     }
 
     /// Stores the evidence. That it cannot be stored changes nothing about what came of the drill.
-    pub(super) async fn publish(&mut self, connected: &Connected, signer: &Repository, limit: Duration) {
-        let publishing = Box::pin(publish(connected, signer, &self.evidence));
+    pub(super) async fn publish(&mut self, desk: &Desk, reader: &Repository, limit: Duration) {
+        let publishing = Box::pin(desk.publish(reader, &self.evidence));
         match tokio::time::timeout(limit, publishing).await {
-            Ok(Ok((key, gone))) => {
+            Ok(Ok(Published::Under(key, gone))) => {
                 self.stored = Some(key.to_string());
                 self.findings.extend(gone);
             }
+            Ok(Ok(Published::Not(why))) => self.not_stored = Some(why.to_owned()),
             Ok(Err(error)) => self.not_stored = Some(chain(&error)),
             Err(_) => {
                 self.not_stored =

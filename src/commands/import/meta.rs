@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::commands::{Error, Result};
 
@@ -23,6 +24,9 @@ pub(super) struct Meta {
     /// Its length.
     pub(super) file_size_bytes: Option<u64>,
     database_url_redacted: Option<String>,
+    /// All of it, known keys or not, without passwords.
+    #[serde(skip)]
+    all: Option<Value>,
 }
 
 impl Meta {
@@ -35,7 +39,11 @@ impl Meta {
             return Err(unfit(format!("it has {length} bytes: no meta file is so long")));
         }
         let text = std::fs::read(path).map_err(|e| unfit(e.to_string()))?;
-        let meta: Self = serde_json::from_slice(&text).map_err(|e| unfit(format!("it is no meta file: {e}")))?;
+        let no_meta = |error: serde_json::Error| unfit(format!("it is no meta file: {error}"));
+        let mut all: Value = serde_json::from_slice(&text).map_err(no_meta)?;
+        let meta = Self::deserialize(&all).map_err(no_meta)?;
+        without_passwords(&mut all);
+        let meta = Self { all: Some(all), ..meta };
         if meta.created_at_utc.is_some() && meta.taken_at().is_none() {
             return Err(unfit("created_at_utc is not a moment".into()));
         }
@@ -47,12 +55,46 @@ impl Meta {
         text.parse().ok().or_else(|| stamp(text))
     }
 
+    /// The whole of it as one line of JSON, for the manifest.
+    pub(super) fn kept(&self) -> Option<String> {
+        self.all.as_ref().map(Value::to_string)
+    }
+
     /// Name of the database, from what was left of its URL.
     pub(super) fn database(&self) -> Option<String> {
         let (_, rest) = self.database_url_redacted.as_ref()?.split_once("://")?;
         let name = rest.split_once('/')?.1.split('?').next()?;
         (!name.is_empty()).then(|| name.to_owned())
     }
+}
+
+/// The old script redacts the URL; whoever wrote the file another way may not have (invariant I13).
+fn without_passwords(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = redacted(text),
+        Value::Array(values) => values.iter_mut().for_each(without_passwords),
+        Value::Object(map) => map.values_mut().for_each(without_passwords),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// `postgres://user:***@host`, and `password=***` wherever it stands.
+fn redacted(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let Some((user, host)) = rest.rsplit_once('@')
+        && let Some((name, _)) = user.split_once(':')
+    {
+        text = format!("{scheme}://{name}:***@{host}");
+    }
+    let mut parts = text.split("password=");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['&', ' ']).unwrap_or(part.len());
+        clean.push_str("password=***");
+        clean.push_str(&part[end..]);
+    }
+    clean
 }
 
 /// The moment in a file's name: `smartaccounting-full-20251103T031500Z.sql.gz.enc`.
@@ -82,6 +124,18 @@ mod tests {
             let meta = Meta { created_at_utc: Some(text.into()), ..Meta::default() };
             assert_eq!(meta.taken_at(), Some(at), "{text}");
         }
+    }
+
+    #[test]
+    fn i13_what_is_kept_holds_no_password() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = r#"{"type": "full", "url": "postgres://app:s3cr:t/@p@db:5432/app?password=s3cret&x=1",
+            "more": ["host=db password=s3cret user=app", "postgres://app@db/app", 7], "checksum_sha256": null}"#;
+        std::fs::write(file.path(), text).unwrap();
+        let kept = Meta::read(Some(file.path())).unwrap().kept().unwrap();
+        let want = r#"{"checksum_sha256":null,"more":["host=db password=*** user=app","postgres://app@db/app",7],"type":"full","url":"postgres://app:***@db:5432/app?password=***&x=1"}"#;
+        assert_eq!(kept, want);
+        assert_eq!(Meta::read(None).unwrap().kept(), None);
     }
 
     #[test]

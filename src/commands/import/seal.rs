@@ -53,11 +53,12 @@ pub(super) async fn run(
     let (begun, writer) = interruptible(cancel, Box::pin(moving)).await?;
     progress.set_phase(Phase::Finishing);
     let (database, host) = (artifact.meta().database(), artifact.meta().host.clone());
+    let meta = artifact.meta().kept();
     let (sha256, source) = artifact.finish()?;
     let plain_bytes = source.bytes();
     let (sealed, stored) = interruptible(cancel, async { Ok(writer.finish().await?) }).await?;
     let streams = vec![FinishedStream::new(source, sealed, stored)?];
-    let import = ImportFact { file: facts.file.clone(), taken_at, sha256: sha256.clone(), host };
+    let import = ImportFact { file: facts.file.clone(), taken_at, sha256: sha256.clone(), host, meta };
     let draft = Draft {
         place: begun.place,
         kind: Kind::Dump,

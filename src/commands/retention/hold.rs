@@ -77,7 +77,11 @@ pub struct List {
 
 /// A hold must not wait until somebody has mended a policy that cannot be followed.
 fn whatever_the_policy(mut scope: Scope) -> Scope {
-    scope.policy.min_redundancy = scope.policy.min_redundancy.max(1);
+    let policy = &mut scope.policy;
+    policy.min_redundancy = policy.min_redundancy.max(1);
+    for own in [&mut policy.dumps, &mut policy.bases] {
+        own.min_redundancy = own.min_redundancy.map(|count| count.max(1));
+    }
     scope.policy.max = SignedDuration::MAX;
     scope
 }

@@ -114,6 +114,9 @@ pub struct ImportFact {
     pub sha256: String,
     /// The host that took it.
     pub host: Option<String>,
+    /// What was written down beside it: a JSON object on one line, without passwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<String>,
 }
 
 /// Properties of the database itself, which a dump of its contents does not carry.

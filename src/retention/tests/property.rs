@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use super::policies::policies;
 use super::world::*;
 use crate::catalog::merge_ranges;
 use crate::catalog::plan::{Goal, PlanBase, Request, TimelineChoice, WalState, route};
@@ -40,6 +41,8 @@ enum Event {
     Policy(Policy),
     /// A legal hold is laid on one of the backups, or taken off.
     Hold(prop::sample::Index),
+    /// The policy marks one of the backups as never to expire, or no longer.
+    Mark(prop::sample::Index),
     /// A plan is made and followed.
     Plan,
 }
@@ -126,7 +129,14 @@ impl World {
                 fact.held = !fact.held;
                 self.changed = true;
             }
-            Event::Hold(_) => {}
+            Event::Mark(which) if !self.backups.is_empty() => {
+                let id = which.get(&self.backups).id.clone();
+                if !self.policy.keep.remove(&id) {
+                    self.policy.keep.insert(id);
+                }
+                self.changed = true;
+            }
+            Event::Hold(_) | Event::Mark(_) => {}
         }
     }
 
@@ -298,6 +308,8 @@ impl World {
         let lost: Vec<_> = before.difference(&after).collect();
         assert!(lost.is_empty(), "lost at {}: {lost:?}\n{made:#?}", self.now);
         self.keeps_whole(&held, &held_wal, &made);
+        let is_left = |id: &&BackupId| self.backups.iter().any(|fact| fact.id == **id);
+        assert!(policy.keep.iter().all(|id| is_left(&id)), "a mark was not heeded\n{made:#?}");
         self.last = Some((self.now, made));
     }
 
@@ -340,19 +352,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (-400..400_i64).prop_map(Event::StoreClock),
         1 => policies().prop_map(Event::Policy),
         1 => any::<prop::sample::Index>().prop_map(Event::Hold),
+        1 => any::<prop::sample::Index>().prop_map(Event::Mark),
         4 => Just(Event::Plan),
     ]
-}
-
-fn policies() -> impl Strategy<Value = Policy> {
-    (1..20_i64, 0..3_u32, 0..3_u32, 0..3_u32).prop_map(|(window, last, daily, weekly)| Policy {
-        window: days(window),
-        keep_last_bases: last,
-        keep_last_dumps: last,
-        daily,
-        weekly,
-        ..policy()
-    })
 }
 
 /// Cases of one run; more of them with `STONEWAL_TEST_ROUNDS`.

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::world::*;
 use crate::format::KeyId;
 use crate::format::manifest::Kind;
-use crate::retention::{Error, Item, Policy, Reason, UnfinishedFact, UnreadFact, Verdict, Verified, plan};
+use crate::retention::{Error, Item, Own, Policy, Reason, UnfinishedFact, UnreadFact, Verdict, Verified, plan};
 
 #[test]
 fn a_dump_is_kept_for_the_window_and_goes_when_it_is_over() {
@@ -167,6 +167,40 @@ fn marks_and_holds_keep_for_as_long_as_they_last() {
     policy.keep.clear();
     let told = verdicts(&planned(&backups, &policy, day(60)).unwrap());
     assert_eq!(told[..2], [("-", None), ("-", None)]);
+}
+
+/// What is said of one kind counts for it alone, and what is not said follows the common rule.
+#[test]
+fn each_kind_has_rules_of_its_own() {
+    let all = [dump(0), base(1, 1, 3), dump(35), base(36, 1, 5), dump(70), base(71, 1, 7)];
+    let own = |window: Option<i64>, monthly| Own { window: window.map(days), monthly, ..Own::default() };
+    let kept = |policy: &Policy| {
+        let made = planned(&all, policy, day(75)).unwrap();
+        made.backups.iter().map(|decision| !decision.verdict.expires()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kept(&policy()),
+        [false, false, false, true, true, true],
+        "a base is needed until the next is as old as the window"
+    );
+    let months = Policy { dumps: own(None, Some(4)), ..policy() };
+    assert_eq!(kept(&months), [true, false, true, true, true, true]);
+    let window = Policy { dumps: own(Some(41), None), monthly: 4, bases: own(None, Some(0)), ..policy() };
+    assert_eq!(kept(&window), [true, false, true, true, true, true]);
+    let window = Policy { dumps: own(Some(41), None), ..policy() };
+    assert_eq!(kept(&window), [false, false, true, true, true, true]);
+    let redundancy = |min_redundancy| Own { min_redundancy, ..Own::default() };
+    let two = Policy { dumps: redundancy(Some(3)), bases: redundancy(Some(0)), ..policy() };
+    assert_eq!(kept(&two), [true, false, true, true, true, true]);
+    let beyond = |policy: Policy| match policy.check() {
+        Err(Error::BeyondMax { key, .. }) => key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(beyond(Policy { dumps: own(Some(401), None), ..policy() }), "retention.dump.window");
+    assert_eq!(beyond(Policy { bases: own(None, Some(14)), ..policy() }), "retention.base.monthly");
+    assert_eq!(beyond(Policy { monthly: 14, dumps: own(None, Some(1)), ..policy() }), "retention.monthly");
+    let longest = Policy { dumps: own(None, Some(4)), ..policy() }.keeps_at_least();
+    assert_eq!(longest.as_secs(), 124 * 24 * 3600);
 }
 
 /// PAINS A17: junk may be newer than everything, and many.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::format::manifest::{BaseRange, Kind};
 use crate::format::wal::{History, HistoryEntry, WalRange};
 use crate::format::{BackupId, KeyId, Lsn, SegmentSize, Timeline};
-use crate::retention::{BackupFact, Facts, Plan, Policy, Reason, Result, TimelineFact, Verdict, Verified, plan};
+use crate::retention::{BackupFact, Facts, Own, Plan, Policy, Reason, Result, TimelineFact, Verdict, Verified, plan};
 
 pub(super) const SEGMENT: u64 = 16 << 20;
 
@@ -48,6 +48,8 @@ pub(super) fn policy() -> Policy {
         monthly: 0,
         yearly: 0,
         min_redundancy: 1,
+        dumps: Own::default(),
+        bases: Own::default(),
         keep: BTreeSet::new(),
         unfinished: days(7),
         max: days(400),

@@ -60,7 +60,14 @@ async fn f03_a_copy_is_whole_and_repeating_it_copies_nothing() {
     let tried = replica(&pair, "copy far --dry-run").await.ends(0).json();
     let far = pair.far_bucket(Role::Admin).await;
     assert!(versions(&far).await.is_empty(), "a dry run writes nothing");
-    let copied = replica(&pair, "copy far").await.ends(0).json();
+    // A manifest comes after its chunks, and waits until they have taken their time.
+    let is_chunk =
+        |entry: &&Entry| entry.key.as_str().contains("/backups/") && !entry.key.as_str().contains("/manifest-");
+    let chunk_bytes: u64 = first.iter().filter(is_chunk).map(|entry| entry.bytes).sum();
+    let begun = std::time::Instant::now();
+    let copied = replica(&pair, "copy far --limit 4MiB/s").await.ends(0).json();
+    let least = Duration::from_millis(chunk_bytes * 1000 / (4 << 20));
+    assert!(least.as_millis() > 500 && begun.elapsed() >= least, "{chunk_bytes} bytes in {:?}", begun.elapsed());
     assert_eq!(number(&copied, "copied"), number(&tried, "copied"));
     assert_eq!(number(&copied, "copied_bytes"), number(&tried, "copied_bytes"));
     let there = versions(&far).await;

@@ -16,6 +16,21 @@ use crate::support::proxy::Weather;
 
 const BOOKS: &str = "CREATE TABLE books AS SELECT i, md5(i::text) AS body FROM generate_series(1, 1000) i";
 const SUM: &str = "SELECT count(*) || ' ' || md5(string_agg(body, '' ORDER BY i)) FROM books";
+/// A log of twenty deeds, and its chain in the configuration.
+const LOG: &str = "CREATE TABLE audit_logs AS WITH RECURSIVE log(id, action, previous, hash) AS (\
+    SELECT 1, 'deed 1', NULL::text, encode(sha256(convert_to('|deed 1', 'UTF8')), 'hex') UNION ALL \
+    SELECT id + 1, 'deed ' || id + 1, hash, encode(sha256(convert_to(hash || '|deed ' || id + 1, 'UTF8')), 'hex') \
+    FROM log WHERE id < 20) SELECT * FROM log";
+const CHAIN: &str = "
+[verify.chain.audit]
+table = \"audit_logs\"
+fields = [\"previous\", \"action\"]
+order = [\"id\"]
+previous = \"previous\"
+hash = \"hash\"
+text = \"joined\"
+separator = \"|\"
+";
 const OLD: &str = "SENTINEL-passphrase of the tests";
 const NEW: &str = "SENTINEL-passphrase number two";
 
@@ -130,13 +145,16 @@ async fn i04_the_playbooks_bring_the_database_back() {
     assert!(found.contains("marker") && found.contains("version"), "{found}");
 }
 
-/// Nothing of the live database but the copy is touched, whatever became of its own table since.
+/// Nothing of the live database but the copy of a table is touched, whatever became of its own table since; the log is looked at
+/// where nothing is reached; at last the whole cluster is lost.
 #[tokio::test]
-async fn one_table_comes_back_from_a_base() {
+async fn b03_the_playbooks_bring_a_moment_back_from_a_base() {
     use std::os::unix::fs::PermissionsExt as _;
-    let Some(installed) = usual("one_table_comes_back_from_a_base") else { return };
+    let Some(installed) = usual("the_playbooks_bring_a_moment_back") else { return };
     let world = World::on(&installed, archiving).await;
+    std::fs::write(world.path("stonewal.toml"), CHAIN).unwrap();
     world.sql(BOOKS).await;
+    world.sql(LOG).await;
     world.archive().await;
     world.good_backup().await;
     world.sql("ALTER TABLE books ADD PRIMARY KEY (i)").await;
@@ -146,20 +164,63 @@ async fn one_table_comes_back_from_a_base() {
     let session = stonewal::postgres::Session::connect(&info, "clock").await.unwrap();
     let moment = Moment::now(session.client()).await.unwrap().time.to_string();
     world.sql("DELETE FROM books WHERE i > 3").await;
+    world.sql("UPDATE audit_logs SET action = 'nothing' WHERE id = 7").await;
     world.archived().await;
     let room = world.path("room");
     std::fs::create_dir(&room).unwrap();
     std::fs::set_permissions(&room, std::fs::Permissions::from_mode(0o711)).unwrap();
 
-    let admin = world.command(Role::Admin, "");
+    // No key derivation to wait for.
+    let mut host = world.command(Role::Writer, "");
+    host.env("STONEWAL_KEYS_IDENTITY_FILE", world.path("recovery"));
     let url = world.url();
     let variables =
         [("MOMENT", &*moment), ("TABLE", "books"), ("ROOM", room.to_str().unwrap()), ("LIVE_DATABASE_URL", &*url)];
-    world.play("One table back from a base backup", &admin, &variables).await.ends(0);
+    world.play("One table back from a base backup", &host, &variables).await.ends(0);
     assert_eq!(world.value(&SUM.replace("books", "restored.books")).await, expected);
     assert_eq!(world.value("SELECT count(*) FROM public.books").await, "3");
     assert_eq!(names(&room), [""; 0], "nothing is left of the copy of the cluster");
     world.restore("--dir x --table books").await.ends(2).says(&["One table back from a base backup"]);
+
+    let played = world.play("The log as it was, where nothing is reached", &host, &variables).await.ends(0);
+    played.says(&["ok    chain audit", "log.sql"]);
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    assert!(read("log.sql").contains("deed 7\t") && read("log-verified.json").contains("20 rows, unbroken"));
+    assert_eq!(names(&room), [""; 0], "nothing is left of the copy of the cluster");
+    the_cluster_comes_back(&world, &host, &moment, &expected).await;
+}
+
+/// On a port and under a user as the operator says, with the release that was approved; and a base of the new timeline.
+async fn the_cluster_comes_back(world: &World, host: &Command, moment: &str, expected: &str) {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(world.source.data_dir()).unwrap();
+    let own = std::fs::metadata(world.path("room")).unwrap().uid();
+    let become_it = match owner.uid() {
+        uid if uid == own => String::new(),
+        uid => format!("setpriv --reuid={uid} --regid={} --clear-groups", owner.gid()),
+    };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = world.url().replace(&format!(":{}/", world.source.port()), &format!(":{port}/"));
+    let data = world.path("lost");
+    let data = data.to_str().unwrap();
+    let options = format!("-p {port} -k {data} -c archive_mode=off");
+    let variables = [
+        ("MOMENT", moment),
+        ("RECOVERED", data),
+        ("RECOVERED_URL", &*url),
+        ("OPTIONS", &*options),
+        ("AS", &*become_it),
+        ("RELEASE", "r1"),
+        ("STONEWAL_VERIFY_RELEASE_QUERY", "SELECT 'r1'"),
+    ];
+    let played = world.play("The lost cluster back at a moment", host, &variables).await;
+    let program = |name: &str| world.installed.bin_dir.join(name);
+    let found = Command::new(program("psql")).args(["-XAtc", SUM, &url]).output().await.unwrap();
+    let stop = format!("{become_it} {} -D {data} -m immediate stop", program("pg_ctl").display());
+    let stopped = Command::new("/bin/sh").args(["-c", &stop]).output().await.unwrap();
+    played.ends(0).says(&["ok    release", "ok    chain audit", "may be promoted", "on timeline 2"]);
+    assert_eq!(String::from_utf8_lossy(&found.stdout).trim_end(), expected);
+    assert!(stopped.status.success(), "{stopped:?}");
 }
 
 /// PAINS B5: after the playbook the old passphrase publishes nothing and opens nothing new; in the new repository the old writer
@@ -197,4 +258,37 @@ async fn i06_the_playbooks_lock_out_who_was_inside() {
     let mut opened = world.command(Role::Reader, "keys check --repository s3://rebuilt/prod");
     opened.env("STONEWAL_KEYS_IDENTITY_FILE", safe.join("recovery.txt"));
     finished(opened.spawn().unwrap()).await.good();
+}
+
+/// The application's passphrase publishes nothing any more, its password is another, and whoever is logged in with it is out.
+#[tokio::test]
+async fn i06_the_playbook_of_a_broken_application_locks_it_out() {
+    let Some(world) = World::new("the_playbook_of_a_broken_application").await else { return };
+    world.sql(BOOKS).await;
+    world.sql("CREATE ROLE app LOGIN PASSWORD 'old'").await;
+    let secret = "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'";
+    let before = world.value(secret).await;
+    let url = world.url();
+    let mut inside = Command::new(world.installed.bin_dir.join("psql"));
+    inside.args(["-XAtc", "SELECT pg_sleep(600)", &url.replace("//postgres@", "//app@")]).env("PGPASSWORD", "old");
+    let mut inside = inside.stderr(std::process::Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    while world.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'").await == "0" {
+        assert!(inside.try_wait().unwrap().is_none(), "it is logged in");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let variables = [
+        ("NEW_PASSPHRASE", NEW),
+        ("ROLE", "app"),
+        ("NEW_PASSWORD", "SENTINELnew1"),
+        ("LIVE_DATABASE_URL", &*url),
+        ("RELEASE", "r1"),
+        ("STONEWAL_VERIFY_RELEASE_QUERY", "SELECT 'r1'"),
+    ];
+    let admin = world.command(Role::Admin, "");
+    let played = world.play("The application was broken into", &admin, &variables).await.ends(0);
+    played.says(&["ok    release", "is complete", "as far as level decrypt can tell"]);
+    assert!(!inside.wait().await.unwrap().success(), "its session was ended");
+    assert_ne!(world.value(secret).await, before);
+    assert!(!world.source.log().contains("SENTINELnew1"));
+    world.dumped(OLD).await.ends(2).says(&["counts no more"]);
 }

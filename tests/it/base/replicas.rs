@@ -13,7 +13,7 @@ use stonewal::store::{Append as _, Entry, Put, Read as _, S3};
 use tokio::process::Command;
 
 use super::archive::archiving;
-use super::world::{Finished, PATIENCE, World, finished, usual, value};
+use super::world::{Finished, PATIENCE, World, finished, names, usual, value};
 use crate::support::options;
 use crate::support::proxy::{Proxy, Weather};
 
@@ -231,6 +231,35 @@ async fn f03_a_replica_restores_alone() {
     world.verify_files(&by_address);
 }
 
+/// The chunks here cannot be read; what the drill proved stands here all the same, and names the side.
+async fn a_drill_from_the_replica_leaves_its_evidence_here(pair: &Pair) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let room = pair.world.path("drills");
+    std::fs::create_dir(&room).unwrap();
+    std::fs::set_permissions(&room, std::fs::Permissions::from_mode(0o711)).unwrap();
+    let drill = async |line: &str, away: bool| {
+        let mut command = pair.command(Role::Writer, line);
+        command.env("STONEWAL_KEYS_IDENTITY_FILE", pair.world.path("recovery"));
+        command.env("STONEWAL_DRILL_DIR", &room).env("STONEWAL_VERIFY_TABLES", "ledger");
+        if away {
+            command.env("STONEWAL_AUDIT_MODE", "off").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1");
+        }
+        finished(command.spawn().unwrap()).await
+    };
+    let drilled = drill("drill --from-replica far --json", false).await.good().json();
+    let evidence = &drilled["evidence"];
+    assert_eq!(evidence["result"], "passed", "{drilled}");
+    assert!(drilled["stored"].is_string() && drilled.to_string().contains("replica far alone"), "{drilled}");
+    let listed = pair.run(Role::Reader, "drill list --json").await.good().json();
+    assert_eq!(listed["drills"], serde_json::json!([evidence]), "in the repository");
+    // Nobody asks for the repository's chunks; without it there is a result, and no evidence.
+    let alone = drill("drill --from-replica far", true).await.ends(3);
+    alone.says(&["the evidence will not be stored", "the evidence was not stored", "passed"]);
+    let keys = pair.run_far("keys check --from-replica far").await.good();
+    keys.says(&["s3://far/prod"]);
+    assert_eq!(names(&room), [""; 0]);
+}
+
 /// Chunks that rotted in the bucket come from the replica, and the operator is told.
 #[tokio::test]
 async fn f03_rotten_objects_come_from_the_replica() {
@@ -244,6 +273,7 @@ async fn f03_rotten_objects_come_from_the_replica() {
     let told = pair.run(Role::Reader, &format!("restore base {}", dir(&data))).await.ends(3);
     told.says(&["gave other bytes, so other sides were asked"]);
     pair.world.verify_files(&data);
+    a_drill_from_the_replica_leaves_its_evidence_here(&pair).await;
     // Where there is no other side, it is damage.
     std::fs::write(pair.world.path("stonewal.toml"), "").unwrap();
     pair.run(Role::Reader, &format!("restore base {}", dir(&pair.world.path("none")))).await.ends(4);

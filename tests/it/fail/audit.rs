@@ -298,7 +298,8 @@ async fn the_log_is_listed_filtered_and_exported() {
     let reason = "=HYPERLINK(1), \"twice\"";
     let backup = world.stonewal("backup dump").env("STONEWAL_AUDIT_REASON", reason);
     backup.env("DATABASE_URL", world.url("nowhere")).end().await;
-    world.with_profile(world.reader("restore dump latest --to-file app.sql --reason OPS-4711")).end().await.good();
+    let restored =
+        world.with_profile(world.reader("restore dump latest --to-file app.sql --reason OPS-4711")).end().await;
     let log = async |flags: &str| {
         let run = world.restorer(&format!("audit log --json {flags}")).end().await.good();
         let records = run.json()["records"].as_array().unwrap().clone();
@@ -320,6 +321,15 @@ async fn the_log_is_listed_filtered_and_exported() {
     let table = world.restorer("audit log --deed restore").end().await.good().stdout;
     assert_eq!(table.lines().count(), 2, "one line for one deed: {table}");
     assert!(table.contains("OPS-4711") && table.contains(&world.first), "{table}");
+    // What incident notes name: the restore said the id by which the log tells of it, in the first column.
+    let records = world.deeds("restore.dump").await;
+    let begun = records.iter().find(|record| record.phase == AuditPhase::Begun).unwrap().record.to_string();
+    let printed = restored.good().stdout;
+    assert!(printed.ends_with(&format!("audit record {begun}\n")), "{printed}");
+    assert!(table.lines().nth(1).unwrap().starts_with(&format!("{begun}  ")), "{table}");
+    let silent = world.restorer("restore dump latest --to-file off.sql --json").env("STONEWAL_AUDIT_MODE", "off");
+    let silent = silent.end().await.good().json();
+    assert!(silent["backup"] == *world.first && silent["audit_record"].is_null(), "{silent}");
     let csv = world.restorer("audit log --csv --deed backup").end().await.good().stdout;
     assert!(csv.starts_with("record,at,arrived_at,phase,deed,") && csv.lines().count() == 5, "{csv}");
     assert!(csv.contains("\"'=HYPERLINK(1), \"\"twice\"\"\""), "{csv}");

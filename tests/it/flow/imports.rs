@@ -236,6 +236,12 @@ async fn what_was_written_down_beside_a_file_is_checked_and_kept() {
     let shown = old.stage.show(Role::Reader, Stage::passphrase(), Which::Latest).await;
     let dump = shown.sealed.unwrap().dump.unwrap();
     let import = dump.imported.unwrap();
+    let kept: serde_json::Value = serde_json::from_str(import.meta.as_deref().unwrap()).unwrap();
+    assert_eq!(
+        (&kept["cipher"], &kept["type"], &kept["backup"]),
+        (&"aes-256-cbc".into(), &"full".into(), &"app.sql.gz.enc".into())
+    );
+    assert_eq!(kept["database_url_redacted"], "postgresql://app:***@db7:5432/accounting");
     assert_eq!((import.taken_at, import.host.as_deref(), import.sha256), (done.taken_at.unwrap(), Some("db7"), digest));
     assert_eq!((dump.database.name.as_str(), dump.server_version_num / 10_000 > 9), ("accounting", true));
     assert!(shown.clear.started_at > import.taken_at, "its age is that of the import");
