@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::setup::too_short;
 use super::{Report, warnings_of};
 use crate::cli::Exit;
-use crate::cli::words::{count, facts, size, table, time};
+use crate::cli::words::{count, facts, table, time};
 use crate::commands::keys::{add, check, list, revoke, rewrap, rotate};
 
 /// How many data keys that do not open are told on the screen.

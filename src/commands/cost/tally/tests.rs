@@ -6,7 +6,7 @@ use super::*;
 use crate::commands::retention::{Gathered, Superseded};
 use crate::format::manifest::Kind;
 use crate::format::{KeyId, Tag};
-use crate::retention::{BackupFact, Facts, Policy, Verified};
+use crate::retention::{BackupFact, Facts, Own, Policy, Verified};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ListQuery, ObjectKey, Pages, Put, Read as _, VersionId};
 use crate::verify::Findings;
@@ -60,6 +60,8 @@ fn plans(now: Timestamp) -> Plans {
         monthly: 0,
         yearly: 0,
         min_redundancy: 1,
+        dumps: Own::default(),
+        bases: Own::default(),
         keep: std::collections::BTreeSet::new(),
         unfinished: 7 * DAY,
         max: 400 * DAY,

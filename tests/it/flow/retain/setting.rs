@@ -8,7 +8,7 @@ use stonewal::commands::Result;
 use stonewal::commands::retention::hold::WalUntil;
 use stonewal::commands::retention::{Scope, apply, extend, hold};
 use stonewal::format::BackupId;
-use stonewal::retention::Policy;
+use stonewal::retention::{Own, Policy};
 use stonewal::store::roles::Role;
 use stonewal::store::{Lock, Read as _, Retain as _};
 
@@ -37,6 +37,8 @@ pub(in crate::flow) fn policy() -> Policy {
         monthly: 0,
         yearly: 0,
         min_redundancy: 1,
+        dumps: Own::default(),
+        bases: Own::default(),
         keep: BTreeSet::new(),
         unfinished: days(7),
         max: days(400),
