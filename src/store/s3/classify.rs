@@ -113,6 +113,11 @@ impl S3 {
             Kind::Signature if skewed => Failure { error: Error::Credentials { code }, retry: Retry::NewTime },
             Kind::Signature => Failure::permanent(Error::Credentials { code }),
             Kind::Expired => Failure::permanent(Error::Expired { code }),
+            // The answer to HEAD has no code: that it was the time, only the clocks tell.
+            Kind::Denied if skewed && answer.code.is_none() => {
+                let error = Error::Denied { action, target, code: denied_words(call, code) };
+                Failure { error, retry: Retry::NewTime }
+            }
             Kind::Denied => Failure::permanent(Error::Denied { action, target, code: denied_words(call, code) }),
             Kind::SlowDown => {
                 Failure { error: Error::Busy { action, target, code }, retry: Retry::SlowDown(answer.retry_after) }
