@@ -3,7 +3,7 @@
 use super::samples::{HOSTILE, cluster, outcome};
 use super::*;
 use crate::commands::parts::evidence::{CheckResult, EvidenceResult};
-use crate::commands::parts::{Finding, FindingKind, Findings, Verified};
+use crate::commands::parts::{Finding, FindingKind, Findings, Kind, Verified};
 use crate::commands::report::LockState;
 use crate::commands::status::Health;
 
@@ -159,7 +159,10 @@ fn a_table_for_a_document_on_disaster_recovery() {
 fn an_archive_is_called_one() {
     let mut old = cluster("main-old", Health::Green);
     (old.archive, old.window, old.drills) = (true, None, Vec::new());
-    let facts = outcome(vec![old]);
+    let mut facts = outcome(vec![old.clone()]);
+    assert!(html(&facts).contains("leads anywhere") && markdown(&facts).contains("leads anywhere"));
+    old.backups.retain(|row| row.kind == Kind::Dump);
+    facts.clusters = vec![old];
     let (page, text) = (html(&facts), markdown(&facts));
     well_formed(&page);
     for told in [&page, &text, &dr(&facts)] {

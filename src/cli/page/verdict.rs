@@ -120,7 +120,7 @@ pub(super) struct Figure {
 pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure> {
     let newest = |kind: Kind| cluster.backups.iter().rev().find(|row| row.kind == kind);
     let mut figures = Vec::new();
-    if !cluster.archive || cluster.window.is_some() {
+    if !cluster.archive || cluster.window.is_some() || cluster.is_stranded() {
         figures.push(restores(outcome, cluster));
     }
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];

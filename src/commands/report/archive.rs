@@ -13,6 +13,8 @@ const STREAMED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What only a cluster that goes on is asked for.
 const OF_THE_LIVING: [&str; 5] = ["no-base", "base-old", "no-way", "gap", "old-gap"];
+/// Why its base backups cannot be recovered, where that is so.
+const OF_THE_STRANDED: [&str; 2] = ["no-way", "gap"];
 
 /// Whether every backup was imported, as far as the keys at hand tell, and no WAL came since. The newest are asked first: one
 /// question is enough for a cluster that goes on.
@@ -42,10 +44,13 @@ fn is_streamed(report: &ClusterReport) -> bool {
     arrived.any(|period| period.to.duration_since(newest) > STREAMED_AFTER)
 }
 
-/// Takes out of the verdict what is not asked of an archive. Locks, holes in what it holds and tampering stay.
+/// Takes out of the verdict what is not asked of an archive. Locks, holes in what it holds and tampering stay, and that no base
+/// backup in it can be recovered.
 pub(super) fn judge(report: &mut ClusterReport) {
     report.archive = true;
-    report.reasons.retain(|reason| !OF_THE_LIVING.contains(&reason.name));
+    let stranded = report.is_stranded();
+    let stays = |name| !OF_THE_LIVING.contains(&name) || (stranded && OF_THE_STRANDED.contains(&name));
+    report.reasons.retain(|reason| stays(reason.name));
     for reason in &mut report.reasons {
         if reason.name == "lock-ends" {
             reason.hint = "`stonewal retention extend` lengthens what the plan keeps".into();
@@ -60,6 +65,7 @@ mod tests {
     use crate::commands::report::checklist::tests as samples;
     use crate::commands::report::facts::{Line, Period, Run};
     use crate::commands::status::Reason;
+    use crate::format::manifest::Kind;
     use crate::format::{Lsn, Timeline};
 
     fn reason(name: &'static str, health: Health) -> Reason {
@@ -77,6 +83,21 @@ mod tests {
         report.reasons = vec![reason("no-base", Health::Red)];
         judge(&mut report);
         assert_eq!(report.health, Health::Green);
+    }
+
+    /// A base whose own WAL is gone restores nothing, however well its objects are kept.
+    #[test]
+    fn i09_an_archive_whose_base_cannot_be_recovered_is_not_well() {
+        let mut report = samples::cluster();
+        assert!(report.is_stranded(), "{report:?}");
+        let all = || vec![reason("no-way", Health::Red), reason("base-old", Health::Yellow)];
+        report.reasons = all();
+        judge(&mut report);
+        assert!(report.health == Health::Red && report.reasons.len() == 1, "{report:?}");
+        report.backups.retain(|row| row.kind == Kind::Dump);
+        report.reasons = all();
+        judge(&mut report);
+        assert!(report.health == Health::Green && report.reasons.is_empty(), "{report:?}");
     }
 
     #[test]

@@ -52,6 +52,13 @@ pub struct ClusterReport {
     pub no_plan: Option<String>,
 }
 
+impl ClusterReport {
+    /// Whether no base backup leads anywhere, although there are some.
+    pub fn is_stranded(&self) -> bool {
+        self.window.is_none() && self.backups.iter().any(|row| row.kind == Kind::Base)
+    }
+}
+
 /// From one moment to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Period {

@@ -240,3 +240,18 @@ fn checks_audit_and_release_are_looked_at() {
     check(|case| case.release = None, &["release"], "no approved release");
     check(|case| case.release = Some("other"), &["release"], "approved is other");
 }
+
+/// An archive is not asked whether its WAL is new, but whether its base backups can be recovered at all.
+#[test]
+fn an_archive_is_asked_for_wal_only_where_a_base_lacks_it() {
+    let asked = |cluster: &ClusterReport| {
+        let terms = Terms { max_age: SignedDuration::from_hours(35 * 24), release: None };
+        let sealed = [Sealed::sample(None)];
+        let points = points_of(&Ground { at: at(0), cluster, sealed: &sealed, trace: None, terms: &terms });
+        points.into_iter().map(|point| (point.name, point.ticked)).collect::<Vec<_>>()
+    };
+    let mut old = ClusterReport { archive: true, ..cluster() };
+    assert_eq!(asked(&old), [("encrypted", true), ("wal-window", false)]);
+    old.backups.retain(|row| row.kind == Kind::Dump);
+    assert_eq!(asked(&old), [("encrypted", true)]);
+}
