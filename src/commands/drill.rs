@@ -62,6 +62,7 @@ pub async fn run(
     let left = leftover::clean(&base)?;
     left.told().into_iter().for_each(tell);
     let mut record = Record::begin(&repository, &options)?;
+    record.read_from(options.repository.from_replica.as_deref());
     let mut workplace = None;
     let limit = options.limits.timeout;
     let job = Job { options: &options, repository: &repository, tell, progress, cancel, base: &base };
@@ -125,7 +126,6 @@ impl Job<'_> {
         let (chosen, findings) = interruptible(self.cancel, choosing).await?;
         record.findings.extend(findings);
         record.chose(self.repository, &chosen).await?;
-        record.read_from(self.options.repository.from_replica.as_deref());
         let (seen, findings) = interruptible(self.cancel, heads::seen(self.repository, self.options)).await?;
         record.findings.extend(findings);
         let mut restored = match &chosen {

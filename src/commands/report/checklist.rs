@@ -151,10 +151,10 @@ impl Ground<'_> {
         }
     }
 
-    /// Drills that are young enough, the newest first.
+    /// Drills of the repository that are young enough, the newest first.
     fn drills(&self) -> impl Iterator<Item = &Evidence> {
         let oldest = self.at.checked_sub(self.terms.max_age).unwrap_or(Timestamp::MIN);
-        self.cluster.drills.iter().filter(move |drill| drill.started_at >= oldest)
+        self.cluster.own_drills().filter(move |drill| drill.started_at >= oldest)
     }
 
     fn all_of_kind(&self, kind: Kind) -> impl Iterator<Item = &Evidence> {
