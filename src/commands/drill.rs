@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::choose::Chosen;
 use self::measure::Restored;
+use self::publish::Desk;
 use self::record::Record;
 use self::workplace::Workplace;
 use super::repository::interruptible;
@@ -62,6 +63,7 @@ pub async fn run(
     let left = leftover::clean(&base)?;
     left.told().into_iter().for_each(tell);
     let mut record = Record::begin(&repository, &options)?;
+    record.read_from(options.repository.from_replica.as_deref());
     let mut workplace = None;
     let limit = options.limits.timeout;
     let job = Job { options: &options, repository: &repository, tell, progress, cancel, base: &base };
@@ -78,7 +80,7 @@ pub async fn run(
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) if error.class() == Class::Usage && record.evidence.backup.is_none() => return Err(error),
         // Of a cluster that nobody ever wrote to, evidence would be the first thing; nobody could take it away.
-        Err(error) if !repository.clusters().await?.contains(&options.cluster) => return Err(error),
+        Err(error) if is_unknown(&repository, &desk, &options, cancel).await => return Err(error),
         Err(error) => record.fail(error),
         Ok(()) => record.judge(&options.objectives),
     }
@@ -93,6 +95,18 @@ pub async fn run(
         }
     }
     Ok(record.into_outcome())
+}
+
+/// Whether the repository where evidence goes has no such cluster. In doubt it has, and the failed drill is told: a replica may lag,
+/// and listing may fail.
+async fn is_unknown(reader: &Repository, desk: &Desk, options: &Options, cancel: &CancellationToken) -> bool {
+    let home: &Repository = match desk {
+        Desk::At(_, Some(signer)) => signer,
+        _ if options.repository.from_replica.is_some() => return false,
+        _ => reader,
+    };
+    let looked = interruptible(cancel, async { Ok(home.clusters().await?) }).await;
+    matches!(looked, Ok(all) if !all.contains(&options.cluster))
 }
 
 /// A repository that can be read.
@@ -125,7 +139,6 @@ impl Job<'_> {
         let (chosen, findings) = interruptible(self.cancel, choosing).await?;
         record.findings.extend(findings);
         record.chose(self.repository, &chosen).await?;
-        record.read_from(self.options.repository.from_replica.as_deref());
         let (seen, findings) = interruptible(self.cancel, heads::seen(self.repository, self.options)).await?;
         record.findings.extend(findings);
         let mut restored = match &chosen {

@@ -213,6 +213,13 @@ pub enum CheckResult {
 impl Evidence {
     /// The version that is written.
     pub const FORMAT: u32 = 1;
+    /// Name of the note that a replica alone was read.
+    pub const READ_FROM: &str = "read from";
+
+    /// Which replica alone was read, in words; `None` where the repository was: only that proves that the repository restores.
+    pub fn replica(&self) -> Option<&str> {
+        self.checks.iter().find(|check| check.name == Self::READ_FROM).map(|check| check.detail.as_str())
+    }
 
     /// The object.
     pub fn encode(&self, writer: &WriterPublic, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Result<Vec<u8>> {

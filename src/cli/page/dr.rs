@@ -37,7 +37,7 @@ pub(in crate::cli) fn dr(outcome: &Outcome) -> String {
 }
 
 fn row(cluster: &ClusterReport) -> Vec<String> {
-    let Some(last) = cluster.drills.first() else {
+    let Some(last) = cluster.own_drills().next() else {
         let mut row = vec!["–".to_owned(); 10];
         (row[0], row[8]) = (
             cluster.cluster.to_string(),
@@ -46,7 +46,7 @@ fn row(cluster: &ClusterReport) -> Vec<String> {
         return row;
     };
     let told = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "–".into(), fine);
-    let worst = |of: fn(&Evidence) -> Option<u64>| told(cluster.drills.iter().take(NEWEST).filter_map(of).max());
+    let worst = |of: fn(&Evidence) -> Option<u64>| told(cluster.own_drills().take(NEWEST).filter_map(of).max());
     vec![
         cluster.cluster.to_string(),
         told(last.objectives.rto_milliseconds),

@@ -151,7 +151,7 @@ fn row(outcome: &Outcome, drill: &Evidence) -> Vec<Cell> {
     };
     vec![
         Cell::text(short(drill.started_at)).with(relative(drill.started_at, outcome.at)),
-        Cell::judged(class, words),
+        Cell::judged(class, words).with(drill.replica().unwrap_or_default()),
         Cell::number(time).with(time_goal),
         Cell::number(lost).with(lost_goal),
         Cell::text(counts).with(told),
@@ -172,10 +172,10 @@ pub(super) fn rows(cluster: &ClusterReport) -> impl Iterator<Item = Vec<String>>
             "" => measured,
             allowed => format!("{measured} ({allowed})"),
         };
-        let (counts, told) = checks(drill);
+        let ((counts, told), (_, words)) = (checks(drill), word(drill.result));
         vec![
             short(drill.started_at),
-            word(drill.result).1.to_owned(),
+            drill.replica().map_or_else(|| words.to_owned(), |replica| format!("{words} ({replica})")),
             both(measured(drill.rto_milliseconds, drill.objectives.rto_milliseconds)),
             both(measured(drill.rpo_milliseconds, drill.objectives.rpo_milliseconds)),
             if told.is_empty() { counts } else { format!("{counts}: {told}") },
@@ -184,9 +184,9 @@ pub(super) fn rows(cluster: &ClusterReport) -> impl Iterator<Item = Vec<String>>
     })
 }
 
-/// When the newest drill was, and what it measured: for the figures at the top.
+/// When the newest drill of the repository was, and what it measured: for the figures at the top.
 pub(super) fn newest(cluster: &ClusterReport, now: Timestamp) -> (String, String, &'static str) {
-    let Some(drill) = cluster.drills.first() else {
+    let Some(drill) = cluster.own_drills().next() else {
         return ("never".into(), "no restore has been tried out".into(), "bad");
     };
     let (class, words) = word(drill.result);

@@ -2,8 +2,8 @@
 
 use super::samples::{HOSTILE, cluster, outcome};
 use super::*;
-use crate::commands::parts::evidence::{CheckResult, EvidenceResult};
-use crate::commands::parts::{Finding, FindingKind, Findings, Verified};
+use crate::commands::parts::evidence::{CheckResult, Evidence, EvidenceResult};
+use crate::commands::parts::{Finding, FindingKind, Findings, Kind, Verified};
 use crate::commands::report::LockState;
 use crate::commands::status::Health;
 
@@ -159,7 +159,10 @@ fn a_table_for_a_document_on_disaster_recovery() {
 fn an_archive_is_called_one() {
     let mut old = cluster("main-old", Health::Green);
     (old.archive, old.window, old.drills) = (true, None, Vec::new());
-    let facts = outcome(vec![old]);
+    let mut facts = outcome(vec![old.clone()]);
+    assert!(html(&facts).contains("leads anywhere") && markdown(&facts).contains("leads anywhere"));
+    old.backups.retain(|row| row.kind == Kind::Dump);
+    facts.clusters = vec![old];
     let (page, text) = (html(&facts), markdown(&facts));
     well_formed(&page);
     for told in [&page, &text, &dr(&facts)] {
@@ -230,6 +233,21 @@ fn nothing_is_well_beside_a_drill_that_failed_a_lock_that_ended_or_an_open_point
     assert!(
         page.contains("<dt>A needed lock</dt><dd><strong>ended 0 s ago") && text.contains("- A needed lock: **ended")
     );
+}
+
+/// It proves that the replica restores, and is told as what it is.
+#[test]
+fn a_drill_of_a_replica_is_no_drill_of_the_repository() {
+    let mut facts = outcome(vec![cluster("main", Health::Green)]);
+    let drills = &mut facts.clusters[0].drills;
+    drills.truncate(2);
+    drills[0].checks[0].name = Evidence::READ_FROM.into();
+    drills[0].checks[0].detail = "replica far alone".into();
+    let ids = [0, 1].map(|number: usize| drills[number].backup.as_ref().unwrap().id.to_string());
+    assert!(html(&facts).contains("replica far alone") && markdown(&facts).contains("(replica far alone)"));
+    assert!(!dr(&facts).contains(&ids[0]) && dr(&facts).contains(&ids[1]), "{ids:?}");
+    facts.clusters[0].drills.truncate(1);
+    assert!(dr(&facts).contains("never drilled") && markdown(&facts).contains("- Last drill: **never**"));
 }
 
 /// A drill of a backup by lot has no RPO, whatever its objective: it is in no column of them.

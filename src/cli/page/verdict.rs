@@ -55,7 +55,7 @@ fn sentence(outcome: &Outcome, cluster: &ClusterReport) -> String {
 /// What is not well beside the reasons of the health: how backups fare is no proof that they restore.
 fn doubts(outcome: &Outcome, cluster: &ClusterReport) -> Vec<String> {
     let mut doubts = Vec::new();
-    doubts.extend(cluster.drills.first().and_then(|drill| match drill.result {
+    doubts.extend(cluster.own_drills().next().and_then(|drill| match drill.result {
         EvidenceResult::Passed => None,
         EvidenceResult::Failed => Some("the newest drill failed".into()),
         EvidenceResult::Error => Some("the newest drill was not carried out".into()),
@@ -120,7 +120,7 @@ pub(super) struct Figure {
 pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure> {
     let newest = |kind: Kind| cluster.backups.iter().rev().find(|row| row.kind == kind);
     let mut figures = Vec::new();
-    if !cluster.archive || cluster.window.is_some() {
+    if !cluster.archive || cluster.window.is_some() || cluster.is_stranded() {
         figures.push(restores(outcome, cluster));
     }
     let ages = [("Newest base backup", newest(Kind::Base)), ("Newest dump", newest(Kind::Dump))];
@@ -132,7 +132,7 @@ pub(super) fn figures(outcome: &Outcome, cluster: &ClusterReport) -> Vec<Figure>
         below: if open.is_empty() { "all ticked".into() } else { format!("open: {}", open.join(", ")) },
         class: if open.is_empty() { "good" } else { "warn" },
     });
-    if !cluster.archive || !cluster.drills.is_empty() {
+    if !cluster.archive || cluster.own_drills().next().is_some() {
         let (value, below, class) = drills::newest(cluster, outcome.at);
         figures.push(Figure { label: "Last drill", value, below, class });
     }

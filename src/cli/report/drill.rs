@@ -129,7 +129,7 @@ fn row(evidence: &Evidence) -> Vec<String> {
     vec![
         evidence.evidence.to_string(),
         time(evidence.started_at),
-        evidence.result.to_string(),
+        evidence.replica().map_or_else(|| evidence.result.to_string(), |of| format!("{} ({of})", evidence.result)),
         backup.unwrap_or_else(|| "-".into()),
         maybe(evidence.rto_milliseconds),
         maybe(evidence.rpo_milliseconds),

@@ -11,7 +11,7 @@ use crate::cli::Exit;
 use crate::cli::page;
 use crate::cli::words::{count, size};
 use crate::commands::parts::{ClusterName, Verified};
-use crate::commands::report::{Outcome, Point};
+use crate::commands::report::{ClusterReport, Outcome, Point};
 
 /// Form of a report for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,8 @@ impl Report for Dr {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let never = self.outcome.clusters.iter().filter(|cluster| cluster.drills.is_empty() && !cluster.archive);
+        let never = |cluster: &&ClusterReport| cluster.own_drills().next().is_none() && !cluster.archive;
+        let never = self.outcome.clusters.iter().filter(never);
         never.map(|cluster| format!("cluster {} was never drilled: `stonewal drill`", cluster.cluster)).collect()
     }
 

@@ -171,7 +171,7 @@ impl Record {
 
     /// A replica proves that the replica restores, which whoever reads the evidence must know.
     pub(super) fn read_from(&mut self, replica: Option<&str>) {
-        let told = replica.map(|name| Check::new("read from", Status::Note, format!("replica {name} alone")));
+        let told = replica.map(|name| Check::new(Evidence::READ_FROM, Status::Note, format!("replica {name} alone")));
         self.checks.extend(told);
     }
 
@@ -258,10 +258,10 @@ impl Record {
             },
             detail: Evidence::text(check.public_detail()),
         };
-        // The worst first where there are too many: a failure is never what is left out.
+        // The worst first where there are too many: a failure is never what is left out, and never what it is of.
         let mut all: Vec<&Check> = self.checks.iter().collect();
         if all.len() > EVIDENCE_CHECKS_MAX {
-            all.sort_by_key(|check| std::cmp::Reverse(check.status));
+            all.sort_by_key(|check| (check.name != Evidence::READ_FROM, std::cmp::Reverse(check.status)));
         }
         self.evidence.checks = all.into_iter().take(EVIDENCE_CHECKS_MAX).map(note).collect();
     }

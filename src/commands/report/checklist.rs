@@ -47,11 +47,13 @@ pub(super) struct Ground<'a> {
 
 type Answer = Result<String, String>;
 
-/// The points that are asked: of an archive, whether what it holds is whole.
+/// The points that are asked: of an archive, whether what it holds is whole, and whether its base backups lead anywhere if they
+/// do not.
 pub(super) fn points_of(ground: &Ground<'_>) -> Vec<Point> {
     let mut points = points(ground);
     if ground.cluster.archive {
-        points.retain(|point| point.name == "encrypted");
+        let stranded = ground.cluster.is_stranded();
+        points.retain(|point| point.name == "encrypted" || (stranded && point.name == "wal-window"));
     }
     points
 }
@@ -119,6 +121,9 @@ impl Ground<'_> {
     }
 
     fn wal(&self) -> Answer {
+        if self.cluster.archive && self.cluster.is_stranded() {
+            return Err("no base backup leads anywhere: WAL that it needs is not there".into());
+        }
         let window = SignedDuration::from_secs(i64::try_from(self.cluster.policy_window_seconds).unwrap_or(i64::MAX));
         let begin = self.at.checked_sub(window).unwrap_or(Timestamp::MIN);
         let periods: Vec<&Period> = self.cluster.restorable.iter().filter(|period| period.to >= begin).collect();
@@ -146,10 +151,10 @@ impl Ground<'_> {
         }
     }
 
-    /// Drills that are young enough, the newest first.
+    /// Drills of the repository that are young enough, the newest first.
     fn drills(&self) -> impl Iterator<Item = &Evidence> {
         let oldest = self.at.checked_sub(self.terms.max_age).unwrap_or(Timestamp::MIN);
-        self.cluster.drills.iter().filter(move |drill| drill.started_at >= oldest)
+        self.cluster.own_drills().filter(move |drill| drill.started_at >= oldest)
     }
 
     fn all_of_kind(&self, kind: Kind) -> impl Iterator<Item = &Evidence> {

@@ -69,7 +69,7 @@ impl Looker<'_> {
                 sealed.push(Sealed::look(self.repository, &backup).await?);
             }
         }
-        let trace = traces::of(self.repository, report.drills.first()).await?;
+        let trace = traces::of(self.repository, report.own_drills().next()).await?;
         let at = self.connected.store.clock().now();
         Ok(checklist::points_of(&Ground { at, cluster: report, sealed: &sealed, trace, terms: self.terms }))
     }

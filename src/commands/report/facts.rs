@@ -52,6 +52,18 @@ pub struct ClusterReport {
     pub no_plan: Option<String>,
 }
 
+impl ClusterReport {
+    /// Drills that read the repository, the newest first: one of a replica alone proves nothing about it.
+    pub fn own_drills(&self) -> impl Iterator<Item = &Evidence> {
+        self.drills.iter().filter(|drill| drill.replica().is_none())
+    }
+
+    /// Whether no base backup leads anywhere, although there are some.
+    pub fn is_stranded(&self) -> bool {
+        self.window.is_none() && self.backups.iter().any(|row| row.kind == Kind::Base)
+    }
+}
+
 /// From one moment to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Period {

@@ -19,7 +19,7 @@ use crate::format::ClusterName;
 use crate::postgres::server::shell_word;
 use crate::store::S3Options;
 
-/// Variables that name the files of the AWS tools, and what copies of these are called.
+/// Variables that name the files of the AWS tools, and what copies of these are called. Credentials are in the last one.
 const AWS_FILES: [(&str, &str); 2] =
     [("AWS_CONFIG_FILE", "aws-config"), ("AWS_SHARED_CREDENTIALS_FILE", "aws-credentials")];
 
@@ -113,19 +113,18 @@ impl FetchKeys<'_> {
         secret_file(&dir.join("fetch"), self.script(&carried).expose_secret(), owner)
     }
 
-    /// Copies the AWS files where a profile is used: PostgreSQL runs as somebody else, who has another home and may not look into
-    /// this one. Gives the variables that name the copies.
+    /// Copies the AWS files, those with credentials where something beside the variables is used: PostgreSQL runs as somebody else,
+    /// who has another home and may not look into this one. Gives the variables that name the copies.
     fn carry_profiles(&self, dir: &Path, owner: Owner) -> Result<Vec<(&'static str, String)>> {
         let given =
             |name: &str| self.aws.iter().find(|(given, _)| given == name).map(|(_, value)| value.expose_secret());
         let replicas = self.repository.replicas.iter().map(|replica| &replica.s3);
         let named = replicas.chain([&self.repository.s3]).any(|s3| s3.profile.is_some());
         let has_keys = given("AWS_ACCESS_KEY_ID").is_some() || self.repository.s3.credentials.is_some();
+        let named = named || ["AWS_PROFILE", "STONEWAL_KMS_PROFILE"].into_iter().any(|name| given(name).is_some());
+        let files = if has_keys && !named { &AWS_FILES[..1] } else { &AWS_FILES[..] };
         let mut carried = Vec::new();
-        if has_keys && !named && given("AWS_PROFILE").is_none() {
-            return Ok(carried);
-        }
-        for (variable, file) in AWS_FILES {
+        for &(variable, file) in files {
             let Some(text) = given(variable).and_then(|path| fs::read_to_string(path).ok()) else { continue };
             secret_file(&dir.join(file), &text, owner)?;
             carried.push((variable, format!("{KEYS_DIR}/{file}")));
@@ -146,9 +145,11 @@ impl FetchKeys<'_> {
         SecretString::from(text)
     }
 
+    /// All variables but those that name files: of these the copies count, and without copies what its user has.
     fn credentials(&self) -> Vec<(&str, &str)> {
+        let given = self.aws.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
         let mut all: Vec<(&str, &str)> =
-            self.aws.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+            given.filter(|(name, _)| AWS_FILES.iter().all(|(file, _)| file != name)).collect();
         if let Some(fixed) = &self.repository.s3.credentials {
             all.push(("AWS_ACCESS_KEY_ID", &fixed.access_key));
             all.push(("AWS_SECRET_ACCESS_KEY", fixed.secret_key.expose_secret()));
@@ -171,10 +172,70 @@ fn secret_file(path: &Path, text: &str, owner: Owner) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::commands::Immutability;
 
     #[test]
     fn words_of_a_script_are_quoted() {
         assert_eq!(shell_word("a'b c"), "'a'\\''b c'");
+    }
+
+    /// The variables of the script, as names and values.
+    fn exported(aws: &[(&str, &str)], profile: Option<&str>) -> Vec<(String, String)> {
+        let dir = tempfile::tempdir().unwrap();
+        let home = |file: &str| dir.path().join(file);
+        fs::write(home("config"), "[profile far]\nregion = eu-west-1\n").unwrap();
+        fs::write(home("credentials"), "[far]\n").unwrap();
+        let files = [("AWS_CONFIG_FILE", home("config")), ("AWS_SHARED_CREDENTIALS_FILE", home("credentials"))];
+        let files = files.map(|(name, path)| (name, path.display().to_string()));
+        let files = files.iter().map(|(name, path)| (*name, path.as_str()));
+        let aws: Vec<_> = aws.iter().copied().chain(files).collect();
+        let aws: Vec<_> =
+            aws.into_iter().map(|(name, value)| (name.to_owned(), SecretString::from(value.to_owned()))).collect();
+        let repository = RepositoryOptions {
+            s3: S3Options { profile: profile.map(str::to_owned), ..S3Options::new("b") },
+            prefix: String::new(),
+            immutability: Immutability::None,
+            require_worm: false,
+            lock_max: Duration::ZERO,
+            replicas: Vec::new(),
+            from_replica: None,
+        };
+        let cluster: ClusterName = "main".parse().unwrap();
+        let (program, identity) = (Path::new("/stonewal"), SecretString::from(String::new()));
+        let keys = FetchKeys { program, repository: &repository, cluster: &cluster, identity, aws: &aws };
+        let data = home("data");
+        fs::create_dir(&data).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&data, Some(4001), Some(4001)).unwrap();
+        }
+        let carried = keys.carry_profiles(&data, Owner::of(&data).unwrap()).unwrap();
+        let script = keys.script(&carried);
+        let line = |line: &str| {
+            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+        };
+        let copies = carried.iter().all(|(_, path)| data.join(Path::new(path).file_name().unwrap()).is_file());
+        assert!(copies, "{carried:?}");
+        script.expose_secret().lines().filter_map(line).collect()
+    }
+
+    #[test]
+    fn what_a_script_names_is_carried() {
+        let id = ("AWS_ACCESS_KEY_ID", "x");
+        let config = ("AWS_CONFIG_FILE", "pg_wal/stonewal.recovery/aws-config");
+        let secrets = ("AWS_SHARED_CREDENTIALS_FILE", "pg_wal/stonewal.recovery/aws-credentials");
+        let kms = ("STONEWAL_KMS_PROFILE", "far");
+        let check = |aws: &[(&str, &str)], profile, want: &[(&str, &str)]| {
+            let found = exported(aws, profile);
+            let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(found, want);
+        };
+        check(&[id], None, &[id, config]);
+        check(&[], None, &[config, secrets]);
+        check(&[id], Some("far"), &[id, config, secrets]);
+        check(&[id, kms], None, &[id, kms, config, secrets]);
     }
 }

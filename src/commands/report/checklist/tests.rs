@@ -233,10 +233,35 @@ fn checks_audit_and_release_are_looked_at() {
     check(behind(&planless), &["restored"], "no room");
     planless.request.time = Some(at(-1));
     check(behind(&planless), &["restored", "point-in-time"], "no room");
-    check(drills_of(vec![bad, drill(Kind::Base, 2)]), &["restored", "verified"], "failed");
+    check(drills_of(vec![bad.clone(), drill(Kind::Base, 2)]), &["restored", "verified"], "failed");
+    // Of a replica alone: it hides nothing that the repository's own prove, and stands for none of them.
+    let mut note = bad.checks[0].clone();
+    (note.name, note.status) = (Evidence::READ_FROM.into(), CheckResult::Note);
+    bad.checks = vec![note.clone()];
+    check(drills_of(vec![bad, drill(Kind::Dump, 2), drill(Kind::Base, 3)]), &[], "");
+    let mut far = [drill(Kind::Dump, 1), drill(Kind::Base, 2)];
+    for drill in &mut far {
+        drill.checks.push(note.clone());
+    }
+    check(drills_of(far.into()), &["restored", "point-in-time", "verified", "release"], "no dump was restored");
     check(|case| case.trace = None, &["audited"], "no drill");
     check(|case| case.trace = Some(Trace::None), &["audited"], "knows nothing");
     check(|case| case.trace = Some(Trace::BegunOnly { record: "a".into() }), &["audited"], "none that it ended");
     check(|case| case.release = None, &["release"], "no approved release");
     check(|case| case.release = Some("other"), &["release"], "approved is other");
+}
+
+/// An archive is not asked whether its WAL is new, but whether its base backups can be recovered at all.
+#[test]
+fn an_archive_is_asked_for_wal_only_where_a_base_lacks_it() {
+    let asked = |cluster: &ClusterReport| {
+        let terms = Terms { max_age: SignedDuration::from_hours(35 * 24), release: None };
+        let sealed = [Sealed::sample(None)];
+        let points = points_of(&Ground { at: at(0), cluster, sealed: &sealed, trace: None, terms: &terms });
+        points.into_iter().map(|point| (point.name, point.ticked)).collect::<Vec<_>>()
+    };
+    let mut old = ClusterReport { archive: true, ..cluster() };
+    assert_eq!(asked(&old), [("encrypted", true), ("wal-window", false)]);
+    old.backups.retain(|row| row.kind == Kind::Dump);
+    assert_eq!(asked(&old), [("encrypted", true)]);
 }
