@@ -98,6 +98,10 @@ impl Attempt {
 
 impl Blocked {
     fn error(self) -> Error {
+        // What is frozen in front of the base is not what is missing.
+        if self.needed.unready.is_empty() {
+            return self.refusal.into();
+        }
         match self.classes.frozen() {
             None => self.refusal.into(),
             Some(classes) => Error::FrozenWal { why: self.refusal.to_string(), classes, is_requested: false },
