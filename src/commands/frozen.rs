@@ -139,16 +139,23 @@ impl Classes {
 
     /// Refuses what cannot be read, before the first byte is restored.
     pub(super) async fn refuse(&self, repository: &Repository) -> Result<()> {
-        let Some(Unready { at, archive, .. }) = self.unready.first() else { return Ok(()) };
-        match repository.store().get(&at.key, &at.version, 0..1).await {
-            Err(error @ store::Error::Frozen { .. }) => {
+        let store = &**repository.store();
+        // One that was thawed or removed in between says nothing of the others.
+        let mut asked = stream::iter(&self.unready).map(|one| refusal(store, one)).buffered(HEADS);
+        while let Some(refused) = asked.next().await {
+            if let Some((Unready { at, archive, .. }, error)) = refused {
                 tracing::warn!(class = archive.name(), key = %at.key, "an object lies in an archive tier");
-                Err(Error::Store(error))
+                return Err(error.into());
             }
-            // Whatever else is the matter, the restore will tell.
-            _ => Ok(()),
         }
+        Ok(())
     }
+}
+
+/// How the store refuses to read this one because of where it lies. Whatever else is the matter, the restore will tell.
+async fn refusal<'u>(store: &dyn Read, one: &'u Unready) -> Option<(&'u Unready, store::Error)> {
+    let answer = store.get(&one.at.key, &one.at.version, 0..1).await;
+    answer.err().filter(|error| matches!(error, store::Error::Frozen { .. })).map(|error| (one, error))
 }
 
 /// Whether a version can be read; nothing if it can, or if something else is the matter with it.

@@ -54,8 +54,8 @@ impl Thawing<'_> {
 
     async fn ask(&self, one: &Unready) -> Result<()> {
         match self.store.thaw(&one.at.key, &one.at.version, one.archive, self.how).await {
-            // Thawed in between. If not, the wait will tell.
-            Ok(()) | Err(store::Error::Frozen { .. }) => Ok(()),
+            // Thawed or gone in between. If not, the wait will tell.
+            Ok(()) | Err(store::Error::Frozen { .. } | store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -64,7 +64,7 @@ impl Thawing<'_> {
     pub(in crate::commands) async fn wait(&self, unready: Vec<Unready>) -> Result<()> {
         let total = unready.len();
         self.progress.set_phase(Phase::Thawing);
-        let (mut left, mut pause, mut repeats) = (unready, THAW_PAUSE_SECONDS.0, 0);
+        let (mut left, mut pause, mut repeats) = (requested(unready), THAW_PAUSE_SECONDS.0, 0);
         loop {
             let stopped = Error::StillFrozen { left: left.len(), total };
             left = tokio::select! {
@@ -80,6 +80,7 @@ impl Thawing<'_> {
             repeats = if left.iter().any(|one| !one.is_requested) { repeats + 1 } else { 0 };
             if repeats > 0 {
                 self.insist(&left, repeats).await?;
+                left = requested(left);
             }
             tracing::info!(left = left.len(), of = total, "waiting for archive tiers");
             tokio::select! {
@@ -121,14 +122,111 @@ impl Thawing<'_> {
         }
     }
 
+    /// What is gone is not waited for: whoever planted it may have removed it. What its absence means is for the next plan to say.
     async fn look_at(&self, one: Unready) -> Result<Option<Unready>> {
         match self.store.head(&one.at.key, &one.at.version).await.map(|head| head.readiness) {
-            Ok(Readiness::Ready) => Ok(None),
+            Ok(Readiness::Ready) | Err(store::Error::NotFound { .. }) => Ok(None),
             Ok(Readiness::Thawing(archive)) => Ok(Some(Unready { archive, is_requested: true, ..one })),
             Ok(Readiness::Frozen(archive)) => Ok(Some(Unready { archive, is_requested: false, ..one })),
             // An outage ends before an archive does.
             Err(error) if !error.is_permanent() => Ok(Some(Unready { is_requested: true, ..one })),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// All of it counts as asked for until a look finds it as frozen as before: not all of it is looked at each time.
+fn requested(unready: Vec<Unready>) -> Vec<Unready> {
+    unready.into_iter().map(|one| Unready { is_requested: true, ..one }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::ops::Range;
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::store::memory::Memory;
+    use crate::store::{
+        Archive, Head, ListQuery, Newest, ObjectKey, Page, PageToken, Retrieval, StoreClock, VersionId, VersionOf,
+    };
+
+    const DELAY: Duration = Duration::from_hours(4);
+
+    /// An archive: when what was asked for, and how often, by key.
+    struct Slow {
+        inner: Memory,
+        asked: Mutex<HashMap<String, (Instant, u32)>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Read for Slow {
+        async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> store::Result<Bytes> {
+            self.inner.get(key, version, range).await
+        }
+
+        async fn newest(&self, key: &ObjectKey, most: u64) -> store::Result<Option<Newest>> {
+            self.inner.newest(key, most).await
+        }
+
+        /// The one called `lost` is not given back before it was asked for twice; the one called `gone` was removed.
+        async fn head(&self, key: &ObjectKey, version: &VersionId) -> store::Result<Head> {
+            if key.as_str() == "gone" {
+                return Err(store::Error::NotFound { key: key.clone(), version: Some(version.clone()) });
+            }
+            let asked = self.asked.lock().unwrap().get(key.as_str()).copied();
+            let readiness = match asked.filter(|(_, times)| *times > 1 || key.as_str() != "lost") {
+                None => Readiness::Frozen(Archive::Glacier),
+                Some((at, _)) if at.elapsed() < DELAY => Readiness::Thawing(Archive::Glacier),
+                Some(_) => Readiness::Ready,
+            };
+            Ok(Head { bytes: 1, last_modified: self.clock().now(), lock: None, held: false, readiness })
+        }
+
+        async fn list_page(&self, query: &ListQuery, token: Option<&PageToken>) -> store::Result<Page> {
+            self.inner.list_page(query, token).await
+        }
+
+        async fn thaw(&self, key: &ObjectKey, version: &VersionId, _: Archive, _: Thaw) -> store::Result<()> {
+            if key.as_str() == "gone" {
+                return Err(store::Error::NotFound { key: key.clone(), version: Some(version.clone()) });
+            }
+            let mut asked = self.asked.lock().unwrap();
+            asked.entry(key.to_string()).or_insert((Instant::now(), 0)).1 += 1;
+            Ok(())
+        }
+
+        fn clock(&self) -> &StoreClock {
+            self.inner.clock()
+        }
+    }
+
+    /// PAINS B14: more than is looked at together, one request that was lost, and one object that was removed meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn b14_much_is_asked_for_once_and_waited_for_as_long_as_it_takes() {
+        let store = Slow { inner: Memory::default(), asked: Mutex::default() };
+        let how = Thaw { days: 7, retrieval: Retrieval::Standard };
+        let (progress, cancel) = (Progress::new(), CancellationToken::new());
+        let thawing = Thawing { store: &store, how, progress: &progress, cancel: &cancel };
+        let names = (0..3 * HEADS).map(|nth| nth.to_string()).chain(["lost".into(), "gone".into()]);
+        let one = |name: String| Unready {
+            at: VersionOf { key: ObjectKey::new(name), version: VersionId::null() },
+            arrived: store.clock().now(),
+            archive: Archive::Glacier,
+            is_requested: false,
+        };
+        let unready: Vec<Unready> = names.map(one).collect();
+        let begun = Instant::now();
+        thawing.request(&unready).await.unwrap();
+        thawing.wait(unready).await.unwrap();
+        assert!(begun.elapsed() >= DELAY);
+        let asked = store.asked.lock().unwrap();
+        let times = |name: &str| asked.get(name).map(|(_, times)| *times);
+        assert_eq!((times("lost"), times("gone")), (Some(2), None));
+        assert!((0..3 * HEADS).all(|nth| times(&nth.to_string()) == Some(1)), "{asked:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! A plan whose backup and WAL can be read: what lies in archive tiers is asked for first.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +14,7 @@ use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result};
 use crate::format::ClusterName;
 use crate::observe::Progress;
-use crate::store::Thaw;
+use crate::store::{Thaw, VersionOf};
 
 /// WAL of a moment is stored this soon after it, or later only when archiving had stopped.
 const ARCHIVED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -36,6 +38,7 @@ pub(super) async fn planned(
 ) -> Result<Planned> {
     let store = &**repository.store();
     let thawing = Thawing { store, how, progress, cancel };
+    let mut waited = HashSet::new();
     loop {
         let found = plan(repository, wanted, cancel).await?;
         let needed = match &found {
@@ -45,8 +48,10 @@ pub(super) async fn planned(
         if needed.is_empty() {
             return found.settled();
         }
+        check_lasting(&waited, &needed, how)?;
         thawing.request(&needed).await?;
         if wanted.is_waited_for {
+            waited.extend(needed.iter().map(|one| one.at.clone()));
             thawing.wait(needed).await?;
             continue;
         }
@@ -59,6 +64,15 @@ pub(super) async fn planned(
 
 async fn plan(repository: &Repository, wanted: &Wanted<'_>, cancel: &CancellationToken) -> Result<Attempt> {
     interruptible(cancel, Box::pin(attempt(repository, wanted.cluster, wanted.request))).await
+}
+
+/// Refuses to ask again for what this run has waited for already: that would go on for ever, and cost each time.
+fn check_lasting(waited: &HashSet<VersionOf>, needed: &[Unready], how: Thaw) -> Result<()> {
+    let Some(again) = needed.iter().find(|one| waited.contains(&one.at)) else { return Ok(()) };
+    Err(Error::Usage(format!(
+        "{} froze again before the rest was readable: give a longer --thaw-days than {}",
+        again.at.key, how.days
+    )))
 }
 
 /// The chunks, and the WAL if the restore has to do with it.
@@ -98,6 +112,10 @@ impl Attempt {
 
 impl Blocked {
     fn error(self) -> Error {
+        // What is frozen in front of the base is not what is missing.
+        if self.needed.unready.is_empty() {
+            return self.refusal.into();
+        }
         match self.classes.frozen() {
             None => self.refusal.into(),
             Some(classes) => Error::FrozenWal { why: self.refusal.to_string(), classes, is_requested: false },
@@ -115,18 +133,35 @@ impl Blocked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Archive, ObjectKey, VersionId, VersionOf};
+    use crate::store::{Archive, ObjectKey, Retrieval, VersionId};
 
-    /// PAINS B14: recovery to a moment long ago does not thaw everything since.
-    #[test]
-    fn b14_of_frozen_wal_what_came_soon_after_the_moment_is_thawed_first() {
-        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-        let one = |day: &str| Unready {
+    fn at(text: &str) -> jiff::Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn one(day: &str) -> Unready {
+        Unready {
             at: VersionOf { key: ObjectKey::new(day), version: VersionId::null() },
             arrived: at(day),
             archive: Archive::Glacier,
             is_requested: false,
-        };
+        }
+    }
+
+    /// PAINS B14: what freezes again during the wait is not thawed over and over.
+    #[test]
+    fn b14_what_was_waited_for_is_not_asked_for_again() {
+        let (first, second) = (one("2026-01-01T00:00:00Z"), one("2026-01-02T00:00:00Z"));
+        let waited = HashSet::from([first.at.clone()]);
+        let how = Thaw { days: 1, retrieval: Retrieval::Bulk };
+        check_lasting(&waited, std::slice::from_ref(&second), how).unwrap();
+        let refused = check_lasting(&waited, &[second, first], how).unwrap_err().to_string();
+        assert!(refused.contains("2026-01-01") && refused.contains("longer --thaw-days than 1"), "{refused}");
+    }
+
+    /// PAINS B14: recovery to a moment long ago does not thaw everything since.
+    #[test]
+    fn b14_of_frozen_wal_what_came_soon_after_the_moment_is_thawed_first() {
         let days = ["2026-01-01T00:00:00Z", "2026-01-02T11:00:00Z", "2026-01-03T00:00:00Z"];
         let chosen = |goal: &Goal| soonest(days.map(one).to_vec(), goal).len();
         assert_eq!(chosen(&Goal::Time(at("2026-01-01T12:00:00Z"))), 2);
