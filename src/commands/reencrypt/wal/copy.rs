@@ -22,12 +22,7 @@ pub(super) struct Done {
 pub(super) async fn one(job: &Job<'_>, run: &WalRun, entry: Entry) -> Result<std::result::Result<Done, Left>> {
     let (head, plain) = match opened(job, &entry).await {
         Ok(opened) => opened,
-        Err(Error::Catalog(error @ catalog::Error::Store(_))) => {
-            return match error {
-                catalog::Error::Store(store) if !store.is_about_the_object() => Err(catalog::Error::from(store).into()),
-                error => Ok(Err(Left::of(&entry, &error, false))),
-            };
-        }
+        Err(Error::Store(error)) if error.is_about_the_object() => return Ok(Err(Left::of(&entry, &error, false))),
         Err(Error::Catalog(error @ catalog::Error::Format(_))) => return Ok(Err(Left::of(&entry, &error, true))),
         Err(Error::Catalog(error @ catalog::Error::Keys(_))) => return Ok(Err(Left::of(&entry, &error, false))),
         Err(Error::Pipeline(error)) if error.is_integrity() => return Ok(Err(Left::of(&entry, &error, true))),
