@@ -1,8 +1,8 @@
 //! `stonewal cost`: what the repository occupies, what of it the plan keeps and expires, for how long locks hold it, and what
 //! of it is not ours (PAINS E1, E3, E4).
 //!
-//! One listing of all versions passes by, page by page; what stays are counters (invariant I12). Locks are asked for only on
-//! demand, since that takes a request for each version.
+//! One listing of all versions passes by, page by page; what stays are counters (invariant I12), and hashes of copies of WAL, for which
+//! WAL is listed once before, where there are keys. Locks are asked for only on demand, since that takes a request for each version.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,12 @@ use crate::format::ClusterName;
 use crate::limits::RETENTION_IN_FLIGHT;
 use crate::retention::Policy;
 use crate::store::{self, Entry, ListQuery, Pages, Read as _, S3, VersionOf};
+use copies::Copies;
 use counts::Protection;
 use plans::Plans;
 use tally::{Tally, Terms};
 
+mod copies;
 mod counts;
 mod places;
 mod plans;
@@ -85,6 +87,8 @@ pub struct Outcome {
     pub shares: Shares,
     /// What is not ours, or not needed by what is: the worst is paid for until a lock ends that somebody else chose.
     pub foreign: Vec<Foreign>,
+    /// Later versions of WAL that were not looked at, without keys or because there are too many: copies of `reencrypt --wal` or not.
+    pub unjudged: Amount,
     /// Multipart uploads that nobody completed.
     pub uploads: Uploads,
     /// Storage classes without a price, which no sum of money contains; none where there are no prices at all.
@@ -99,13 +103,14 @@ pub async fn run(options: Options) -> Result<Outcome> {
         return Err(Error::Usage(why.into()));
     }
     let connected = Connected::to(&options.repository).await?;
-    let (repository, plans) = match options.access {
+    let (repository, plans, copies) = match options.access {
         Some(access) => {
             let repository = connected.open(access).await?;
             let plans = Plans::of(&connected, &repository, options.cluster, &options.policy).await?;
-            (Some(repository), plans)
+            let copies = Box::pin(Copies::of(&repository, plans.believed())).await?;
+            (Some(repository), plans, copies)
         }
-        None => (None, Plans::default()),
+        None => (None, Plans::default(), Copies::default()),
     };
     let uploads = uploads::look(&connected).await?;
     let is_retired = |key: &str| repository.as_ref().is_some_and(|repository| repository.is_retired_bundle(key));
@@ -113,6 +118,7 @@ pub async fn run(options: Options) -> Result<Outcome> {
     let terms = Terms {
         names: &connected.names,
         plans: &plans,
+        copies: &copies,
         prices: &options.prices,
         is_retired: &is_retired,
         // Known since the store answered.

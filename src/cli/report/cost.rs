@@ -22,6 +22,11 @@ impl Report for Outcome {
         if let Some(why) = &self.uploads.why_not {
             let _ = writeln!(out, "unfinished uploads: {why}");
         }
+        if self.unjudged.versions > 0 {
+            let (versions, bytes) = (count(self.unjudged.versions, "version"), size(self.unjudged.bytes));
+            let why = if self.planned { "of clusters not planned, or too many to look at" } else { "keys tell" };
+            let _ = writeln!(out, "{versions} of {bytes} over other WAL: copies of `reencrypt --wal` or not ({why})");
+        }
         if !self.unpriced.is_empty() {
             let classes: Vec<&str> = self.unpriced.iter().map(String::as_str).collect();
             let _ = writeln!(out, "no price is set for {} (retention.price_by_class)", classes.join(", "));
@@ -193,6 +198,7 @@ mod tests {
             planned: true,
             shares: Shares { kept, ..Shares::default() },
             foreign: Vec::new(),
+            unjudged: Amount::default(),
             uploads: Uploads { unfinished: Some(0), ..Uploads::default() },
             unpriced: std::collections::BTreeSet::new(),
         }

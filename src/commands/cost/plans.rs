@@ -83,6 +83,11 @@ impl Plans {
         !self.of.is_empty()
     }
 
+    /// The clusters that are some.
+    pub(super) fn believed(&self) -> impl Iterator<Item = &ClusterName> {
+        self.of.iter().filter(|(_, planned)| planned.believed).map(|(cluster, _)| cluster)
+    }
+
     /// Whether a folder is named like a cluster and holds nothing of one.
     pub(super) fn disowns(&self, cluster: &ClusterName) -> bool {
         self.of.get(cluster).is_some_and(|planned| !planned.believed)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::copies::{Copies, Standing};
 use super::counts::Protection;
 use super::plans::{Fate, Plans};
 use super::prices::{Prices, USUAL};
@@ -50,6 +51,7 @@ pub struct Foreign {
 pub(super) struct Terms<'a> {
     pub(super) names: &'a Names,
     pub(super) plans: &'a Plans,
+    pub(super) copies: &'a Copies,
     pub(super) prices: &'a Prices,
     /// Whether what bears this name is an identity bundle that another one replaced.
     pub(super) is_retired: &'a (dyn Fn(&str) -> bool + Sync),
@@ -77,6 +79,7 @@ pub(super) struct Tally<'a> {
     areas: BTreeMap<Place, Area>,
     shares: Shares,
     foreign: BTreeMap<ForeignKind, Foreign>,
+    unjudged: Amount,
 }
 
 impl<'a> Tally<'a> {
@@ -90,6 +93,7 @@ impl<'a> Tally<'a> {
             areas: BTreeMap::new(),
             shares,
             foreign: BTreeMap::new(),
+            unjudged: Amount::default(),
         }
     }
 
@@ -114,21 +118,25 @@ impl<'a> Tally<'a> {
         let key = entry.key.as_str();
         let (owner, item, place) = Place::of(self.terms.names, key);
         self.area(place, owner.as_ref()).count(entry);
+        let standing = self.standing(owner.as_ref(), &item, entry);
         let foreign = match (&item, &owner) {
             (Item::Unknown | Item::OtherCluster(_), _) => Some(ForeignKind::UnknownName),
             (_, Some(cluster)) if self.terms.plans.disowns(cluster) => Some(ForeignKind::UnknownCluster),
-            _ if later => Some(ForeignKind::LaterVersion),
+            _ if later && standing == Standing::Usual => Some(ForeignKind::LaterVersion),
             _ => None,
         };
-        if let Some(kind) = foreign {
-            self.note(kind, entry.bytes, key);
+        match foreign {
+            Some(kind) => self.note(kind, entry.bytes, key),
+            None if later && standing == Standing::Unknown => self.unjudged.add(entry.bytes),
+            None => {}
         }
         let retired = matches!(item, Item::Foundation) && (self.terms.is_retired)(key);
-        let fate = match foreign {
-            Some(_) => None,
-            None if retired => Some(Fate::Expires),
-            None => Some(self.terms.plans.fate(owner.as_ref(), &item)),
-        };
+        let fate = foreign.is_none().then(|| match self.terms.plans.fate(owner.as_ref(), &item) {
+            _ if retired => Fate::Expires,
+            // The copy is what is kept.
+            Fate::Kept(_) if standing == Standing::Replaced => Fate::Expires,
+            fate => fate,
+        });
         let by = asked.unwrap_or_else(|| self.projected(entry, &item, fate));
         let price = self.terms.prices.of(entry.class.as_deref().unwrap_or(USUAL));
         let share = match fate {
@@ -140,6 +148,16 @@ impl<'a> Tally<'a> {
         share.take(entry.bytes, by, self.terms.now, price);
         if let (Some(cluster), Item::Backup(backup), None) = (owner, item, foreign) {
             self.inside(cluster, backup, entry.bytes);
+        }
+    }
+
+    /// Of WAL, of which `reencrypt --wal` makes copies under the same name.
+    fn standing(&self, owner: Option<&ClusterName>, item: &Item, entry: &Entry) -> Standing {
+        match (owner, item) {
+            (Some(cluster), Item::Piece { .. } | Item::Notes(_) | Item::History(_)) => {
+                self.terms.copies.standing(cluster, entry)
+            }
+            _ => Standing::Usual,
         }
     }
 
@@ -231,6 +249,7 @@ impl<'a> Tally<'a> {
             planned: self.terms.plans.any(),
             shares: self.shares,
             foreign: self.foreign.into_values().collect(),
+            unjudged: self.unjudged,
             uploads,
             unpriced: total.classes.iter().filter_map(paid_for).collect(),
             areas,

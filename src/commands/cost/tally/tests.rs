@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::catalog::Replacement;
 use crate::commands::retention::{Gathered, Superseded};
 use crate::format::manifest::Kind;
-use crate::format::{KeyId, Tag};
+use crate::format::names::WalName;
+use crate::format::{KeyId, Tag, Timeline, WalFileName};
 use crate::retention::{BackupFact, Facts, Own, Policy, Verified};
 use crate::store::memory::Memory;
 use crate::store::{Append as _, ListQuery, ObjectKey, Pages, Put, Read as _, VersionId};
@@ -102,9 +104,10 @@ async fn planted(page: usize) -> Memory {
 async fn count(store: &Memory, plans: &Plans, prices: &Prices, now: Timestamp) -> Outcome {
     let names = names();
     let (retain, partial_retain) = (30 * DAY, 7 * DAY);
-    let is_retired = |_: &str| false;
-    let mut tally =
-        Tally::new(Terms { names: &names, plans, prices, is_retired: &is_retired, now, retain, partial_retain });
+    let (is_retired, copies) = (|_: &str| false, Copies::default());
+    let terms =
+        Terms { names: &names, plans, copies: &copies, prices, is_retired: &is_retired, now, retain, partial_retain };
+    let mut tally = Tally::new(terms);
     let mut pages = Pages::of(store, ListQuery { prefix: "p/".into(), by_folder: false });
     while let Some(page) = pages.next().await.unwrap() {
         page.entries.into_iter().for_each(|entry| tally.take(entry, None));
@@ -178,18 +181,23 @@ fn entry(key: &str, class: Option<&str>, at: Timestamp) -> Entry {
     }
 }
 
-fn direct<'a>(names: &'a Names, plans: &'a Plans, prices: &'a Prices, now: Timestamp) -> Tally<'a> {
+fn direct<'a>(
+    names: &'a Names,
+    (plans, copies): (&'a Plans, &'a Copies),
+    prices: &'a Prices,
+    now: Timestamp,
+) -> Tally<'a> {
     let (retain, partial_retain) = (30 * DAY, 7 * DAY);
-    Tally::new(Terms { names, plans, prices, is_retired: &|_| false, now, retain, partial_retain })
+    Tally::new(Terms { names, plans, copies, prices, is_retired: &|_| false, now, retain, partial_retain })
 }
 
 /// PAINS E4: what is asked counts, whoever set the lock; money is of what has a price, and the rest is named.
 #[test]
 fn e04_locks_that_were_asked_count_and_classes_have_their_prices() {
     let (names, now) = (names(), "2027-01-01T00:00:00Z".parse().unwrap());
-    let plans = plans(now);
+    let (plans, copies) = (plans(now), Copies::default());
     let prices = Prices { usual: Some(0.5), by_class: [("GLACIER".to_owned(), 0.25)].into() };
-    let mut tally = direct(&names, &plans, &prices, now);
+    let mut tally = direct(&names, (&plans, &copies), &prices, now);
     let chunk = |id: &str| format!("p/main/backups/{id}/dump/0-0707070707070707");
     let until = |until: Timestamp| Some(Protection { until: Some(until), held: false });
     let year = "2028-01-01T06:00:00Z".parse().unwrap();
@@ -216,7 +224,8 @@ fn e04_locks_that_were_asked_count_and_classes_have_their_prices() {
 #[test]
 fn i12_without_keys_a_flood_of_clusters_is_counted_together() {
     let (names, now, plans, prices) = (names(), Timestamp::UNIX_EPOCH, Plans::default(), Prices::default());
-    let mut tally = direct(&names, &plans, &prices, now);
+    let copies = Copies::default();
+    let mut tally = direct(&names, (&plans, &copies), &prices, now);
     for number in 0..COST_CLUSTERS_MAX + 2 {
         tally.take(entry(&format!("p/c{number:06}/backups/{NEW}/dump/0-0707070707070707"), None, now), None);
     }
@@ -225,4 +234,32 @@ fn i12_without_keys_a_flood_of_clusters_is_counted_together() {
     let last = told.areas.last().unwrap();
     assert!(last.place.as_ref().is_some_and(|place| place.part == Part::MoreClusters) && last.current.versions == 2);
     assert_eq!(told.shares.left.all.versions, told.total.current.versions);
+}
+
+/// PAINS B5, E1: of WAL that `reencrypt --wal` copied the copy is what is kept, and what it took the place of may go. What somebody laid
+/// over both is foreign; where nobody looked, nothing is said of either.
+#[test]
+fn b05_copies_of_wal_are_ours_and_their_originals_expire() {
+    let (names, now): (_, Timestamp) = (names(), "2027-01-01T00:00:00Z".parse().unwrap());
+    let (plans, prices, cluster) = (plans(now), Prices::default(), "main".parse().unwrap());
+    let timeline = Timeline::from_name("00000002").unwrap();
+    let file = WalName::File { timeline, name: WalFileName::History(timeline), tag: None };
+    let version = |number: i32| Entry {
+        version: VersionId::new(format!("v{number}")),
+        ..entry(&names.wal(&cluster, &file), None, now - (10 - number) * DAY)
+    };
+    let told = |copies: &Copies| {
+        let mut tally = direct(&names, (&plans, copies), &prices, now);
+        for number in [4, 3, 2, 1] {
+            tally.take(version(number), None);
+        }
+        let told = tally.told(String::new(), LocksBy::Projected, Uploads::default());
+        let shares = [&told.shares.kept, &told.shares.expires, &told.shares.foreign].map(|share| share.all.versions);
+        (shares, told.foreign.first().map(|foreign| (foreign.kind, foreign.count)), told.unjudged.versions)
+    };
+    let mut copies = Copies::default();
+    assert_eq!(told(&copies), ([4, 0, 0], None, 3), "nobody looked");
+    assert!(copies.take(&Replacement { copy: version(3), replaced: vec![version(1), version(2)] }));
+    copies.looked_at(&cluster);
+    assert_eq!(told(&copies), ([1, 2, 1], Some((ForeignKind::LaterVersion, 1)), 0));
 }

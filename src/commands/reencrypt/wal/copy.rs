@@ -22,16 +22,7 @@ pub(super) struct Done {
 pub(super) async fn one(job: &Job<'_>, run: &WalRun, entry: Entry) -> Result<std::result::Result<Done, Left>> {
     let (head, plain) = match opened(job, &entry).await {
         Ok(opened) => opened,
-        Err(Error::Catalog(error @ catalog::Error::Store(_))) => {
-            return match error {
-                catalog::Error::Store(store) if !store.is_about_the_object() => Err(catalog::Error::from(store).into()),
-                error => Ok(Err(Left::of(&entry, &error, false))),
-            };
-        }
-        Err(Error::Catalog(error @ catalog::Error::Format(_))) => return Ok(Err(Left::of(&entry, &error, true))),
-        Err(Error::Catalog(error @ catalog::Error::Keys(_))) => return Ok(Err(Left::of(&entry, &error, false))),
-        Err(Error::Pipeline(error)) if error.is_integrity() => return Ok(Err(Left::of(&entry, &error, true))),
-        Err(error) => return Err(error),
+        Err(error) => return left(&entry, error).map(Err),
     };
     let lock = lock(job, &entry).await?;
     let now = job.connected.store.clock().now();
@@ -49,6 +40,18 @@ pub(super) async fn one(job: &Job<'_>, run: &WalRun, entry: Entry) -> Result<std
         return Err(bad(&head, "the store gives back other bytes than it was given"));
     }
     Ok(Ok(Done { plain_bytes: plain.len() as u64, stored_bytes }))
+}
+
+/// What is told of an original that cannot be opened, unless that ends the run.
+fn left(entry: &Entry, error: Error) -> Result<Left> {
+    let damaged = match &error {
+        Error::Store(error) if error.is_about_the_object() => false,
+        Error::Catalog(catalog::Error::Keys(_)) => false,
+        Error::Catalog(catalog::Error::Format(_)) => true,
+        Error::Pipeline(error) if error.is_integrity() => true,
+        _ => return Err(error),
+    };
+    Ok(Left::of(entry, &error, damaged))
 }
 
 /// The head and the content, which is the one whose digest was signed.
@@ -101,4 +104,35 @@ fn bad(head: &WalHead, why: &str) -> Error {
 fn fault(head: &WalHead, why: &str) -> Error {
     let source = format::Error::Malformed { what: "WAL object", why: why.to_owned() };
     pipeline::Error::Wal { object: head.header().content.to_string(), source }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{self, ObjectKey, VersionId};
+
+    /// One object that is gone or damaged is told, and the others are copied; where the store fails, the run ends.
+    #[test]
+    fn b05_one_object_that_cannot_be_read_does_not_end_the_run() {
+        let entry = Entry {
+            key: ObjectKey::new("p/main/wal/a"),
+            version: VersionId::new("v"),
+            last_modified: jiff::Timestamp::UNIX_EPOCH,
+            bytes: 1,
+            etag: String::new(),
+            delete_marker: false,
+            is_latest: true,
+            class: None,
+        };
+        let told = |error: catalog::Error| left(&entry, error.into()).map(|left| (left.key, left.damaged)).ok();
+        let target = || "p/main/wal/a".to_owned();
+        let gone = store::Error::NotFound { key: entry.key.clone(), version: None };
+        let rotten = store::Error::Corrupt { target: target(), what: "the checksum differs".into() };
+        let silent = store::Error::NoBucket { bucket: "b".into(), endpoint: "e".into() };
+        let bent = format::Error::Malformed { what: "WAL object", why: "bent".into() };
+        assert_eq!(told(gone.into()), Some((target(), false)));
+        assert_eq!(told(rotten.into()), Some((target(), false)));
+        assert_eq!(told(bent.into()), Some((target(), true)));
+        assert_eq!(told(silent.into()), None);
+    }
 }
