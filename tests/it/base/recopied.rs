@@ -46,6 +46,8 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     world.expire(Role::Retainer, "retention extend").await.good();
     let of_last = versions(&last).await;
     assert_eq!(of_last.len(), 2);
+    // What refuses a HEAD does not say that it is for the clock.
+    admin.bucket_state().await.unwrap();
     assert!(until(&of_last[0]).await > before.1, "the copy is locked for longer");
     assert_eq!(until(&last).await, before.0, "the original is not");
     admin.set_hold(&held.key, &held.version, true).await.unwrap();
