@@ -269,7 +269,7 @@ mod tests {
 
     /// A piece in an archive tier is no hole: nobody knows whether it is ours.
     #[test]
-    fn b10_what_cannot_be_read_is_not_missing() {
+    fn what_cannot_be_read_is_not_missing() {
         let proof = |error| Proof::of::<()>(Err(catalog::Error::Store(error)));
         let (target, code) = ("prod/x".to_owned(), "InvalidObjectState".to_owned());
         let frozen = store::Error::Frozen { target: target.clone(), code: code.clone() };
