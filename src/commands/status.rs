@@ -31,7 +31,7 @@ mod window;
 pub(super) use alone::of_bucket;
 pub use facts::{
     BackupFacts, BaseBackup, Blocked, Branch, BucketFacts, Durable, Gap, LockEnd, Locks, ShortLock, Span,
-    TimelineFacts, Window,
+    TimelineFacts, UnreadWal, Window,
 };
 pub use health::{Health, Reason, Thresholds};
 pub use lag::{Headroom, Lag};

@@ -97,7 +97,7 @@ mod tests {
 
     /// A base whose own WAL is gone restores nothing, however well its objects are kept.
     #[test]
-    fn i09_an_archive_whose_base_cannot_be_recovered_is_not_well() {
+    fn an_archive_whose_base_cannot_be_recovered_is_not_well() {
         let mut report = samples::cluster();
         assert!(report.is_stranded(), "{report:?}");
         let all = || vec![reason("no-way", Health::Red), reason("base-old", Health::Yellow)];

@@ -193,6 +193,7 @@ impl<'a> Look<'a> {
             durable: view.durable,
             window: view.window,
             blocked: view.blocked,
+            unread: view.unread,
             diverging: self.wal.diverging(),
             locks,
         })

@@ -29,6 +29,9 @@ pub struct BucketFacts {
     pub window: Option<Window>,
     /// Why no base backup leads to the present, where there are base backups.
     pub blocked: Option<Blocked>,
+    /// WAL near the end that counts as stored, and whose store does not hand it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<UnreadWal>,
     /// Whether the latest timeline is not the one that lives.
     pub diverging: Option<Diverging>,
     /// Locks of what that window needs, or else the newest dump.
@@ -92,6 +95,20 @@ pub struct Gap {
     pub recorded: bool,
     /// Whether the newest base backup would have to be rolled forward through it.
     pub matters: bool,
+}
+
+/// WAL that cannot be read now, so that nobody knows whether it is ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadWal {
+    /// Its timeline.
+    pub timeline: Timeline,
+    /// Where it lies.
+    #[serde(flatten)]
+    pub span: Span,
+    /// What the store said.
+    pub why: String,
+    /// What to do about that.
+    pub hint: Option<String>,
 }
 
 /// Any backup.

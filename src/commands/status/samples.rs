@@ -97,6 +97,7 @@ pub(super) fn bucket() -> BucketFacts {
         }),
         bases: vec![base],
         blocked: None,
+        unread: None,
         diverging: None,
         newest_dump: None,
         durable: Some(durable(-1)),

@@ -6,16 +6,16 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::bucket::{Base, Look};
-use super::facts::{Blocked, Branch, Durable, Span, TimelineFacts, Window};
+use super::facts::{Blocked, Branch, Durable, Span, TimelineFacts, UnreadWal, Window};
 use super::gaps::{self, Breach, Way};
 use crate::catalog::plan::{self, Goal, PlanBase, Refusal, Request, Route, TimelineChoice, TimelineWal, WalState};
-use crate::catalog::{Stretch, TimelineCoverage, believed};
+use crate::catalog::{self, Stretch, TimelineCoverage, believed};
 use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::{History, WalRange, piece_bytes};
 use crate::format::{Lsn, SegmentSize, Timeline};
 use crate::limits::{HEADS, STATUS_COMMIT_PIECES_MAX, STATUS_IN_FLIGHT_MAX, STATUS_PROVEN_PIECES};
-use crate::store::Read as _;
+use crate::store::{self, Read as _};
 
 /// What the bucket comes to.
 pub(super) struct View {
@@ -23,6 +23,7 @@ pub(super) struct View {
     pub(super) durable: Option<Durable>,
     pub(super) window: Option<Window>,
     pub(super) blocked: Option<Blocked>,
+    pub(super) unread: Option<UnreadWal>,
     /// The way from the newest base backup, as far as it is open.
     pub(super) route: Option<Route>,
 }
@@ -32,8 +33,9 @@ pub(super) async fn view(look: &Look<'_>, timeline: Option<Timeline>) -> Result<
     let segment = look.segment().unwrap_or(SegmentSize::DEFAULT);
     let mut wal = state(look.wal.timelines.values(), segment);
     let goal = goal(&wal, &bases, timeline);
+    let mut unread = None;
     if let Some(goal) = goal {
-        prove(look, &mut wal, goal).await?;
+        unread = prove(look, &mut wal, goal).await?;
         settle(look, &mut wal, goal).await?;
     }
     let way = goal.map_or(Way::None(Refusal::NoBase), |goal| {
@@ -55,7 +57,8 @@ pub(super) async fn view(look: &Look<'_>, timeline: Option<Timeline>) -> Result<
         }
         None => None,
     };
-    Ok(View { timelines, durable, window, blocked: blocked(&way), route: reached.map(|(route, _)| route) })
+    let (blocked, route) = (blocked(&way), reached.map(|(route, _)| route));
+    Ok(View { timelines, durable, window, blocked, unread, route })
 }
 
 /// What plans need to know of the stored WAL. Timelines of which nothing genuine is stored do not count.
@@ -84,28 +87,63 @@ fn request(timeline: Timeline, goal: Goal, base: Option<&PlanBase>) -> Request {
 }
 
 /// Takes out of the end of the WAL what bears the name of a piece and is none. Elsewhere names are taken at their word; how far WAL is
-/// durable must not rest on something planted where a piece is still on its way, or was lost.
-async fn prove(look: &Look<'_>, wal: &mut WalState, timeline: Timeline) -> Result<()> {
-    let (Some(line), Some(segment)) = (wal.timelines.get_mut(&timeline), look.segment()) else { return Ok(()) };
+/// durable must not rest on something planted where a piece is still on its way, or was lost. Gives the first that cannot be read: that
+/// it is none is not known, so it is told and no hole.
+async fn prove(look: &Look<'_>, wal: &mut WalState, timeline: Timeline) -> Result<Option<UnreadWal>> {
+    let (Some(line), Some(segment)) = (wal.timelines.get_mut(&timeline), look.segment()) else { return Ok(None) };
     let last = look.wal.timelines.get(&timeline).and_then(|coverage| coverage.pieces.last());
-    let Some(WalRange { start: first, end }) = last.copied() else { return Ok(()) };
+    let Some(WalRange { start: first, end }) = last.copied() else { return Ok(None) };
     let bytes = piece_bytes(segment);
     // The last one of all is proved already.
     let pieces = (2..=STATUS_PROVEN_PIECES).filter_map(|number| {
         let start = Lsn::new(end.get().checked_sub(number * bytes)?);
         (start >= first).then(|| WalRange { start, end: start.plus(bytes) })
     });
-    let heads = stream::iter(pieces).map(|piece| async move {
-        let head = look.head(timeline, piece).await?;
-        Ok::<_, crate::commands::Error>((piece, head.is_some()))
+    let proofs = stream::iter(pieces).map(|piece| async move {
+        let name = WalName::Piece { timeline, range: piece, tag: None };
+        let proof = Proof::of(look.repository.wal_head_of(look.cluster, &name).await)?;
+        Ok::<_, crate::commands::Error>((piece, proof))
     });
-    let heads: Vec<(WalRange, bool)> = heads.buffered(HEADS).try_collect().await?;
-    for (piece, _) in heads.into_iter().filter(|(_, genuine)| !genuine) {
-        let chain = look.repository.partial_chain(look.cluster, timeline, piece).await?;
-        let reach = chain.iter().map(|link| link.range.end).max().unwrap_or(piece.start);
-        cut(&mut line.windows, reach, piece.end);
+    let proofs: Vec<(WalRange, Proof)> = proofs.buffered(HEADS).try_collect().await?;
+    let mut unread = None;
+    for (piece, proof) in proofs {
+        match proof {
+            Proof::Genuine => {}
+            Proof::Unread { why, hint } => {
+                let span = Span { start: piece.start, end: piece.end };
+                unread = Some(UnreadWal { timeline, span, why, hint });
+            }
+            Proof::None => {
+                let chain = look.repository.partial_chain(look.cluster, timeline, piece).await?;
+                let reach = chain.iter().map(|link| link.range.end).max().unwrap_or(piece.start);
+                cut(&mut line.windows, reach, piece.end);
+            }
+        }
     }
-    Ok(())
+    Ok(unread)
+}
+
+/// What the header of a piece proves.
+#[derive(Debug, PartialEq, Eq)]
+enum Proof {
+    Genuine,
+    /// Nothing under this name is ours.
+    None,
+    /// Something there may be, and the store does not hand it out.
+    Unread {
+        why: String,
+        hint: Option<String>,
+    },
+}
+
+impl Proof {
+    fn of<T>(read: catalog::Result<Option<T>>) -> Result<Self> {
+        use store::Error::{Denied, Frozen, Unheard};
+        if let Err(catalog::Error::Store(error @ (Denied { .. } | Frozen { .. } | Unheard { .. }))) = &read {
+            return Ok(Self::Unread { why: error.to_string(), hint: error.hint() });
+        }
+        Ok(if believed(read)?.flatten().is_some() { Self::Genuine } else { Self::None })
+    }
 }
 
 /// Takes `from..to` out of the window that holds it.
@@ -228,6 +266,25 @@ impl Look<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A piece in an archive tier is no hole: nobody knows whether it is ours.
+    #[test]
+    fn what_cannot_be_read_is_not_missing() {
+        let proof = |error| Proof::of::<()>(Err(catalog::Error::Store(error)));
+        let (target, code) = ("prod/x".to_owned(), "InvalidObjectState".to_owned());
+        let frozen = store::Error::Frozen { target: target.clone(), code: code.clone() };
+        let denied = store::Error::Denied { action: "s3:GetObjectVersion", target: target.clone(), code: code.clone() };
+        for error in [frozen, denied] {
+            let why = error.to_string();
+            let found = proof(error).unwrap();
+            assert!(matches!(&found, Proof::Unread { why: told, hint: Some(_) } if *told == why), "{found:?}");
+        }
+        let gone = store::Error::NotFound { key: store::ObjectKey::new("prod/x"), version: None };
+        assert_eq!(proof(gone).unwrap(), Proof::None);
+        assert_eq!(Proof::of::<()>(Ok(None)).unwrap(), Proof::None);
+        assert_eq!(Proof::of(Ok(Some(()))).unwrap(), Proof::Genuine);
+        assert!(proof(store::Error::Busy { action: "s3:GetObject", target, code }).is_err());
+    }
 
     #[test]
     fn a_hole_divides_a_window() {

@@ -1,4 +1,4 @@
-use super::super::facts::{Blocked, BucketFacts, Durable, Gap, ShortLock, Span};
+use super::super::facts::{Blocked, BucketFacts, Durable, Gap, ShortLock, Span, UnreadWal};
 use super::super::samples::{at, bucket, server, timeline};
 use super::super::{ServerAnswer, lag};
 use super::*;
@@ -218,6 +218,12 @@ fn gaps() {
         gap(case, false, true);
     };
     check(both, &[(Red, "gap"), (Yellow, "old-gap")]);
+    let unread = |case: &mut Case| {
+        let span = Span { start: Lsn::new(0x300_0000), end: Lsn::new(0x400_0000) };
+        let (why, hint) = ("it is frozen".into(), Some("thaw it".into()));
+        case.bucket.unread = Some(UnreadWal { timeline: timeline(1), span, why, hint });
+    };
+    assert!(check(unread, &[(Yellow, "unread-wal")])[0].text.contains("cannot be read"));
 }
 
 #[test]

@@ -131,4 +131,12 @@ fn gaps(evidence: &Evidence<'_>, reasons: &mut Reasons) {
         let hint = "moments inside and between the gap and the next base backup cannot be restored; it goes when its neighbours' locks have ended";
         reasons.yellow("old-gap", text, hint);
     }
+    if let Some(unread) = &evidence.bucket.unread {
+        let (timeline, span, why) = (unread.timeline, unread.span, &unread.why);
+        let text = format!(
+            "WAL of timeline {timeline} from {} to {} cannot be read, so whether it is ours is not known: {why}",
+            span.start, span.end
+        );
+        reasons.yellow("unread-wal", text, unread.hint.clone().unwrap_or_default());
+    }
 }
