@@ -90,7 +90,7 @@ error: the store does not accept the credentials: SignatureDoesNotMatch[..]
 hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run where a role is attached";
     world.stonewal("backup dump").env("AWS_SECRET_ACCESS_KEY", "SENTINEL-wrong").end().await.is(1, wrong);
     let none = "
-error: the store does not accept the credentials: the credential provider was not enabled: no credentials found in chain. Attempted:
+error: no credentials for the store were found: the credential provider was not enabled: no credentials found in chain. Attempted:
   Environment: [..]
   Profile: [..]
   WebIdentityToken: [..]
