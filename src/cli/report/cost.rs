@@ -252,6 +252,7 @@ locks as the plan and the settings have them; --locks asks every version
             Uploads { unfinished: Some(1), oldest: Some(found.at), example: Some("prod/x".into()), why_not: None };
         found.unpriced.insert("GLACIER".into());
         found.total.classes.insert("GLACIER".into(), amount(1, 1));
+        found.unjudged = amount(2, 1024);
         let lines = found.warnings();
         assert_eq!(lines[0], "2 versions of 1.0 KiB with names that are none of ours, such as a error: b");
         assert_eq!(lines[3], "2 delete markers laid on objects, such as a error: b");
@@ -259,6 +260,7 @@ locks as the plan and the settings have them; --locks asks every version
         let upload = "1 multipart upload begun and not completed, the oldest at 2026-11-29 14:00:00Z (prod/x): stonewal begins none";
         assert_eq!((lines[5].as_str(), lines.len(), found.exit()), (upload, 6, Exit::Warnings));
         let text = text(&found);
+        assert!(text.contains("2 versions of 1.0 KiB over other WAL: copies of `reencrypt --wal` or not"), "{text}");
         assert!(text.contains("STORAGE CLASS") && text.contains("no price is set for GLACIER"), "{text}");
 
         found.foreign.clear();

@@ -47,8 +47,8 @@ pub(super) struct Artifact {
     receiver: mpsc::Receiver<Message>,
     /// Whether it can be read again; a pipe cannot.
     is_file: bool,
-    /// Its SHA-256 when it was read before.
-    before: Option<String>,
+    /// Its SHA-256 and the plain bytes in it when it was read before.
+    before: Option<(String, u64)>,
     _reading: JoinSet<()>,
     piece: Vec<u8>,
     at: usize,
@@ -119,6 +119,11 @@ impl Artifact {
         &self.meta
     }
 
+    /// SHA-256 and plain bytes of what was [`Artifact::proven`]; of a pipe nothing is known yet.
+    pub(super) fn before(&self) -> Option<(&str, u64)> {
+        self.before.as_ref().map(|(digest, bytes)| (digest.as_str(), *bytes))
+    }
+
     /// The beginning and, later, the end of the dump.
     pub(super) fn trailer(&self) -> &Trailer {
         &self.trailer
@@ -145,7 +150,7 @@ impl Artifact {
         while self.next().await?.is_some() {}
         let (digest, source) = self.finish()?;
         progress.expect_plain_bytes(source.bytes());
-        Ok(Self { before: Some(digest), ..Self::open(options).await? })
+        Ok(Self { before: Some((digest, source.bytes())), ..Self::open(options).await? })
     }
 
     /// SHA-256 of the file, and the plain bytes. Only after [`Artifact::next`] or [`Source::read`] reached the end.
@@ -180,7 +185,7 @@ impl Artifact {
         if let Some(expected) = self.meta.checksum_sha256.as_ref().filter(|sum| !sum.eq_ignore_ascii_case(&digest)) {
             return Err(damaged(&self.path, format!("its SHA-256 is {digest}, and its meta file says {expected}")));
         }
-        if let Some(before) = self.before.as_ref().filter(|before| **before != digest) {
+        if let Some((before, _)) = self.before.as_ref().filter(|(before, _)| *before != digest) {
             let why =
                 format!("its SHA-256 is {digest}, and was {before} when it was read first: somebody writes to it");
             let way_out = "import a copy that nobody writes to; what was stored of it belongs to no backup";

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::commands::{Error, Result};
 
+/// Parts of names under which secrets stand.
+const TELLING: [&str; 5] = ["pass", "pwd", "secret", "token", "credential"];
+
 /// A meta file is a few lines.
 const META_BYTES_MAX: u64 = 64 << 10;
 
@@ -73,9 +76,22 @@ fn without_passwords(value: &mut Value) {
     match value {
         Value::String(text) => *text = redacted(text),
         Value::Array(values) => values.iter_mut().for_each(without_passwords),
-        Value::Object(map) => map.values_mut().for_each(without_passwords),
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::Null | Value::Bool(_) => {}
+                    value if is_telling(name) => *value = "***".into(),
+                    value => without_passwords(value),
+                }
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+fn is_telling(name: &str) -> bool {
+    let name = name.to_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
 }
 
 /// `postgres://user:***@host`, and `password=***` wherever it stands.
@@ -87,14 +103,39 @@ fn redacted(text: &str) -> String {
     {
         text = format!("{scheme}://{name}:***@{host}");
     }
-    let mut parts = text.split("password=");
-    let mut clean = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(['&', ' ']).unwrap_or(part.len());
-        clean.push_str("password=***");
-        clean.push_str(&part[end..]);
+    let (mut clean, mut rest) = (String::new(), text.as_str());
+    while let Some((before, after)) = rest.split_once('=') {
+        let is_of_no_name = |c: char| !c.is_alphanumeric() && c != '_' && c != '-';
+        let name = before.trim_end().rsplit(is_of_no_name).next().unwrap_or_default();
+        clean.push_str(before);
+        clean.push('=');
+        rest = after;
+        if is_telling(name) {
+            let value = after.trim_start();
+            clean.push_str(&after[..after.len() - value.len()]);
+            clean.push_str("***");
+            rest = &value[end_of(value)..];
+        }
     }
+    clean.push_str(rest);
     clean
+}
+
+/// Where a value ends: behind its closing quote, or before a space or `&`. What is escaped or doubled ends nothing.
+fn end_of(value: &str) -> usize {
+    let quote = value.chars().next().filter(|c| matches!(c, '\'' | '"'));
+    let mut is_escaped = false;
+    for (at, c) in value.char_indices().skip(usize::from(quote.is_some())) {
+        match quote {
+            _ if std::mem::take(&mut is_escaped) => {}
+            _ if c == '\\' => is_escaped = true,
+            Some(quote) if c == quote && value[at + 1..].starts_with(quote) => is_escaped = true,
+            Some(quote) if c == quote => return at + 1,
+            None if c == '&' || c.is_whitespace() => return at,
+            _ => {}
+        }
+    }
+    value.len()
 }
 
 /// The moment in a file's name: `smartaccounting-full-20251103T031500Z.sql.gz.enc`.
@@ -135,6 +176,21 @@ mod tests {
         let kept = Meta::read(Some(file.path())).unwrap().kept().unwrap();
         let want = r#"{"checksum_sha256":null,"more":["host=db password=*** user=app","postgres://app@db/app",7],"type":"full","url":"postgres://app:***@db:5432/app?password=***&x=1"}"#;
         assert_eq!(kept, want);
+        for (text, want) in [
+            (
+                r#"{"DB_Password": "s3cret", "n": {"apiToken": 7, "pwd": ["s3cret"], "host": "h"}, "passed": true}"#,
+                r#"{"DB_Password":"***","n":{"apiToken":"***","host":"h","pwd":"***"},"passed":true}"#,
+            ),
+            (
+                r#"{"dsn": "PASSWORD = 's3 \\' cr''et' host=h PGPASSWORD=\"s3 cret\" x=1"}"#,
+                r#"{"dsn":"PASSWORD = *** host=h PGPASSWORD=*** x=1"}"#,
+            ),
+            (r#"{"dsn": "x=1 password=s3\\ cret"}"#, r#"{"dsn":"x=1 password=***"}"#),
+            (r#"{"dsn": "password='s3 cret"}"#, r#"{"dsn":"password=***"}"#),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            assert_eq!(Meta::read(Some(file.path())).unwrap().kept().unwrap(), want);
+        }
         assert_eq!(Meta::read(None).unwrap().kept(), None);
     }
 

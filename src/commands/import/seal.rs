@@ -12,7 +12,7 @@ use crate::commands::repository::{interruptible, prepare_to_write};
 use crate::commands::{Connected, Error, RepositoryOptions, Result};
 use crate::format::manifest::{DatabaseFact, DumpFacts, ImportFact, Kind, SealedPart};
 use crate::format::{BackupId, ClusterName, StreamName};
-use crate::observe::{Phase, Progress};
+use crate::observe::{Phase, Progress, chain};
 use crate::pipeline::{StreamWriter, Target, pump};
 use crate::store::Read as _;
 
@@ -35,6 +35,7 @@ pub(super) async fn run(
     let (connected, repository) = interruptible(cancel, preparing).await?;
     // What is stored is locked for years: of a damaged file that is nothing.
     let mut artifact = interruptible(cancel, artifact.proven(file, progress)).await?;
+    let (is_known, mut again) = interruptible(cancel, known(&repository, &cluster, &artifact)).await?;
     let moving = async {
         let begun = Begun::now(&connected, &repository, &cluster, connected.lock()?).await?;
         let name: StreamName = DUMP_STREAM.parse()?;
@@ -72,17 +73,42 @@ pub(super) async fn run(
         lock: begun.lock,
         sealed: SealedPart { dump: Some(record(&facts, database, import)), base: None },
     };
-    let twin = twin(&repository, &cluster, &sha256, plain_bytes).await?;
+    if !is_known {
+        again = told_late(&repository, &cluster, &sha256, plain_bytes).await;
+    }
     let committed = commit(&*connected.store, &repository, begun.keys, draft, streams).await?;
     let mut outcome = outcome(facts, sha256, plain_bytes);
     let stored_bytes = committed.clear.stored_bytes();
     let clear = committed.clear;
     outcome.backup = Some(Sealed { backup: clear.backup, cluster: clear.cluster, stored_bytes, lock: clear.lock });
     outcome.warnings = warnings(&connected, &repository, &begun.gone);
-    outcome.warnings.extend(twin.map(|id| {
-        format!("the same file was imported before, as backup {id}: this is a second copy, and its lock cannot be taken back")
-    }));
+    outcome.warnings.extend(again);
     Ok(outcome)
+}
+
+/// Whether that can be known before anything is stored, and what to tell if the same file was imported before: at once, while the import
+/// can be stopped, and again at its end.
+async fn known(repository: &Repository, cluster: &ClusterName, artifact: &Artifact) -> Result<(bool, Option<String>)> {
+    let Some((sha256, bytes)) = artifact.before() else { return Ok((false, None)) };
+    let again = told(repository, cluster, sha256, bytes).await?;
+    if let Some(again) = &again {
+        tracing::warn!("{again}");
+    }
+    Ok((true, again))
+}
+
+/// The same of what came through a pipe. All of it is stored and locked by now: what fails here must not lose it.
+async fn told_late(repository: &Repository, cluster: &ClusterName, sha256: &str, bytes: u64) -> Option<String> {
+    told(repository, cluster, sha256, bytes).await.unwrap_or_else(|error| {
+        Some(format!("whether the same file was imported before is not known: {}", chain(&error)))
+    })
+}
+
+async fn told(repository: &Repository, cluster: &ClusterName, sha256: &str, bytes: u64) -> Result<Option<String>> {
+    let twin = twin(repository, cluster, sha256, bytes).await?;
+    Ok(twin.map(|id| {
+        format!("the same file was imported before, as backup {id}: this is a second copy, and its lock cannot be taken back")
+    }))
 }
 
 /// A backup that the same file became before. Only dumps of the same length are opened, those that these keys open.

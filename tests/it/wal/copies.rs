@@ -58,6 +58,9 @@ async fn b05_copied_wal_opens_for_who_counts_and_not_for_who_was_revoked() {
         assert!(copy.version != original.version && lock(&copy.version).await >= lock(&original.version).await);
     }
 
+    let cost = world.run("cost --json", Role::Reader, Some("third"), &[]).await.good().json();
+    assert!(cost["foreign"].as_array().unwrap().is_empty() && cost["unjudged"]["versions"] == 0, "{cost}");
+
     // The original on top again is what nobody revoked finds, and what everybody else reads past.
     let body = admin.get(&originals[0].key, &originals[0].version, 0..originals[0].bytes).await.unwrap();
     for name in &names {
