@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::WalSource;
@@ -14,7 +14,7 @@ use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result};
 use crate::format::ClusterName;
 use crate::observe::Progress;
-use crate::store::{Thaw, VersionOf};
+use crate::store::{Read, Thaw, VersionOf};
 
 /// WAL of a moment is stored this soon after it, or later only when archiving had stopped.
 const ARCHIVED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -41,10 +41,7 @@ pub(super) async fn planned(
     let mut waited = HashSet::new();
     loop {
         let found = plan(repository, wanted, cancel).await?;
-        let needed = match &found {
-            Attempt::Planned(planned) => needed(planned, wanted)?,
-            Attempt::Blocked(blocked) => missing(blocked, wanted)?,
-        };
+        let needed = interruptible(cancel, needed(store, &found, wanted)).await?;
         if needed.is_empty() {
             return found.settled();
         }
@@ -75,29 +72,27 @@ fn check_lasting(waited: &HashSet<VersionOf>, needed: &[Unready], how: Thaw) -> 
     )))
 }
 
-/// The chunks, and the WAL if the restore has to do with it.
-fn needed(planned: &Planned, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
-    let mut needed = planned.classes.to_thaw()?;
-    if wanted.wal != WalSource::None {
-        needed.extend(soonest(planned.wal_classes.to_thaw()?, &wanted.request.goal));
+/// The chunks, and the WAL if the restore has to do with it; where there is no plan, that behind the base.
+async fn needed(store: &dyn Read, found: &Attempt, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
+    let until = until(&wanted.request.goal);
+    match found {
+        Attempt::Planned(planned) => {
+            let mut needed = planned.classes.to_thaw(store, None).await?;
+            if wanted.wal != WalSource::None {
+                needed.extend(planned.wal_classes.to_thaw(store, until).await?);
+            }
+            Ok(needed)
+        }
+        Attempt::Blocked(blocked) if blocked.classes.is_readable() => Ok(Vec::new()),
+        Attempt::Blocked(blocked) => blocked.needed.to_thaw(store, until).await,
     }
-    Ok(needed)
-}
-
-fn missing(blocked: &Blocked, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
-    if blocked.classes.unready.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(soonest(blocked.needed.to_thaw()?, &wanted.request.goal))
 }
 
 /// Of WAL that cannot be read it is not known when it was written. For a moment, what was stored until a day later is thawed first: the
 /// next plan then knows where recovery ends, and years of later WAL stay where they are.
-fn soonest(unready: Vec<Unready>, goal: &Goal) -> Vec<Unready> {
-    let Goal::Time(time) = goal else { return unready };
-    let Ok(until) = time.checked_add(ARCHIVED_WITHIN) else { return unready };
-    let first: Vec<Unready> = unready.iter().filter(|one| one.arrived <= until).cloned().collect();
-    if first.is_empty() { unready } else { first }
+fn until(goal: &Goal) -> Option<Timestamp> {
+    let Goal::Time(time) = goal else { return None };
+    time.checked_add(ARCHIVED_WITHIN).ok()
 }
 
 impl Attempt {
@@ -135,14 +130,10 @@ mod tests {
     use super::*;
     use crate::store::{Archive, ObjectKey, Retrieval, VersionId};
 
-    fn at(text: &str) -> jiff::Timestamp {
-        text.parse().unwrap()
-    }
-
     fn one(day: &str) -> Unready {
         Unready {
             at: VersionOf { key: ObjectKey::new(day), version: VersionId::null() },
-            arrived: at(day),
+            arrived: day.parse().unwrap(),
             archive: Archive::Glacier,
             is_requested: false,
         }
@@ -157,15 +148,5 @@ mod tests {
         check_lasting(&waited, std::slice::from_ref(&second), how).unwrap();
         let refused = check_lasting(&waited, &[second, first], how).unwrap_err().to_string();
         assert!(refused.contains("2026-01-01") && refused.contains("longer --thaw-days than 1"), "{refused}");
-    }
-
-    /// PAINS B14: recovery to a moment long ago does not thaw everything since.
-    #[test]
-    fn b14_of_frozen_wal_what_came_soon_after_the_moment_is_thawed_first() {
-        let days = ["2026-01-01T00:00:00Z", "2026-01-02T11:00:00Z", "2026-01-03T00:00:00Z"];
-        let chosen = |goal: &Goal| soonest(days.map(one).to_vec(), goal).len();
-        assert_eq!(chosen(&Goal::Time(at("2026-01-01T12:00:00Z"))), 2);
-        assert_eq!(chosen(&Goal::Time(at("2025-01-01T12:00:00Z"))), 3, "a copy arrives later");
-        assert_eq!(chosen(&Goal::Latest), 3);
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn readable(job: &Job<'_>, target: &RestoreTarget, thaw: Option
     if let Some(how) = thaw {
         let store = &**job.repository.store();
         let thawing = Thawing { store, how, progress: job.progress, cancel: job.cancel };
-        let needed = classes.to_thaw()?;
+        let needed = classes.to_thaw(store, None).await?;
         if !needed.is_empty() {
             thawing.request(&needed).await?;
             if !is_plan {
