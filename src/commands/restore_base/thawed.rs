@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::WalSource;
 use super::plan::{Attempt, Blocked, Planned, attempt};
+use super::{Target, WalSource, roots, work};
 use crate::catalog::Repository;
 use crate::catalog::plan::{Goal, Request};
 use crate::commands::frozen::{Thawing, Unready};
@@ -24,8 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) cluster: &'a ClusterName,
     pub(super) request: &'a Request,
     pub(super) wal: WalSource,
-    /// Whether to wait until all of it can be read.
-    pub(super) is_waited_for: bool,
+    /// Where to; `None`: nobody waits until all of it can be read.
+    pub(super) target: Option<&'a Target>,
 }
 
 /// Plans, asks for what the plan needs and waits for it, and plans again, since what could not be read may have hidden something. Where
@@ -46,8 +46,11 @@ pub(super) async fn planned(
             return found.settled();
         }
         check_lasting(&waited, &needed, how)?;
+        if let Some(target) = wanted.target {
+            interruptible(cancel, check_target(repository, &found, target)).await?;
+        }
         thawing.request(&needed).await?;
-        if wanted.is_waited_for {
+        if wanted.target.is_some() {
             waited.extend(needed.iter().map(|one| one.at.clone()));
             thawing.wait(needed).await?;
             continue;
@@ -61,6 +64,15 @@ pub(super) async fn planned(
 
 async fn plan(repository: &Repository, wanted: &Wanted<'_>, cancel: &CancellationToken) -> Result<Attempt> {
     interruptible(cancel, Box::pin(attempt(repository, wanted.cluster, wanted.request))).await
+}
+
+/// Refuses what would be refused after hours of waiting. As long as there is no plan, that is a directory which is not free.
+async fn check_target(repository: &Repository, found: &Attempt, target: &Target) -> Result<()> {
+    match found {
+        Attempt::Planned(planned) => work::check(repository, &planned.backup, target).await,
+        Attempt::Blocked(_) if target.delta => Ok(()),
+        Attempt::Blocked(_) => roots::check_free(&roots::resolve(&target.dir)?),
+    }
 }
 
 /// Refuses to ask again for what this run has waited for already: that would go on for ever, and cost each time.
@@ -128,6 +140,8 @@ impl Blocked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::plan::Refusal;
+    use crate::commands::frozen::Classes;
     use crate::store::{Archive, ObjectKey, Retrieval, VersionId};
 
     fn one(day: &str) -> Unready {
@@ -137,6 +151,19 @@ mod tests {
             archive: Archive::Glacier,
             is_requested: false,
         }
+    }
+
+    /// PAINS B14: what lies frozen in front of the base has nothing to do with what is missing.
+    #[test]
+    fn b14_only_frozen_wal_that_is_needed_is_blamed() {
+        let blocked = |needed: &[Unready]| {
+            let (mut classes, mut behind) = (Classes::default(), Classes::default());
+            classes.unready.push(one("2026-01-01T00:00:00Z"));
+            behind.unready.extend_from_slice(needed);
+            Blocked { refusal: Refusal::NoBase, classes, needed: behind }.error()
+        };
+        assert!(!matches!(blocked(&[]), Error::FrozenWal { .. }));
+        assert!(matches!(blocked(&[one("2026-01-01T00:00:00Z")]), Error::FrozenWal { .. }));
     }
 
     /// PAINS B14: what freezes again during the wait is not thawed over and over.
