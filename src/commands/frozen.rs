@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
+use super::Result;
 use super::retention::pinned;
-use super::{Error, Result};
 use crate::catalog::{Backup, Repository, each_entry};
 use crate::format::ClusterName;
 use crate::format::names::WalName;
 use crate::limits::{FROZEN_MAX, HEADS, REPLICA_CANDIDATES};
 use crate::store::{self, Archive, Entry, ObjectKey, Read, Readiness, VersionId, VersionOf, versions_of};
 
+mod doubts;
 mod thawing;
 mod told;
 mod wal;
 
+use doubts::{Doubtful, Doubts};
 pub(super) use thawing::Thawing;
 pub use told::FrozenPart;
 
@@ -30,18 +32,11 @@ const TIERING: &str = "INTELLIGENT_TIERING";
 pub(super) struct Classes {
     pub(super) counts: BTreeMap<String, u64>,
     /// What the listing leaves in doubt.
-    doubtful: Vec<Doubtful>,
-    /// Whether there is more than is kept in mind.
-    is_cut: bool,
+    doubtful: Doubts,
+    /// What is frozen of pieces of WAL that seem to lie ready as well, and are too many to look whether they do.
+    beyond: Doubts,
     /// What HEAD says cannot be read now.
     pub(super) unready: Vec<Unready>,
-}
-
-/// A version that may be frozen.
-#[derive(Clone, Debug)]
-struct Doubtful {
-    at: VersionOf,
-    arrived: Timestamp,
 }
 
 /// A version that cannot be read now.
@@ -110,22 +105,15 @@ impl Classes {
 
     /// Has it asked whether this one can be read.
     fn doubt(&mut self, entry: &Entry) {
-        if !may_be_frozen(entry) {
-            return;
+        if may_be_frozen(entry) {
+            self.doubtful.push(Doubtful::of(entry), FROZEN_MAX);
         }
-        if self.doubtful.len() >= FROZEN_MAX {
-            self.is_cut = true;
-            return;
-        }
-        let at = VersionOf { key: entry.key.clone(), version: entry.version.clone() };
-        self.doubtful.push(Doubtful { at, arrived: entry.last_modified });
     }
 
     /// Finds out what of the doubtful cannot be read.
     async fn ask(&mut self, store: &dyn Read) -> Result<()> {
-        let doubtful = std::mem::take(&mut self.doubtful);
-        let asked = stream::iter(doubtful).map(|doubt| look(store, doubt)).buffered(HEADS);
-        self.unready = asked.try_filter_map(|found| async move { Ok(found) }).try_collect().await?;
+        self.unready = unready(store, &self.doubtful).await?;
+        self.doubtful.forget();
         // A store may have a class of that name from which it reads.
         for archive in [Archive::Glacier, Archive::DeepArchive] {
             let first = self.unready.iter().find(|one| one.archive == archive && !one.is_requested);
@@ -156,6 +144,12 @@ impl Classes {
 async fn refusal<'u>(store: &dyn Read, one: &'u Unready) -> Option<(&'u Unready, store::Error)> {
     let answer = store.get(&one.at.key, &one.at.version, 0..1).await;
     answer.err().filter(|error| matches!(error, store::Error::Frozen { .. })).map(|error| (one, error))
+}
+
+/// Which of them cannot be read.
+async fn unready(store: &dyn Read, doubts: &Doubts) -> Result<Vec<Unready>> {
+    let asked = stream::iter(doubts.in_order()).map(|doubt| look(store, doubt)).buffered(HEADS);
+    asked.try_filter_map(|found| async move { Ok(found) }).try_collect().await
 }
 
 /// Whether a version can be read; nothing if it can, or if something else is the matter with it.

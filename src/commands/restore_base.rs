@@ -132,7 +132,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
                 cluster: &options.cluster,
                 request: &options.request,
                 wal: options.wal,
-                is_waited_for: options.target.is_some(),
+                target: options.target.as_ref(),
             };
             Box::pin(thawed::planned(&repository, &wanted, how, (progress, cancel))).await?
         }

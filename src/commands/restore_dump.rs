@@ -113,7 +113,7 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let finding = Box::pin(find_readable(&options.repository, options.access, &options.cluster, &options.which));
     let (source, repository, backup, key, findings) = interruptible(cancel, finding).await?;
     let job = Job { repository: &repository, backup: &backup, key, downloads: options.downloads, progress, cancel };
-    let classes = plan::readable(&job, &options.target, options.thaw).await?;
+    let classes = plan::readable(&job, (&options.target, options.tables.is_none()), options.thaw).await?;
     let mut outcome = match options.target {
         RestoreTarget::Plan => plan::outcome(&job, &classes),
         target if options.tables.is_some() => {

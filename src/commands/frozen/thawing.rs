@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::told::told;
@@ -23,15 +24,37 @@ pub(in crate::commands) struct Thawing<'a> {
 }
 
 impl Classes {
-    /// What must be thawed.
-    pub(in crate::commands) fn to_thaw(&self) -> Result<Vec<Unready>> {
-        if self.is_cut {
-            return Err(Error::Usage(format!(
-                "more than {FROZEN_MAX} objects that may lie in archive tiers are needed: restore from a newer base, or to an earlier moment"
-            )));
-        }
-        Ok(self.unready.clone())
+    /// Whether nothing is known to be frozen, or seems to.
+    pub(in crate::commands) fn is_readable(&self) -> bool {
+        self.unready.is_empty() && self.beyond.is_empty()
     }
+
+    /// What must be thawed, or what of it came until then, if anything did.
+    pub(in crate::commands) async fn to_thaw(
+        &self,
+        store: &dyn Read,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Unready>> {
+        let mut all = self.unready.clone();
+        all.extend(super::unready(store, &self.beyond).await?);
+        soonest(all, self.doubtful.cut, until)
+    }
+}
+
+/// Of those which came until then, where any did; else all. What came since the `cut` is not among them.
+fn soonest(all: Vec<Unready>, cut: Option<Timestamp>, until: Option<Timestamp>) -> Result<Vec<Unready>> {
+    if let Some(until) = until.filter(|until| cut.is_none_or(|cut| *until < cut)) {
+        let first: Vec<Unready> = all.iter().filter(|one| one.arrived <= until).cloned().collect();
+        if !first.is_empty() {
+            return Ok(first);
+        }
+    }
+    if cut.is_some() {
+        return Err(Error::Usage(format!(
+            "more than {FROZEN_MAX} objects that may lie in archive tiers are needed: restore from a newer base, or to an earlier moment"
+        )));
+    }
+    Ok(all)
 }
 
 impl Thawing<'_> {
@@ -149,6 +172,7 @@ mod tests {
     use bytes::Bytes;
     use tokio::time::Instant;
 
+    use super::super::doubts::Doubtful;
     use super::*;
     use crate::store::memory::Memory;
     use crate::store::{
@@ -205,6 +229,45 @@ mod tests {
         }
     }
 
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn unready(name: &str, arrived: Timestamp) -> Unready {
+        let at = VersionOf { key: ObjectKey::new(name), version: VersionId::null() };
+        Unready { at, arrived, archive: Archive::Glacier, is_requested: false }
+    }
+
+    /// PAINS B14: recovery to a moment long ago does not thaw everything since, and what was planted since does not prevent it.
+    #[test]
+    fn b14_what_came_soon_is_thawed_first() {
+        let days = ["2026-01-01T00:00:00Z", "2026-01-02T11:00:00Z", "2026-01-03T00:00:00Z"];
+        let all = || days.map(|day| unready(day, at(day))).to_vec();
+        let chosen = |cut: Option<&str>, until: Option<&str>| soonest(all(), cut.map(at), until.map(at));
+        let (soon, planted) = (Some("2026-01-02T12:00:00Z"), Some("2026-02-01T00:00:00Z"));
+        assert_eq!(chosen(None, soon).unwrap().len(), 2);
+        assert_eq!(chosen(planted, soon).unwrap().len(), 2);
+        assert_eq!(chosen(None, Some("2025-01-01T12:00:00Z")).unwrap().len(), 3, "a copy arrives later");
+        assert_eq!(chosen(None, None).unwrap().len(), 3);
+        for (cut, until) in [(planted, None), (planted, planted), (soon, soon), (planted, Some(days[0]))] {
+            let known = cut == planted && until == Some(days[0]);
+            assert_eq!(chosen(cut, until).is_ok(), known, "{cut:?} {until:?}");
+        }
+    }
+
+    /// PAINS B14: where too much seems to lie ready as well, a restore is not refused for it, and a thaw takes it in.
+    #[tokio::test]
+    async fn b14_what_was_not_looked_into_is_thawed_with_the_rest() {
+        let store = Slow { inner: Memory::default(), asked: Mutex::default() };
+        let (mut classes, arrived) = (Classes::default(), at("2026-01-01T00:00:00Z"));
+        assert!(classes.is_readable());
+        let frozen = unready("beyond", arrived).at;
+        classes.beyond.push(Doubtful { at: frozen.clone(), arrived }, 1);
+        assert!(classes.unready.is_empty() && !classes.is_readable());
+        let asked = classes.to_thaw(&store, None).await.unwrap();
+        assert_eq!(asked.iter().map(|one| &one.at).collect::<Vec<_>>(), [&frozen]);
+    }
+
     /// PAINS B14: more than is looked at together, one request that was lost, and one object that was removed meanwhile.
     #[tokio::test(start_paused = true)]
     async fn b14_much_is_asked_for_once_and_waited_for_as_long_as_it_takes() {
@@ -213,13 +276,7 @@ mod tests {
         let (progress, cancel) = (Progress::new(), CancellationToken::new());
         let thawing = Thawing { store: &store, how, progress: &progress, cancel: &cancel };
         let names = (0..3 * HEADS).map(|nth| nth.to_string()).chain(["lost".into(), "gone".into()]);
-        let one = |name: String| Unready {
-            at: VersionOf { key: ObjectKey::new(name), version: VersionId::null() },
-            arrived: store.clock().now(),
-            archive: Archive::Glacier,
-            is_requested: false,
-        };
-        let unready: Vec<Unready> = names.map(one).collect();
+        let unready: Vec<Unready> = names.map(|name| unready(&name, store.clock().now())).collect();
         let begun = Instant::now();
         thawing.request(&unready).await.unwrap();
         thawing.wait(unready).await.unwrap();

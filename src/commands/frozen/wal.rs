@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::{Classes, is_frozen, may_be_frozen};
+use super::{Classes, Doubtful, is_frozen, may_be_frozen};
 use crate::catalog::plan::Leg;
 use crate::catalog::{Pages, Repository, believed, merge_ranges};
 use crate::commands::Result;
 use crate::format::names::WalName;
 use crate::format::wal::WalRange;
 use crate::format::{ClusterName, SegmentSize};
-use crate::limits::{FROZEN_OF_PIECE_MAX, FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
+use crate::limits::{FROZEN_MAX, FROZEN_OF_PIECE_MAX, FROZEN_PROOFS_MAX, WAL_PARTIALS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::store::{Entry, ListQuery};
 
 impl Classes {
@@ -98,8 +98,11 @@ impl Look<'_> {
             Some(piece) if piece.frozen.is_empty() => piece.ready.iter().for_each(|entry| found.count(entry)),
             Some(piece) if piece.ready.is_none() && !covers(ready, piece.range) => found.count_frozen(&piece),
             Some(piece) if doubtful.len() < FROZEN_PROOFS_MAX => doubtful.push(piece),
-            // Whoever planted so many has been found out, or has not stopped anybody.
-            Some(_) | None => {}
+            // Whoever planted so many has been found out, or has not stopped anybody; a thaw takes them in.
+            Some(piece) => {
+                piece.frozen.iter().for_each(|entry| found.beyond.push(Doubtful::of(entry), FROZEN_MAX));
+            }
+            None => {}
         };
         self.each(&folder, |range, entry| {
             merge_ranges(&mut whole, range);

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::WalSource;
 use super::plan::{Attempt, Blocked, Planned, attempt};
+use super::{Target, WalSource, roots, work};
 use crate::catalog::Repository;
 use crate::catalog::plan::{Goal, Request};
 use crate::commands::frozen::{Thawing, Unready};
@@ -14,7 +14,7 @@ use crate::commands::repository::interruptible;
 use crate::commands::{Error, Result};
 use crate::format::ClusterName;
 use crate::observe::Progress;
-use crate::store::{Thaw, VersionOf};
+use crate::store::{Read, Thaw, VersionOf};
 
 /// WAL of a moment is stored this soon after it, or later only when archiving had stopped.
 const ARCHIVED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -24,8 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) cluster: &'a ClusterName,
     pub(super) request: &'a Request,
     pub(super) wal: WalSource,
-    /// Whether to wait until all of it can be read.
-    pub(super) is_waited_for: bool,
+    /// Where to; `None`: nobody waits until all of it can be read.
+    pub(super) target: Option<&'a Target>,
 }
 
 /// Plans, asks for what the plan needs and waits for it, and plans again, since what could not be read may have hidden something. Where
@@ -41,16 +41,16 @@ pub(super) async fn planned(
     let mut waited = HashSet::new();
     loop {
         let found = plan(repository, wanted, cancel).await?;
-        let needed = match &found {
-            Attempt::Planned(planned) => needed(planned, wanted)?,
-            Attempt::Blocked(blocked) => missing(blocked, wanted)?,
-        };
+        let needed = interruptible(cancel, needed(store, &found, wanted)).await?;
         if needed.is_empty() {
             return found.settled();
         }
         check_lasting(&waited, &needed, how)?;
+        if let Some(target) = wanted.target {
+            interruptible(cancel, check_target(repository, &found, target)).await?;
+        }
         thawing.request(&needed).await?;
-        if wanted.is_waited_for {
+        if wanted.target.is_some() {
             waited.extend(needed.iter().map(|one| one.at.clone()));
             thawing.wait(needed).await?;
             continue;
@@ -66,6 +66,15 @@ async fn plan(repository: &Repository, wanted: &Wanted<'_>, cancel: &Cancellatio
     interruptible(cancel, Box::pin(attempt(repository, wanted.cluster, wanted.request))).await
 }
 
+/// Refuses what would be refused after hours of waiting. As long as there is no plan, that is a directory which is not free.
+async fn check_target(repository: &Repository, found: &Attempt, target: &Target) -> Result<()> {
+    match found {
+        Attempt::Planned(planned) => work::check(repository, &planned.backup, target).await,
+        Attempt::Blocked(_) if target.delta => Ok(()),
+        Attempt::Blocked(_) => roots::check_free(&roots::resolve(&target.dir)?),
+    }
+}
+
 /// Refuses to ask again for what this run has waited for already: that would go on for ever, and cost each time.
 fn check_lasting(waited: &HashSet<VersionOf>, needed: &[Unready], how: Thaw) -> Result<()> {
     let Some(again) = needed.iter().find(|one| waited.contains(&one.at)) else { return Ok(()) };
@@ -75,29 +84,27 @@ fn check_lasting(waited: &HashSet<VersionOf>, needed: &[Unready], how: Thaw) -> 
     )))
 }
 
-/// The chunks, and the WAL if the restore has to do with it.
-fn needed(planned: &Planned, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
-    let mut needed = planned.classes.to_thaw()?;
-    if wanted.wal != WalSource::None {
-        needed.extend(soonest(planned.wal_classes.to_thaw()?, &wanted.request.goal));
+/// The chunks, and the WAL if the restore has to do with it; where there is no plan, that behind the base.
+async fn needed(store: &dyn Read, found: &Attempt, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
+    let until = until(&wanted.request.goal);
+    match found {
+        Attempt::Planned(planned) => {
+            let mut needed = planned.classes.to_thaw(store, None).await?;
+            if wanted.wal != WalSource::None {
+                needed.extend(planned.wal_classes.to_thaw(store, until).await?);
+            }
+            Ok(needed)
+        }
+        Attempt::Blocked(blocked) if blocked.classes.is_readable() => Ok(Vec::new()),
+        Attempt::Blocked(blocked) => blocked.needed.to_thaw(store, until).await,
     }
-    Ok(needed)
-}
-
-fn missing(blocked: &Blocked, wanted: &Wanted<'_>) -> Result<Vec<Unready>> {
-    if blocked.classes.unready.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(soonest(blocked.needed.to_thaw()?, &wanted.request.goal))
 }
 
 /// Of WAL that cannot be read it is not known when it was written. For a moment, what was stored until a day later is thawed first: the
 /// next plan then knows where recovery ends, and years of later WAL stay where they are.
-fn soonest(unready: Vec<Unready>, goal: &Goal) -> Vec<Unready> {
-    let Goal::Time(time) = goal else { return unready };
-    let Ok(until) = time.checked_add(ARCHIVED_WITHIN) else { return unready };
-    let first: Vec<Unready> = unready.iter().filter(|one| one.arrived <= until).cloned().collect();
-    if first.is_empty() { unready } else { first }
+fn until(goal: &Goal) -> Option<Timestamp> {
+    let Goal::Time(time) = goal else { return None };
+    time.checked_add(ARCHIVED_WITHIN).ok()
 }
 
 impl Attempt {
@@ -133,19 +140,30 @@ impl Blocked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::plan::Refusal;
+    use crate::commands::frozen::Classes;
     use crate::store::{Archive, ObjectKey, Retrieval, VersionId};
-
-    fn at(text: &str) -> jiff::Timestamp {
-        text.parse().unwrap()
-    }
 
     fn one(day: &str) -> Unready {
         Unready {
             at: VersionOf { key: ObjectKey::new(day), version: VersionId::null() },
-            arrived: at(day),
+            arrived: day.parse().unwrap(),
             archive: Archive::Glacier,
             is_requested: false,
         }
+    }
+
+    /// PAINS B14: what lies frozen in front of the base has nothing to do with what is missing.
+    #[test]
+    fn b14_only_frozen_wal_that_is_needed_is_blamed() {
+        let blocked = |needed: &[Unready]| {
+            let (mut classes, mut behind) = (Classes::default(), Classes::default());
+            classes.unready.push(one("2026-01-01T00:00:00Z"));
+            behind.unready.extend_from_slice(needed);
+            Blocked { refusal: Refusal::NoBase, classes, needed: behind }.error()
+        };
+        assert!(!matches!(blocked(&[]), Error::FrozenWal { .. }));
+        assert!(matches!(blocked(&[one("2026-01-01T00:00:00Z")]), Error::FrozenWal { .. }));
     }
 
     /// PAINS B14: what freezes again during the wait is not thawed over and over.
@@ -157,15 +175,5 @@ mod tests {
         check_lasting(&waited, std::slice::from_ref(&second), how).unwrap();
         let refused = check_lasting(&waited, &[second, first], how).unwrap_err().to_string();
         assert!(refused.contains("2026-01-01") && refused.contains("longer --thaw-days than 1"), "{refused}");
-    }
-
-    /// PAINS B14: recovery to a moment long ago does not thaw everything since.
-    #[test]
-    fn b14_of_frozen_wal_what_came_soon_after_the_moment_is_thawed_first() {
-        let days = ["2026-01-01T00:00:00Z", "2026-01-02T11:00:00Z", "2026-01-03T00:00:00Z"];
-        let chosen = |goal: &Goal| soonest(days.map(one).to_vec(), goal).len();
-        assert_eq!(chosen(&Goal::Time(at("2026-01-01T12:00:00Z"))), 2);
-        assert_eq!(chosen(&Goal::Time(at("2025-01-01T12:00:00Z"))), 3, "a copy arrives later");
-        assert_eq!(chosen(&Goal::Latest), 3);
     }
 }

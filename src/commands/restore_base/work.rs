@@ -62,11 +62,8 @@ struct Written {
 
 impl Job<'_> {
     pub(super) async fn restore(&self, target: Target) -> Result<(Restored, Vec<String>)> {
-        let opening = Box::pin(self.repository.sealed_part(&self.backup.manifest));
-        let sealed = interruptible(self.cancel, async { Ok(opening.await?) }).await?;
-        let no_base = || Error::NoStream { backup: self.backup.clear().backup.to_string(), stream: BASE_STREAM };
-        let mut facts = sealed.base.ok_or_else(no_base)?;
-        let ground = self.survey(&mut facts, &target)?;
+        let mut facts = interruptible(self.cancel, facts(self.repository, self.backup)).await?;
+        let ground = survey(self.backup, &mut facts, &target)?;
         let readers = interruptible(self.cancel, self.readers(&ground.layout)).await?;
         let manifest = interruptible(self.cancel, self.backup_manifest()).await?;
         let warnings = warnings::of(&facts, &target, (self.ending.wal, self.ending.archives), ground.owner).await;
@@ -97,44 +94,6 @@ impl Job<'_> {
             removed: written.removed,
         };
         Ok((restored, warnings))
-    }
-
-    /// Looks at the targets; changes nothing.
-    fn survey(&self, facts: &mut BaseFacts, target: &Target) -> Result<Ground> {
-        let layout = Layout::new(facts, &target.dir, &target.tablespaces)?;
-        let data = &layout.targets[0];
-        let clear = self.backup.clear();
-        let marker = Marker {
-            backup: clear.backup.clone(),
-            system_identifier: clear.system_identifier.unwrap_or_default().to_string(),
-        };
-        let delta = target.delta && data.exists();
-        if delta {
-            delta::check(data, &marker)?;
-        } else {
-            roots::check_free(data)?;
-        }
-        for (link, space) in layout.links() {
-            if !(delta && delta::check_tablespace(data, link, space)) {
-                roots::check_free(space)?;
-            }
-        }
-        if !delta {
-            roots::check_space(&layout)?;
-        }
-        let owner = Owner::of(data)?;
-        // As initdb --allow-group-access made the source's.
-        let base = layout.placed.iter().find(|placed| placed.stream.as_str() == BASE_STREAM);
-        let directories = base.into_iter().flat_map(|placed| &placed.index.directories);
-        let group = directories.filter(|directory| directory.0 == "base").any(|directory| directory.1 & 0o050 != 0);
-        Ok(Ground {
-            layout: Arc::new(layout),
-            marker,
-            owner,
-            mode: if group { 0o750 } else { 0o700 },
-            delta,
-            version: facts.server_version_num,
-        })
     }
 
     /// One reader for each placed stream, in their order.
@@ -255,6 +214,56 @@ impl Job<'_> {
         }
         Err(Error::NoStream { backup: self.backup.clear().backup.to_string(), stream: CONTROL_FILE })
     }
+}
+
+/// What was recorded about the base.
+async fn facts(repository: &Repository, backup: &Backup) -> Result<BaseFacts> {
+    let sealed = Box::pin(repository.sealed_part(&backup.manifest)).await?;
+    let no_base = || Error::NoStream { backup: backup.clear().backup.to_string(), stream: BASE_STREAM };
+    sealed.base.ok_or_else(no_base)
+}
+
+/// Whether a backup could be restored to this target, as far as that can be told before it can be read.
+pub(super) async fn check(repository: &Repository, backup: &Backup, target: &Target) -> Result<()> {
+    survey(backup, &mut facts(repository, backup).await?, target).map(drop)
+}
+
+/// Looks at the targets; changes nothing.
+fn survey(backup: &Backup, facts: &mut BaseFacts, target: &Target) -> Result<Ground> {
+    let layout = Layout::new(facts, &target.dir, &target.tablespaces)?;
+    let data = &layout.targets[0];
+    let clear = backup.clear();
+    let marker = Marker {
+        backup: clear.backup.clone(),
+        system_identifier: clear.system_identifier.unwrap_or_default().to_string(),
+    };
+    let delta = target.delta && data.exists();
+    if delta {
+        delta::check(data, &marker)?;
+    } else {
+        roots::check_free(data)?;
+    }
+    for (link, space) in layout.links() {
+        if !(delta && delta::check_tablespace(data, link, space)) {
+            roots::check_free(space)?;
+        }
+    }
+    if !delta {
+        roots::check_space(&layout)?;
+    }
+    let owner = Owner::of(data)?;
+    // As initdb --allow-group-access made the source's.
+    let base = layout.placed.iter().find(|placed| placed.stream.as_str() == BASE_STREAM);
+    let directories = base.into_iter().flat_map(|placed| &placed.index.directories);
+    let group = directories.filter(|directory| directory.0 == "base").any(|directory| directory.1 & 0o050 != 0);
+    Ok(Ground {
+        layout: Arc::new(layout),
+        marker,
+        owner,
+        mode: if group { 0o750 } else { 0o700 },
+        delta,
+        version: facts.server_version_num,
+    })
 }
 
 fn confirm(confirm: Confirm, dir: &Path) -> Result<()> {

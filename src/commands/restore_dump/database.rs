@@ -89,12 +89,20 @@ pub(super) async fn recorded(job: &Job<'_>) -> Result<DumpFacts> {
     recorded.ok_or_else(|| Error::NoStream { backup: job.backup.clear().backup.to_string(), stream: DUMP_STREAM })
 }
 
-/// Looks at the target; changes nothing.
-async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> Result<Checked> {
+/// Where it goes and what loads it; a whole dump goes into an empty database. Changes nothing.
+pub(super) async fn place(target: &DatabaseTarget, recorded: &DumpFacts, is_whole: bool) -> Result<(Session, Program)> {
     let session = Session::connect(&target.info, "stonewal restore check").await?;
-    ensure_empty(&session).await?;
+    if is_whole {
+        ensure_empty(&session).await?;
+    }
     let (needs_restrict, why) = restrict(recorded);
     let program = psql(&session, &target.programs, needs_restrict, &why).await?;
+    Ok((session, program))
+}
+
+/// Looks at the target; changes nothing.
+async fn check(job: &Job<'_>, target: DatabaseTarget, recorded: &DumpFacts) -> Result<Checked> {
+    let (session, program) = place(&target, recorded, true).await?;
     let mut warnings: Vec<String> =
         version_warning(recorded.server_version_num / 10_000, session.major()).into_iter().collect();
     warnings.extend(collation_warning(&session, recorded).await?);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::database::{place, recorded};
+use super::file::Staged;
 use super::{GLOBALS_STREAM, Job, Outcome, RestoreTarget};
 use crate::commands::Result;
 use crate::commands::frozen::{Classes, FrozenPart, Thawing};
@@ -24,7 +26,11 @@ pub struct Plan {
 }
 
 /// Asks archive tiers for what is frozen, if that is wanted, and waits for it unless it is only planned. What cannot be read is refused.
-pub(super) async fn readable(job: &Job<'_>, target: &RestoreTarget, thaw: Option<Thaw>) -> Result<Classes> {
+pub(super) async fn readable(
+    job: &Job<'_>,
+    (target, is_whole): (&RestoreTarget, bool),
+    thaw: Option<Thaw>,
+) -> Result<Classes> {
     let stream = match target {
         RestoreTarget::File { globals: true, .. } | RestoreTarget::Writer { globals: true, .. } => Some(GLOBALS_STREAM),
         _ => None,
@@ -35,8 +41,9 @@ pub(super) async fn readable(job: &Job<'_>, target: &RestoreTarget, thaw: Option
     if let Some(how) = thaw {
         let store = &**job.repository.store();
         let thawing = Thawing { store, how, progress: job.progress, cancel: job.cancel };
-        let needed = classes.to_thaw()?;
+        let needed = classes.to_thaw(store, None).await?;
         if !needed.is_empty() {
+            interruptible(job.cancel, Box::pin(check(job, target, is_whole))).await?;
             thawing.request(&needed).await?;
             if !is_plan {
                 thawing.wait(needed).await?;
@@ -48,6 +55,15 @@ pub(super) async fn readable(job: &Job<'_>, target: &RestoreTarget, thaw: Option
         interruptible(job.cancel, classes.refuse(job.repository)).await?;
     }
     Ok(classes)
+}
+
+/// Refuses what would be refused after hours of waiting, as far as that can be told before the dump can be read.
+async fn check(job: &Job<'_>, target: &RestoreTarget, is_whole: bool) -> Result<()> {
+    match target {
+        RestoreTarget::Plan | RestoreTarget::Writer { .. } => Ok(()),
+        RestoreTarget::File { path, .. } => Staged::beside(path).map(drop),
+        RestoreTarget::Database(target) => place(target, &recorded(job).await?, is_whole).await.map(drop),
+    }
 }
 
 /// What is told of it.

@@ -50,6 +50,14 @@ async fn b14_a_backup_in_an_archive_tier_is_told_by_the_plan_and_refused() {
     let refused = world.restore(&restore).await.ends(1);
     refused.says(&["/base/0-", "lies in an archive tier", "InvalidObjectState", HINT]);
 
+    // What would be refused after the wait is refused before it, and nothing is asked for.
+    let taken = world.path("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("notes"), "mine").unwrap();
+    world.restore(&format!("--dir {} --thaw", taken.display())).await.ends(1).says(&["it is not empty"]);
+    let plan = world.restore("--plan --json").await.ends(3).json();
+    assert_eq!(plan["plan"]["frozen"][0]["requested"], 0, "{plan}");
+
     // Requested, waited for, interrupted, and found again.
     let waits = world.start(Role::Reader, &format!("restore base {restore} --thaw --thaw-days 2"));
     world.waiting().await;
@@ -88,6 +96,9 @@ async fn b14_a_dump_in_an_archive_tier_is_told_refused_and_thawed() {
     dump("--to-file dump.sql").await.ends(1).says(&["/dump/0-", "lies in an archive tier", HINT]);
     assert!(!world.path("dump.sql").exists());
     dump("--to-file dump.sql --thaw --thaw-tier expedited").await.ends(2).says(&["expedited retrieval is not offered"]);
+    std::fs::write(world.path("taken.sql"), "mine").unwrap();
+    dump("--to-file taken.sql --thaw").await.ends(1).says(&["it exists already"]);
+    dump("--plan").await.ends(3).says(&["1 chunk in DEEP_ARCHIVE_ACCESS"]);
     // Another stream of the same backup.
     dump("--to-file roles.sql --globals-only").await.good();
 
