@@ -141,11 +141,7 @@ impl Repository {
 
     /// The oldest copy of `name` that is whole and that the keys at hand open. Around it may lie any number of heads of copies, over
     /// anything.
-    async fn openable_copy(
-        &self,
-        cluster: &ClusterName,
-        name: &WalName,
-    ) -> Result<Option<(WalObject, Arc<DataKey>)>> {
+    async fn openable_copy(&self, cluster: &ClusterName, name: &WalName) -> Result<Option<(WalObject, Arc<DataKey>)>> {
         let wanted = self.names.wal(cluster, name);
         let mut versions = Versions::new(&*self.store, wanted.clone(), |key: &str| key == wanted);
         while let Some(entries) = versions.next().await? {
