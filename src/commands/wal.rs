@@ -1,5 +1,7 @@
 //! What the commands about WAL have in common.
 
+use std::cmp::Reverse;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -48,7 +50,9 @@ pub(super) async fn each_partial(
     }
     loop {
         let usable = |partial: &Partial| partial.range.start <= at && at < partial.range.end;
-        let longest = (0..left.len()).filter(|i| usable(&left[*i])).max_by_key(|i| left[*i].range.end);
+        // Of those alike what arrived first: the head of ours over anything else came later.
+        let rank = |i: &usize| (left[*i].range.end, Reverse(left[*i].entry.last_modified));
+        let longest = (0..left.len()).filter(|i| usable(&left[*i])).max_by_key(rank);
         let Some(longest) = longest else { return Ok(Reached { end: at, doubt: doubts.beyond(at) }) };
         let Partial { range, entry } = left.swap_remove(longest);
         let found = match repository.wal_version(cluster, &entry).await {

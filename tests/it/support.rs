@@ -110,3 +110,14 @@ pub(crate) async fn hide(store: &stonewal::store::embedded::Server, bucket: &str
         .build();
     aws_sdk_s3::Client::from_conf(config).delete_object().bucket(bucket).key(key).send().await.unwrap();
 }
+
+/// Changes a byte of the file below `data` that holds `stored`, as a bad disk does; gives back which it is.
+pub(crate) fn rot(data: &std::path::Path, stored: &[u8]) -> std::path::PathBuf {
+    let mut files = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| std::fs::read(path).unwrap() == stored).unwrap();
+    let mut bytes = stored.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    file
+}

@@ -1,9 +1,11 @@
 //! What partials hold: as far as genuine ones follow each other.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 
 use super::times::told;
 use super::{Partial, TimelineCoverage, merge_ranges};
@@ -169,22 +171,25 @@ struct Picked {
     doubtful: Vec<usize>,
 }
 
+/// A candidate that begins early enough. The longest comes first, of those what is proved, and of those what arrived first: whoever
+/// read the head of ours can store it again over anything, but not before it.
+type Open = (Lsn, bool, Reverse<Timestamp>, usize);
+
 /// `all` is in order of their starts.
 fn pick(all: &[Candidate], width: usize) -> Picked {
     let mut picked = Picked { chosen: Vec::new(), doubtful: Vec::new() };
-    // The longest comes first, and of those the one that is proved.
-    let mut open: BinaryHeap<(Lsn, bool, usize)> = BinaryHeap::new();
+    let mut open: BinaryHeap<Open> = BinaryHeap::new();
     let (mut at, mut next) = (Lsn::new(0), 0);
     loop {
         while let Some(candidate) = all.get(next).filter(|candidate| candidate.range.start <= at) {
             let genuine = matches!(candidate.known, Known::Genuine(_));
             if candidate.range.end > at && !matches!(candidate.known, Known::Junk) {
-                open.push((candidate.range.end, genuine, next));
+                open.push((candidate.range.end, genuine, Reverse(candidate.entry.last_modified), next));
             }
             next += 1;
         }
         match open.pop().filter(|(end, ..)| *end > at) {
-            Some((end, genuine, index)) => {
+            Some((end, genuine, _, index)) => {
                 picked.chosen.push(index);
                 if !genuine {
                     picked.doubtful.push(index);
@@ -204,11 +209,11 @@ fn pick(all: &[Candidate], width: usize) -> Picked {
 }
 
 /// The next best of those that are open at `at`.
-fn spare(open: &mut BinaryHeap<(Lsn, bool, usize)>, at: Lsn, count: usize, doubtful: &mut Vec<usize>) {
+fn spare(open: &mut BinaryHeap<Open>, at: Lsn, count: usize, doubtful: &mut Vec<usize>) {
     let mut aside = Vec::new();
     while aside.len() < count {
         match open.pop() {
-            Some(top @ (end, false, index)) if end > at => {
+            Some(top @ (end, false, _, index)) if end > at => {
                 doubtful.push(index);
                 aside.push(top);
             }
@@ -220,4 +225,33 @@ fn spare(open: &mut BinaryHeap<(Lsn, bool, usize)>, at: Lsn, count: usize, doubt
         }
     }
     open.extend(aside);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{ObjectKey, VersionId};
+
+    /// PAINS A16: the head of ours under another name, over anything, arrived later.
+    #[test]
+    fn i04_of_partials_alike_what_arrived_first_is_taken() {
+        let candidate = |second: i64| Candidate {
+            range: WalRange { start: Lsn::new(0), end: Lsn::new(9) },
+            entry: Entry {
+                key: ObjectKey::new(format!("p/main/wal/{second}")),
+                version: VersionId::new("v"),
+                last_modified: Timestamp::from_second(second).unwrap(),
+                bytes: 1,
+                etag: String::new(),
+                delete_marker: false,
+                is_latest: true,
+                class: None,
+            },
+            known: Known::Nothing,
+        };
+        for (seconds, first, second) in [([1, 2, 3], 0, 1), ([3, 1, 2], 1, 2), ([2, 3, 1], 2, 0)] {
+            let picked = pick(&seconds.map(candidate), 2);
+            assert_eq!((picked.chosen, picked.doubtful), (vec![first], vec![first, second]), "{seconds:?}");
+        }
+    }
 }

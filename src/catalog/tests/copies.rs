@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::wal::{fetch, keep, key_of, name, piece, plant, run_of, sealed};
 use super::world::{PASSPHRASE, bucket, cluster, host, lock, open, recovery, secret};
-use crate::catalog::{Access, Error, Kept, Repository};
+use crate::catalog::{Access, Error, Kept, Repository, WalObject};
 use crate::format::Codec;
 use crate::keys::{self, Identity};
+use crate::limits::GUESSED_VERSIONS;
 use crate::pipeline::{Encoding, Signer, WalRun, open_wal_whole};
 use crate::store::memory::Memory;
 
@@ -72,9 +73,8 @@ async fn i06_only_the_root_writer_makes_a_copy_of_wal() {
     assert_eq!(counting(&reader).await, Some((version, 4)), "two of the original, two of the first copy");
 }
 
-/// Who was added after the WAL was sealed opens the copy alone: also where the original lies over it again.
-#[tokio::test]
-async fn i04_a_replay_of_the_original_does_not_shut_out_who_opens_the_copy() {
+/// A bucket whose piece 1 only somebody else opens: the root writer, a reader, that piece and its content.
+async fn of_another() -> (Arc<Memory>, Repository, Repository, WalObject, Bytes) {
     let store = Arc::new(bucket(1000));
     let root = open(store.clone(), Access::Passphrase(secret(PASSPHRASE))).await.unwrap();
     let (host, reader) = (open(store.clone(), host()).await.unwrap(), open(store.clone(), recovery()).await.unwrap());
@@ -90,7 +90,13 @@ async fn i04_a_replay_of_the_original_does_not_shut_out_who_opens_the_copy() {
     let original = reader.wal_object(&cluster(), &name(1)).await.unwrap().unwrap();
     let refused = reader.openable_wal(original.clone()).await.unwrap_err();
     assert!(matches!(refused, Error::Keys(keys::Error::NotARecipient { .. })), "{refused}");
+    (store, root, reader, original, wal)
+}
 
+/// Who was added after the WAL was sealed opens the copy alone: also where the original lies over it again.
+#[tokio::test]
+async fn i04_a_replay_of_the_original_does_not_shut_out_who_opens_the_copy() {
+    let (store, root, reader, original, wal) = of_another().await;
     let copy = run_of(&root, 7).seal_again(&original.head, wal.clone(), lock().retain_until).await.unwrap();
     assert_eq!(copy.header.codec, Codec::Gzip, "as the original");
     for body in [copy.object, original.object.clone(), Bytes::from_static(b"junk")] {
@@ -99,4 +105,31 @@ async fn i04_a_replay_of_the_original_does_not_shut_out_who_opens_the_copy() {
         let (found, key) = reader.openable_wal(found).await.unwrap();
         assert_eq!(open_wal_whole(&found.head, found.object, &key).await.unwrap(), wal);
     }
+}
+
+/// PAINS A17: where a copy lies between the versions that are looked at, its head over another body does not count in its place.
+#[tokio::test]
+async fn i04_in_a_flood_the_head_of_a_copy_does_not_stand_for_it() {
+    let (store, root, reader, original, wal) = of_another().await;
+    for _ in 1..GUESSED_VERSIONS {
+        plant(&store, &key_of(1), &b"junk"[..]).await;
+    }
+    let copy = run_of(&root, 7).seal_again(&original.head, wal.clone(), lock().retain_until).await.unwrap().object;
+    plant(&store, &key_of(1), copy.clone()).await;
+    let (version, _) = newest(&store).await;
+    let mut bent = copy.to_vec();
+    *bent.last_mut().unwrap() ^= 1;
+    for _ in 0..GUESSED_VERSIONS {
+        assert_eq!(counting(&reader).await, Some((version.clone(), 1)));
+        plant(&store, &key_of(1), bent.clone()).await;
+    }
+    assert_eq!(counting(&reader).await, None, "it is not among the oldest and the newest");
+    let counted = reader.counting_wal(&cluster(), name(1)).await.unwrap().unwrap();
+    assert_eq!(counted.version, original.version);
+    let (found, key) = reader.openable_wal(original).await.unwrap();
+    assert_eq!(found.version.as_str(), version);
+    assert_eq!(open_wal_whole(&found.head, found.object, &key).await.unwrap(), wal);
+    // Whole, it counts wherever it lies.
+    plant(&store, &key_of(1), copy).await;
+    assert_eq!(counting(&reader).await, Some((newest(&store).await.0, 1)));
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::WalObject;
 use crate::catalog::error::believed;
 use crate::catalog::listing::entries_after;
+use crate::catalog::versions::Versions;
 use crate::catalog::{Error, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalCopy, WalHead};
@@ -71,12 +72,21 @@ impl Mark {
 }
 
 impl Repository {
-    /// Of `versions` of one name of WAL, oldest first, the copy that counts. Reads the head of each.
-    pub async fn replacement(&self, cluster: &ClusterName, versions: Vec<Entry>) -> Result<Option<Replacement>> {
+    /// Of `versions` of one name of WAL, oldest first, the copy that counts. Reads the head of each. Where others were left out, a
+    /// copy may lie among these while its head lies here once more, over anything: then copies are read as a whole.
+    pub async fn replacement(
+        &self,
+        cluster: &ClusterName,
+        versions: Vec<Entry>,
+        left_out: bool,
+    ) -> Result<Option<Replacement>> {
         let mut read = Vec::new();
         for entry in versions {
-            if let Some(head) = believed(self.wal_version_head(cluster, &entry).await)? {
-                read.push((Mark::of(&head), entry));
+            let Some(head) = believed(self.wal_version_head(cluster, &entry).await)? else { continue };
+            let mark = Mark::of(&head);
+            let in_doubt = left_out && mark.copy_of.is_some();
+            if !in_doubt || believed(self.wal_version(cluster, &entry).await)?.is_some() {
+                read.push((mark, entry));
             }
         }
         Ok(choose(read))
@@ -99,7 +109,10 @@ impl Repository {
             ControlFlow::Continue(())
         })
         .await?;
-        if versions < 2 { Ok(None) } else { self.replacement(cluster, few.oldest_first()).await }
+        if versions < 2 {
+            return Ok(None);
+        }
+        self.replacement(cluster, few.oldest_first(), versions > 2 * GUESSED_VERSIONS as u64).await
     }
 
     /// The version of `name` that counts, if one is genuine: the copy, or else the oldest, under its name or an alternate.
@@ -123,10 +136,25 @@ impl Repository {
         if !header.content.is_canonical() {
             return Err(refusal);
         }
-        let Some(Replacement { copy, .. }) = self.replacement_of(cluster, &name).await? else { return Err(refusal) };
-        let Some(copy) = believed(self.wal_version(cluster, &copy).await)? else { return Err(refusal) };
-        let key = self.wal_key(&copy.head).await?;
-        Ok((copy, key))
+        self.openable_copy(cluster, &name).await?.ok_or(refusal)
+    }
+
+    /// The oldest copy of `name` that is whole and that the keys at hand open. Around it may lie any number of heads of copies, over
+    /// anything.
+    async fn openable_copy(&self, cluster: &ClusterName, name: &WalName) -> Result<Option<(WalObject, Arc<DataKey>)>> {
+        let wanted = self.names.wal(cluster, name);
+        let mut versions = Versions::new(&*self.store, wanted.clone(), |key: &str| key == wanted);
+        while let Some(entries) = versions.next().await? {
+            for entry in &entries {
+                let head = believed(self.wal_version_head(cluster, entry).await)?;
+                let Some(head) = head.filter(|head| head.header().copy_of.is_some()) else { continue };
+                let Some(key) = believed(self.wal_key(&head).await)? else { continue };
+                if let Some(copy) = believed(self.wal_version(cluster, entry).await)? {
+                    return Ok(Some((copy, key)));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -6,17 +6,18 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Job;
-use crate::catalog::{self, Finding, TimelineCoverage, outlive, outlive_wal};
+use crate::catalog::{self, Finding, Repository, TimelineCoverage, outlive, outlive_wal};
 use crate::commands::Error;
 use crate::commands::Result;
 use crate::commands::retention::firsts::Firsts;
 use crate::commands::wal::begin_run;
 use crate::format::names::WalName;
 use crate::format::wal::{WalHead, WalRange};
-use crate::format::{Codec, KeyId, Timeline};
+use crate::format::{ClusterName, Codec, KeyId, Timeline};
 use crate::limits::{FINDINGS_MAX, HEADS, MEMORY_BUDGET_DEFAULT, WAL_KEYS_MAX, WAL_PIECE_BYTES_MAX};
 use crate::observe::{Phase, chain};
 use crate::pipeline::{Encoding, WalRun, wal_suffix};
@@ -27,6 +28,8 @@ mod copy;
 /// Pieces under way at once: each holds its content, its frames, its object twice while it is signed, and what is read back.
 const AT_ONCE: usize = 2;
 const _: () = assert!(AT_ONCE * 5 * WAL_PIECE_BYTES_MAX <= MEMORY_BUDGET_DEFAULT);
+/// Copies that are read at once, while no piece is under way.
+const READ_AT_ONCE: usize = AT_ONCE * 5;
 
 /// What was copied of the WAL.
 #[derive(Debug, Default, Serialize)]
@@ -58,14 +61,32 @@ pub struct Left {
     pub damaged: bool,
 }
 
-/// The versions that count of one name, under that and under alternate ones.
+/// One version that counts, or of which there is a copy.
+struct Found {
+    name: WalName,
+    entry: Entry,
+    head: catalog::Result<WalHead>,
+    /// When it was made, if it is a copy.
+    made_at: Option<Timestamp>,
+}
+
+/// The versions of one name, under that and under alternate ones.
 struct Named {
     name: WalName,
     /// Whether one is under a key that was wrapped for the recipients that count now.
     current: bool,
     /// The one to copy.
     genuine: Option<Entry>,
+    /// When the copy that counts was made, whole or not.
+    made_at: Option<Timestamp>,
     left: Option<Left>,
+}
+
+/// What is to be copied.
+struct Todo {
+    entry: Entry,
+    /// When the copy was made of which the next one takes the place.
+    last: Option<Timestamp>,
 }
 
 /// Copies all that is to be copied. Beside it, what was missing of what WAL stands on.
@@ -104,31 +125,27 @@ impl Work<'_> {
     async fn timeline(&mut self, coverage: &TimelineCoverage) -> Result<()> {
         let (repository, cluster) = (self.job.repository, self.job.cluster);
         let prefix = repository.names().wal_timeline(cluster, coverage.timeline);
-        let (mut firsts, mut grounded, mut open) = (Firsts::genuine(repository, &prefix), false, None::<Named>);
+        // Of what was copied the original as well: the copy may have been damaged since.
+        let mut firsts = Firsts::genuine(repository, &prefix).and_replaced(true);
+        let (mut grounded, mut open) = (false, None::<Named>);
         loop {
             let entries = firsts.next().await?;
             let (is_last, mut complete) = (entries.is_none(), Vec::new());
             let wanted = entries.into_iter().flatten().filter_map(|entry| {
                 let name = repository.names().wal_of(cluster, entry.key.as_str())?;
-                is_wanted(&name, coverage).then_some((name.without_tag(), entry))
+                is_wanted(&name, coverage).then_some((name, entry))
             });
-            let heads = stream::iter(wanted.collect::<Vec<_>>()).map(|(name, entry)| async move {
-                match repository.wal_version_head(cluster, &entry).await {
-                    Err(catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error),
-                    head => Ok((name, entry, head)),
-                }
-            });
-            let heads: Vec<_> = heads.buffered(HEADS).try_collect().await.map_err(catalog::Error::from)?;
-            for (name, entry, head) in heads {
-                if let WalName::Partial { .. } = name {
-                    self.partial(head).await;
+            for found in read(repository, cluster, wanted.collect()).await? {
+                if let WalName::Partial { .. } = found.name {
+                    self.partial(found.head).await;
                     continue;
                 }
+                let name = found.name.without_tag();
                 if open.as_ref().is_some_and(|open: &Named| open.name != name) {
                     complete.extend(open.take());
                 }
-                let named = open.get_or_insert(Named { name, current: false, genuine: None, left: None });
-                self.look(named, entry, head).await?;
+                let fresh = Named { name, current: false, genuine: None, made_at: None, left: None };
+                self.look(open.get_or_insert(fresh), found).await?;
             }
             complete.extend(open.take_if(|_| is_last));
             let todo = self.sort(complete);
@@ -152,14 +169,18 @@ impl Work<'_> {
     }
 
     /// Takes in one version of a name.
-    async fn look(&mut self, named: &mut Named, entry: Entry, head: catalog::Result<WalHead>) -> Result<()> {
+    async fn look(&mut self, named: &mut Named, found: Found) -> Result<()> {
+        let Found { name, entry, head, made_at } = found;
+        // The copy that counts comes before what it took the place of, and an alternate counts where nothing else is genuine.
+        let counts = made_at >= named.made_at && (name.tag().is_none() || named.genuine.is_none());
+        named.made_at = named.made_at.max(made_at);
         let current = match &head {
             Ok(head) => self.is_current(head).await,
             Err(_) => Ok(false),
         };
         match (head, current) {
-            (Ok(_), Ok(true)) => named.current = true,
-            (Ok(_), Ok(false)) => {
+            (Ok(_), Ok(true)) if counts => named.current = true,
+            (Ok(_), Ok(_)) => {
                 named.genuine.get_or_insert(entry);
             }
             (Ok(_), Err(error @ catalog::Error::Store(_))) => return Err(error.into()),
@@ -192,12 +213,12 @@ impl Work<'_> {
     }
 
     /// What is to be copied; the rest is counted.
-    fn sort(&mut self, complete: Vec<Named>) -> Vec<Entry> {
+    fn sort(&mut self, complete: Vec<Named>) -> Vec<Todo> {
         let mut todo = Vec::new();
-        for Named { current, genuine, left, .. } in complete {
+        for Named { current, genuine, made_at, left, .. } in complete {
             match (current, genuine, left) {
                 (true, ..) => self.outcome.already += 1,
-                (false, Some(entry), _) => todo.push(entry),
+                (false, Some(entry), _) => todo.push(Todo { entry, last: made_at }),
                 (false, None, Some(left)) => self.leave(left),
                 (false, None, None) => {}
             }
@@ -226,7 +247,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn copy_each(&mut self, todo: Vec<Entry>) -> Result<()> {
+    async fn copy_each(&mut self, todo: Vec<Todo>) -> Result<()> {
         for copied in self.copies(todo).await? {
             match copied {
                 Ok(copy::Done { plain_bytes, stored_bytes }) => {
@@ -240,10 +261,10 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn copies(&self, todo: Vec<Entry>) -> Result<Vec<std::result::Result<copy::Done, Left>>> {
+    async fn copies(&self, todo: Vec<Todo>) -> Result<Vec<std::result::Result<copy::Done, Left>>> {
         let (job, run) = (self.job, &self.run);
-        let copies = stream::iter(todo).map(|entry| async move {
-            let copied = copy::one(job, run, entry).await?;
+        let copies = stream::iter(todo).map(|todo| async move {
+            let copied = copy::one(job, run, todo).await?;
             if let Ok(copy::Done { plain_bytes, stored_bytes }) = &copied {
                 job.progress.add_plain_bytes(*plain_bytes);
                 job.progress.add_chunk(*stored_bytes);
@@ -260,6 +281,42 @@ impl Left {
     }
 }
 
+/// What versions say of themselves. A copy that is not whole says nothing: it is to be made again.
+async fn read(
+    repository: &Repository,
+    cluster: &ClusterName,
+    versions: Vec<(WalName, Entry)>,
+) -> catalog::Result<Vec<Found>> {
+    let heads = stream::iter(versions).map(|(name, entry)| async move {
+        let head = unless_silent(repository.wal_version_head(cluster, &entry).await)?;
+        Ok::<_, catalog::Error>((name, entry, head))
+    });
+    let heads: Vec<_> = heads.buffered(HEADS).try_collect().await?;
+    let found = stream::iter(heads).map(|(name, entry, mut head)| async move {
+        let copy_of = head.as_ref().ok().and_then(|head| head.header().copy_of);
+        if copy_of.is_some() {
+            let whole = repository.wal_version(cluster, &entry).await;
+            head = unless_silent(whole.map(|whole| whole.head))?;
+        }
+        Ok(Found { name, entry, head, made_at: copy_of.map(|copy| copy.made_at) })
+    });
+    found.buffered(READ_AT_ONCE).try_collect().await
+}
+
+/// Of copies the one made last counts, also where the clock went back since.
+fn made_after(last: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let next = last.and_then(|last| last.checked_add(SignedDuration::from_millis(1)).ok());
+    next.map_or(now, |next| now.max(next))
+}
+
+/// What is wrong with an object is told of it; that the store does not answer ends the run.
+fn unless_silent<T>(read: catalog::Result<T>) -> catalog::Result<catalog::Result<T>> {
+    match read {
+        Err(catalog::Error::Store(error)) if !error.is_about_the_object() => Err(error.into()),
+        read => Ok(read),
+    }
+}
+
 /// Pieces and files; of partials those that no listed piece holds.
 fn is_wanted(name: &WalName, coverage: &TimelineCoverage) -> bool {
     let holds = |whole: &WalRange, range: &WalRange| whole.start <= range.start && range.end <= whole.end;
@@ -267,5 +324,18 @@ fn is_wanted(name: &WalName, coverage: &TimelineCoverage) -> bool {
         WalName::Piece { .. } | WalName::File { .. } => true,
         WalName::Partial { range, .. } => !coverage.pieces.iter().any(|whole| holds(whole, range)),
         WalName::Gap { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b05_a_copy_is_made_after_the_one_that_counts() {
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        for (last, now, made) in [(None, 5, 5), (Some(4), 9, 9), (Some(9), 9, 10), (Some(9), 5, 10)] {
+            assert_eq!(made_after(last.map(at), at(now)), at(made), "{last:?} {now}");
+        }
     }
 }

@@ -144,7 +144,8 @@ impl Passing {
             return Ok(None);
         }
         let versions = self.oldest.iter().rev().chain(self.newest.iter().rev()).cloned().collect();
-        Ok(repository.replacement(cluster, versions).await?)
+        let left_out = self.versions > 2 * GUESSED_VERSIONS as u64;
+        Ok(repository.replacement(cluster, versions, left_out).await?)
     }
 
     /// The copy that counts, or the first version, or else the oldest genuine one, if there is one, with what may be it in its place.

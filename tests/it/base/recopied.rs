@@ -18,15 +18,25 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     let world = World::on(&installed, archiving).await;
     world.archive().await;
     world.sql("CREATE TABLE steps (n int)").await;
-    world.good_backup().await;
+    let base = world.good_backup().await;
     world.sql("INSERT INTO steps VALUES (1)").await;
     world.archived().await;
+    world.expire(Role::Retainer, &format!("hold add {base}")).await.good();
     let mut rotate = world.command(Role::Admin, "keys rotate --identity");
     finished(rotate.env("BACKUP_PASSPHRASE_NEW", NEXT).spawn().unwrap()).await.good();
     let originals: Vec<Entry> = world.versions("/wal/00000001/0").await;
     let mut copy = world.command(Role::Admin, "reencrypt --wal --json");
     let copied = finished(copy.env("BACKUP_PASSPHRASE", NEXT).spawn().unwrap()).await.good().json()["wal"].clone();
     assert!(copied["copied"].as_u64().unwrap() >= originals.len() as u64 && copied["left_count"] == 0, "{copied}");
+
+    // The hold lies on originals, and goes with that of the base.
+    let held = async || {
+        let held = originals.iter().map(|original| world.is_held(original));
+        futures::future::join_all(held).await.into_iter().filter(|held| *held).count()
+    };
+    assert!(held().await > 0);
+    world.expire(Role::Retainer, &format!("hold remove {base}")).await.good();
+    assert_eq!(held().await, 0);
 
     let admin = world.s3(Role::Admin).await;
     let versions = async |original: &Entry| -> Vec<Entry> {
@@ -51,6 +61,7 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     assert!(until(&of_last[0]).await > before.1, "the copy is locked for longer");
     assert_eq!(until(&last).await, before.0, "the original is not");
     admin.set_hold(&held.key, &held.version, true).await.unwrap();
+    let stored = admin.get(&last.key, &of_last[0].version, 0..of_last[0].bytes).await.unwrap();
 
     let early = world.expire(Role::Pruner, "retention apply --delete --json").await.good().json();
     assert!(early["replaced"].as_u64().unwrap() > 0 && versions(&last).await.len() == 2, "{early}");
@@ -59,6 +70,14 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     assert!(plan["clusters"][0]["replaced"]["objects"].as_u64().unwrap() > 0, "{plan}");
     world.expire(Role::Pruner, "retention apply").await.good().says(&["WAL that was copied", "nothing was changed"]);
     assert_eq!(versions(&last).await.len(), 2);
+    let rotten = crate::support::rot(&world.path("store/buckets/backups/data"), &stored);
+    world
+        .expire(Role::Pruner, "retention apply --delete")
+        .await
+        .good()
+        .says(&[last.key.as_str(), "its original stays"]);
+    assert_eq!(versions(&last).await.len(), 2, "the original of a damaged copy");
+    std::fs::write(rotten, &stored).unwrap();
     world.expire(Role::Pruner, "retention apply --delete").await.good().says(&[held.key.as_str(), "legal hold"]);
     let left = versions(&last).await;
     assert!(left.len() == 1 && left[0].version == of_last[0].version, "the copy is left: {left:?}");

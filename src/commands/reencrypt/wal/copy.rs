@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::Left;
+use super::{Left, Todo, made_after};
 use crate::catalog::{self, WalObject};
 use crate::commands::reencrypt::Job;
 use crate::commands::{Error, Result};
@@ -19,13 +19,14 @@ pub(super) struct Done {
 }
 
 /// Copies one version that is genuine by its head. What is wrong with it is no failure of the run; what is wrong with the copy is.
-pub(super) async fn one(job: &Job<'_>, run: &WalRun, entry: Entry) -> Result<std::result::Result<Done, Left>> {
+pub(super) async fn one(job: &Job<'_>, run: &WalRun, todo: Todo) -> Result<std::result::Result<Done, Left>> {
+    let Todo { entry, last } = todo;
     let (head, plain) = match opened(job, &entry).await {
         Ok(opened) => opened,
         Err(error) => return left(&entry, error).map(Err),
     };
     let lock = lock(job, &entry).await?;
-    let now = job.connected.store.clock().now();
+    let now = made_after(last, job.connected.store.clock().now());
     let sealed = run.seal_again(&head, plain.clone(), now).await?;
     let Some(key) = sealed.canonical() else { return Err(bad(&head, "it has no name of its own")) };
     if !opens_to(job, &sealed.object, &plain).await? {
