@@ -126,8 +126,7 @@ impl Classes {
     }
 
     /// Refuses what cannot be read, before the first byte is restored.
-    pub(super) async fn refuse(&self, repository: &Repository) -> Result<()> {
-        let store = &**repository.store();
+    pub(super) async fn refuse(&self, store: &dyn Read) -> Result<()> {
         // One that was thawed or removed in between says nothing of the others.
         let mut asked = stream::iter(&self.unready).map(|one| refusal(store, one)).buffered(HEADS);
         while let Some(refused) = asked.next().await {

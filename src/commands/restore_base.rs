@@ -188,9 +188,9 @@ pub(super) async fn carry_out(
     target: Target,
     (progress, cancel): (&Progress, &CancellationToken),
 ) -> Result<(Restored, Vec<String>)> {
-    interruptible(cancel, planned.classes.refuse(repository)).await?;
+    interruptible(cancel, planned.classes.refuse(&**repository.store())).await?;
     if how.wal != WalSource::None {
-        interruptible(cancel, planned.wal_classes.refuse(repository)).await?;
+        interruptible(cancel, planned.wal_classes.refuse(&**repository.store())).await?;
     }
     let plan = &planned.plan;
     let job = work::Job {

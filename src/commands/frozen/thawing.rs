@@ -189,7 +189,11 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Read for Slow {
+        /// Only the one called `frozen` is refused for where it lies.
         async fn get(&self, key: &ObjectKey, version: &VersionId, range: Range<u64>) -> store::Result<Bytes> {
+            if key.as_str() == "frozen" {
+                return Err(store::Error::Frozen { target: key.to_string(), code: String::new() });
+            }
             self.inner.get(key, version, range).await
         }
 
@@ -253,6 +257,18 @@ mod tests {
             let known = cut == planted && until == Some(days[0]);
             assert_eq!(chosen(cut, until).is_ok(), known, "{cut:?} {until:?}");
         }
+    }
+
+    /// PAINS B14: what was thawed or removed since the plan does not hide what is still frozen.
+    #[tokio::test]
+    async fn b14_any_that_is_frozen_is_refused() {
+        let store = Slow { inner: Memory::default(), asked: Mutex::default() };
+        let (mut classes, arrived) = (Classes::default(), at("2026-01-01T00:00:00Z"));
+        classes.unready.extend((0..2 * HEADS).map(|nth| unready(&nth.to_string(), arrived)));
+        classes.refuse(&store).await.unwrap();
+        classes.unready.push(unready("frozen", arrived));
+        let refused = classes.refuse(&store).await;
+        assert!(matches!(refused, Err(Error::Store(store::Error::Frozen { .. }))), "{refused:?}");
     }
 
     /// PAINS B14: where too much seems to lie ready as well, a restore is not refused for it, and a thaw takes it in.

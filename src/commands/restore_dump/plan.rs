@@ -52,7 +52,7 @@ pub(super) async fn readable(
         }
     }
     if !is_plan {
-        interruptible(job.cancel, classes.refuse(job.repository)).await?;
+        interruptible(job.cancel, classes.refuse(&**job.repository.store())).await?;
     }
     Ok(classes)
 }
