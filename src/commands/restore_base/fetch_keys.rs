@@ -137,7 +137,9 @@ impl FetchKeys<'_> {
     fn script(&self, carried: &[(&str, String)]) -> SecretString {
         let mut text = String::from("# restore_command of this recovery; removed when it ends.\n");
         // Who starts the server may have settings of their own in the environment, which would win over the file.
-        text.push_str("for name in $(env | sed -n 's/^\\(STONEWAL_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done\n");
+        text.push_str(
+            "for name in $(env | sed -n 's/^\\(STONEWAL_[A-Z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done\n",
+        );
         let carried = carried.iter().map(|(name, path)| (*name, path.as_str()));
         for (name, value) in self.credentials().into_iter().chain(carried) {
             let _ = writeln!(text, "export {name}={}", shell_word(value));
