@@ -135,7 +135,9 @@ pub async fn run(options: Options) -> Result<Outcome> {
         } else {
             page.entries.into_iter().map(|entry| (entry, None)).collect()
         };
-        entries.into_iter().for_each(|(entry, protection)| tally.take(entry, protection));
+        for (entry, protection) in entries {
+            tally.take(entry, protection);
+        }
     }
     let locks = match (immutability, options.locks) {
         (Immutability::None, _) => LocksBy::Nothing,

@@ -126,20 +126,17 @@ pub async fn run(options: Options, progress: &Progress, cancel: &CancellationTok
     let connecting = Box::pin(Source::of(&options.repository));
     let source = interruptible(cancel, connecting).await?;
     let repository = interruptible(cancel, Box::pin(source.open(options.access))).await?;
-    let mut planned = match options.thaw {
-        Some(how) => {
-            let wanted = thawed::Wanted {
-                cluster: &options.cluster,
-                request: &options.request,
-                wal: options.wal,
-                target: options.target.as_ref(),
-            };
-            Box::pin(thawed::planned(&repository, &wanted, how, (progress, cancel))).await?
-        }
-        None => {
-            let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
-            interruptible(cancel, planning).await?
-        }
+    let mut planned = if let Some(how) = options.thaw {
+        let wanted = thawed::Wanted {
+            cluster: &options.cluster,
+            request: &options.request,
+            wal: options.wal,
+            target: options.target.as_ref(),
+        };
+        Box::pin(thawed::planned(&repository, &wanted, how, (progress, cancel))).await?
+    } else {
+        let planning = Box::pin(plan::make(&repository, &options.cluster, &options.request));
+        interruptible(cancel, planning).await?
     };
     let mut outcome = Outcome {
         plan: planned.plan.clone(),

@@ -19,7 +19,7 @@ async fn counting(repository: &Repository) -> Option<(String, usize)> {
     Some((found.copy.version.as_str().to_owned(), found.replaced.len()))
 }
 
-async fn newest(store: &Memory) -> (String, Bytes) {
+fn newest(store: &Memory) -> (String, Bytes) {
     let (_, version, body) = store.dump().into_iter().rfind(|(key, ..)| *key == key_of(1)).unwrap();
     (version.as_str().to_owned(), body)
 }
@@ -45,7 +45,7 @@ async fn i06_only_the_root_writer_makes_a_copy_of_wal() {
     assert_eq!((told.written_at, told.plain, told.commits), (of.written_at, of.plain, of.commits));
     assert!(told.key != of.key && told.run != of.run && told.stream != of.stream);
     plant(&store, &key_of(1), copy.object.clone()).await;
-    let (version, _) = newest(&store).await;
+    let (version, _) = newest(&store);
     assert_eq!(counting(&reader).await, Some((version.clone(), 1)), "of the original");
     let found = reader.wal_object(&cluster(), &name(1)).await.unwrap().unwrap();
     assert!(found.version.as_str() == version && fetch(&reader, 1).await == Some(wal.clone()));
@@ -69,7 +69,7 @@ async fn i06_only_the_root_writer_makes_a_copy_of_wal() {
     let second = run_of(&root, 7).seal_again(&first.head, wal.clone(), later).await.unwrap();
     assert_eq!(second.header.copy_of.unwrap().original, original.head.digest());
     plant(&store, &key_of(1), second.object).await;
-    let (version, _) = newest(&store).await;
+    let (version, _) = newest(&store);
     assert_eq!(counting(&reader).await, Some((version, 4)), "two of the original, two of the first copy");
 }
 
@@ -116,7 +116,7 @@ async fn i04_in_a_flood_the_head_of_a_copy_does_not_stand_for_it() {
     }
     let copy = run_of(&root, 7).seal_again(&original.head, wal.clone(), lock().retain_until).await.unwrap().object;
     plant(&store, &key_of(1), copy.clone()).await;
-    let (version, _) = newest(&store).await;
+    let (version, _) = newest(&store);
     let mut bent = copy.to_vec();
     *bent.last_mut().unwrap() ^= 1;
     for _ in 0..GUESSED_VERSIONS {
@@ -131,5 +131,5 @@ async fn i04_in_a_flood_the_head_of_a_copy_does_not_stand_for_it() {
     assert_eq!(open_wal_whole(&found.head, found.object, &key).await.unwrap(), wal);
     // Whole, it counts wherever it lies.
     plant(&store, &key_of(1), copy).await;
-    assert_eq!(counting(&reader).await, Some((newest(&store).await.0, 1)));
+    assert_eq!(counting(&reader).await, Some((newest(&store).0, 1)));
 }

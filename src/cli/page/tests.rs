@@ -219,7 +219,8 @@ fn nothing_is_well_beside_a_drill_that_failed_a_lock_that_ended_or_an_open_point
         let drill = &mut cluster.drills[0];
         (drill.result, drill.rto_milliseconds, drill.rpo_milliseconds) = (EvidenceResult::Error, None, None);
     };
-    let cases: [(&dyn Fn(&mut ClusterReport), &str); 3] = [
+    type Change<'a> = &'a dyn Fn(&mut ClusterReport);
+    let cases: [(Change<'_>, &str); 3] = [
         (&needed, "which is needed, has ended"),
         (&open, "open on the checklist: encrypted, wal-window"),
         (&failed, "the newest drill was not carried out"),

@@ -64,7 +64,7 @@ fn doubts(outcome: &Outcome, cluster: &ClusterReport) -> Vec<String> {
         let what = format!("{} {}", row.kind, row.backup);
         match row.locked_until {
             Some(until) if until <= outcome.at => {
-                doubts.push(format!("the lock of {what}, which is needed, has ended"))
+                doubts.push(format!("the lock of {what}, which is needed, has ended"));
             }
             None => doubts.push(format!("{what}, which is needed, is not locked")),
             Some(_) => {}

@@ -29,7 +29,7 @@ pub(super) enum Standing {
 pub(super) struct Copies {
     seed: RandomState,
     looked_at: BTreeSet<ClusterName>,
-    copies: HashSet<u64>,
+    counting: HashSet<u64>,
     replaced: HashSet<u64>,
 }
 
@@ -53,10 +53,10 @@ impl Copies {
 
     /// Whether there was room for it.
     pub(super) fn take(&mut self, Replacement { copy, replaced }: &Replacement) -> bool {
-        if self.copies.len() + self.replaced.len() + replaced.len() >= COST_COPIES_MAX {
+        if self.counting.len() + self.replaced.len() + replaced.len() >= COST_COPIES_MAX {
             return false;
         }
-        self.copies.insert(self.hash(copy));
+        self.counting.insert(self.hash(copy));
         for entry in replaced {
             self.replaced.insert(self.hash(entry));
         }
@@ -70,7 +70,7 @@ impl Copies {
 
     pub(super) fn standing(&self, cluster: &ClusterName, entry: &Entry) -> Standing {
         let hash = self.hash(entry);
-        if self.copies.contains(&hash) {
+        if self.counting.contains(&hash) {
             Standing::Copy
         } else if self.replaced.contains(&hash) {
             Standing::Replaced

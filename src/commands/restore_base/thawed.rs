@@ -38,20 +38,20 @@ pub(super) async fn planned(
 ) -> Result<Planned> {
     let store = &**repository.store();
     let thawing = Thawing { store, how, progress, cancel };
-    let mut waited = HashSet::new();
+    let mut asked_for = HashSet::new();
     loop {
         let found = plan(repository, wanted, cancel).await?;
         let needed = interruptible(cancel, needed(store, &found, wanted)).await?;
         if needed.is_empty() {
             return found.settled();
         }
-        check_lasting(&waited, &needed, how)?;
+        check_lasting(&asked_for, &needed, how)?;
         if let Some(target) = wanted.target {
             interruptible(cancel, check_target(repository, &found, target)).await?;
         }
         thawing.request(&needed).await?;
         if wanted.target.is_some() {
-            waited.extend(needed.iter().map(|one| one.at.clone()));
+            asked_for.extend(needed.iter().map(|one| one.at.clone()));
             thawing.wait(needed).await?;
             continue;
         }

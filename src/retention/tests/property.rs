@@ -38,7 +38,7 @@ enum Event {
     /// The store's clock is set, by so many hours.
     StoreClock(i64),
     /// Another policy counts from now on.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// A legal hold is laid on one of the backups, or taken off.
     Hold(prop::sample::Index),
     /// The policy marks one of the backups as never to expire, or no longer.
@@ -121,7 +121,7 @@ impl World {
                 self.changed = true;
             }
             Event::Policy(policy) => {
-                self.policy = policy.clone();
+                self.policy = (**policy).clone();
                 self.changed = true;
             }
             Event::Hold(which) if !self.backups.is_empty() => {
@@ -350,7 +350,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (-100..100_i64).prop_map(Event::Clock),
         // Back as well: then what arrived counts for nothing until its time has come, and loses nothing.
         1 => (-400..400_i64).prop_map(Event::StoreClock),
-        1 => policies().prop_map(Event::Policy),
+        1 => policies().prop_map(|policy| Event::Policy(Box::new(policy))),
         1 => any::<prop::sample::Index>().prop_map(Event::Hold),
         1 => any::<prop::sample::Index>().prop_map(Event::Mark),
         4 => Just(Event::Plan),
