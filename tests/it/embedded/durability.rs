@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -90,7 +91,12 @@ fn body_of(key: &str) -> Vec<u8> {
     body
 }
 
-async fn upload_until_killed(client: Client, name: String, until: DateTime) -> Vec<(String, String)> {
+async fn upload_until_killed(
+    client: Client,
+    name: String,
+    until: DateTime,
+    count: Arc<AtomicUsize>,
+) -> Vec<(String, String)> {
     let mut acknowledged = Vec::new();
     for n in 0.. {
         let key = format!("{name}/{n}");
@@ -98,7 +104,10 @@ async fn upload_until_killed(client: Client, name: String, until: DateTime) -> V
             .object_lock_mode(ObjectLockMode::Compliance)
             .object_lock_retain_until_date(until);
         match locked.send().await {
-            Ok(stored) => acknowledged.push((key, stored.version_id.unwrap())),
+            Ok(stored) => {
+                acknowledged.push((key, stored.version_id.unwrap()));
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             Err(_) => break,
         }
     }
@@ -114,18 +123,22 @@ async fn killed_servers_lose_nothing_that_was_acknowledged() {
     for round in 0..6 {
         let server = ChildServer::start(folder.path()).await;
         let client = client(&server.endpoint, "us-east-1", &admin, None, SigningClock(Arc::default()));
-        let mut uploads = tokio::task::JoinSet::new();
+        let (mut uploads, count) = (tokio::task::JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         for writer in 0..4 {
-            uploads.spawn(upload_until_killed(client.clone(), format!("{round}/{writer}"), until));
+            uploads.spawn(upload_until_killed(client.clone(), format!("{round}/{writer}"), until, count.clone()));
         }
         tokio::time::sleep(Duration::from_millis(150 + 97 * round)).await;
+        // However busy the machine is: somewhere in the middle of the work.
+        while count.load(Ordering::Relaxed) < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         server.kill();
         acknowledged.extend(uploads.join_all().await.into_iter().flatten());
     }
     let files =
         |name: &str| std::fs::read_dir(folder.path().join("store/buckets").join(BUCKET).join(name)).unwrap().count();
     println!("{} bodies and {} records after the last kill", files("data"), files("meta"));
-    assert!(acknowledged.len() > 20, "only {} uploads were acknowledged", acknowledged.len());
+    assert!(acknowledged.len() >= 24, "only {} uploads were acknowledged", acknowledged.len());
     // Remnants of every kind of interruption that a kill can leave.
     let bucket = folder.path().join("store/buckets").join(BUCKET);
     std::fs::write(bucket.join("data/half"), "half a body").unwrap();
