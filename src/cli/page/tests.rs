@@ -23,6 +23,8 @@ fn golden(name: &str, text: &str) {
     assert_eq!(text.lines().count(), written.lines().count(), "{name}");
 }
 
+type Change<'a> = &'a dyn Fn(&mut ClusterReport);
+
 #[test]
 fn the_same_facts_make_the_same_page() {
     let facts = outcome(vec![cluster("main", Health::Yellow), cluster("billing", Health::Green)]);
@@ -219,7 +221,6 @@ fn nothing_is_well_beside_a_drill_that_failed_a_lock_that_ended_or_an_open_point
         let drill = &mut cluster.drills[0];
         (drill.result, drill.rto_milliseconds, drill.rpo_milliseconds) = (EvidenceResult::Error, None, None);
     };
-    type Change<'a> = &'a dyn Fn(&mut ClusterReport);
     let cases: [(Change<'_>, &str); 3] = [
         (&needed, "which is needed, has ended"),
         (&open, "open on the checklist: encrypted, wal-window"),

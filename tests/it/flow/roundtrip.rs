@@ -61,7 +61,7 @@ async fn an_awkward_database_and_its_globals_come_back_on_another_server_through
         other.server.execute("postgres", owner).await.unwrap();
         assert_same_database(&stage.source.server, &stage.database, &target).await;
         assert_same_globals(&stage.source.server, &other.server);
-        assert_counts(&stage, id(&made.backup)).await;
+        Box::pin(assert_counts(&stage, id(&made.backup))).await;
     }
 }
 
