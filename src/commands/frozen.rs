@@ -52,6 +52,11 @@ pub(super) struct Unready {
 }
 
 impl Classes {
+    /// Leaves out what came since: a recovery reads past it.
+    pub(super) fn pass_since(&mut self, begun: Timestamp) {
+        self.unready.retain(|one| one.arrived <= begun);
+    }
+
     /// Of the chunks of a backup, or of one of its streams: looks into one listing, and asks what that leaves in doubt.
     pub(super) async fn of(repository: &Repository, backup: &Backup, stream: Option<&str>) -> Result<Self> {
         let (store, clear) = (&**repository.store(), backup.clear());

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::WalObject;
 use crate::catalog::error::believed;
@@ -17,8 +18,11 @@ use crate::catalog::{Error, Repository, Result};
 use crate::format::names::WalName;
 use crate::format::wal::{WalCopy, WalHead};
 use crate::format::{ClusterName, DataKey, Digest};
-use crate::limits::GUESSED_VERSIONS;
+use crate::limits::{GUESSED_VERSIONS, WAL_PUSHES};
 use crate::store::{Entry, ListQuery};
+
+/// Whole objects that are read at once, whoever looks through many names at the same time.
+static WHOLE: Semaphore = Semaphore::const_new(WAL_PUSHES);
 
 /// A copy that counts.
 #[derive(Clone, Debug)]
@@ -85,11 +89,16 @@ impl Repository {
             let Some(head) = believed(self.wal_version_head(cluster, &entry).await)? else { continue };
             let mark = Mark::of(&head);
             let in_doubt = left_out && mark.copy_of.is_some();
-            if !in_doubt || believed(self.wal_version(cluster, &entry).await)?.is_some() {
+            if !in_doubt || self.is_whole(cluster, &entry).await? {
                 read.push((mark, entry));
             }
         }
         Ok(choose(read))
+    }
+
+    async fn is_whole(&self, cluster: &ClusterName, entry: &Entry) -> Result<bool> {
+        let _room = WHOLE.acquire().await;
+        Ok(believed(self.wal_version(cluster, entry).await)?.is_some())
     }
 
     /// The same of what is stored under `name`, among the oldest and the newest few of its versions.

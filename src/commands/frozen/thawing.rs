@@ -49,7 +49,8 @@ fn soonest(all: Vec<Unready>, cut: Option<Timestamp>, until: Option<Timestamp>) 
             return Ok(first);
         }
     }
-    if cut.is_some() {
+    // Beyond what came until then nothing is asked for, unless none of it is there.
+    if cut.is_some_and(|cut| until.is_none_or(|until| until >= cut)) {
         return Err(Error::Usage(format!(
             "more than {FROZEN_MAX} objects that may lie in archive tiers are needed: restore from a newer base, or to an earlier moment"
         )));
@@ -253,6 +254,11 @@ mod tests {
         assert_eq!(chosen(planted, soon).unwrap().len(), 2);
         assert_eq!(chosen(None, Some("2025-01-01T12:00:00Z")).unwrap().len(), 3, "a copy arrives later");
         assert_eq!(chosen(None, None).unwrap().len(), 3);
+        assert_eq!(
+            chosen(planted, Some("2025-01-01T12:00:00Z")).unwrap().len(),
+            3,
+            "what came first was thawed before"
+        );
         for (cut, until) in [(planted, None), (planted, planted), (soon, soon), (planted, Some(days[0]))] {
             let known = cut == planted && until == Some(days[0]);
             assert_eq!(chosen(cut, until).is_ok(), known, "{cut:?} {until:?}");

@@ -116,8 +116,12 @@ impl Look<'_> {
                 return;
             }
             piece.frozen.push_back(entry);
-            if piece.frozen.len() > FROZEN_OF_PIECE_MAX {
-                piece.frozen.pop_front();
+            // What came last is let go: ours is listed before or after any number of alternates that somebody planted.
+            let newest = || (0..piece.frozen.len()).max_by_key(|number| piece.frozen[*number].last_modified);
+            if piece.frozen.len() > FROZEN_OF_PIECE_MAX
+                && let Some(newest) = newest()
+            {
+                piece.frozen.remove(newest);
             }
         })
         .await?;

@@ -127,7 +127,8 @@ async fn twin(
     };
     repository.each_backup(cluster, take).await?;
     for id in alike {
-        let (backup, _) = repository.backup(cluster, &id).await?;
+        // A warning is all that depends on it.
+        let Ok((backup, _)) = repository.backup(cluster, &id).await else { continue };
         let Ok(sealed) = repository.sealed_part(&backup.manifest).await else { continue };
         let imported = sealed.dump.and_then(|dump| dump.imported);
         if imported.is_some_and(|import| import.sha256.eq_ignore_ascii_case(sha256)) {

@@ -13,7 +13,7 @@ const WAL_BEFORE_BASE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What only a cluster that goes on is asked for.
 const OF_THE_LIVING: [&str; 5] = ["no-base", "base-old", "no-way", "gap", "old-gap"];
-/// Why its base backups cannot be recovered, where that is so.
+/// Why its base backups lead no further than their own end, where that is so.
 const OF_THE_STRANDED: [&str; 2] = ["no-way", "gap"];
 
 /// Whether every backup was imported, as far as the keys at hand tell, and no WAL came since. The newest are asked first: one
@@ -56,7 +56,7 @@ fn is_of(base: &BackupRow, wal: Period) -> bool {
 }
 
 /// Takes out of the verdict what is not asked of an archive. Locks, holes in what it holds and tampering stay, and that no base
-/// backup in it can be recovered.
+/// backup in it leads beyond its own end.
 pub(super) fn judge(report: &mut ClusterReport) {
     report.archive = true;
     let stranded = report.is_stranded();

@@ -122,7 +122,7 @@ impl Ground<'_> {
 
     fn wal(&self) -> Answer {
         if self.cluster.archive && self.cluster.is_stranded() {
-            return Err("no base backup leads anywhere: WAL that it needs is not there".into());
+            return Err("no base backup leads beyond its own end: WAL behind it is missing or cannot be read".into());
         }
         let window = SignedDuration::from_secs(i64::try_from(self.cluster.policy_window_seconds).unwrap_or(i64::MAX));
         let begin = self.at.checked_sub(window).unwrap_or(Timestamp::MIN);

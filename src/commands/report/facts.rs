@@ -58,7 +58,7 @@ impl ClusterReport {
         self.drills.iter().filter(|drill| drill.replica().is_none())
     }
 
-    /// Whether no base backup leads anywhere, although there are some.
+    /// Whether no base backup leads beyond its own end, although there are some.
     pub fn is_stranded(&self) -> bool {
         self.window.is_none() && self.backups.iter().any(|row| row.kind == Kind::Base)
     }

@@ -38,11 +38,16 @@ pub(super) async fn planned(
 ) -> Result<Planned> {
     let store = &**repository.store();
     let thawing = Thawing { store, how, progress, cancel };
-    let mut asked_for = HashSet::new();
+    let (mut asked_for, begun) = (HashSet::new(), store.clock().now());
     loop {
-        let found = plan(repository, wanted, cancel).await?;
-        let needed = interruptible(cancel, needed(store, &found, wanted)).await?;
+        let mut found = plan(repository, wanted, cancel).await?;
+        let mut needed = interruptible(cancel, needed(store, &found, wanted)).await?;
+        // Whoever may write could else keep it waiting for ever.
+        needed.retain(|one| one.arrived <= begun);
         if needed.is_empty() {
+            if let Attempt::Planned(planned) = &mut found {
+                planned.wal_classes.pass_since(begun);
+            }
             return found.settled();
         }
         check_lasting(&asked_for, &needed, how)?;
