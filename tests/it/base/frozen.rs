@@ -62,7 +62,7 @@ async fn b14_a_backup_in_an_archive_tier_is_told_by_the_plan_and_refused() {
     let waits = world.start(Role::Reader, &format!("restore base {restore} --thaw --thaw-days 2"));
     world.waiting().await;
     let pid = Pid::from_raw(i32::try_from(waits.id().unwrap()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
     let interrupted = finished(waits).await.ends(130);
     interrupted.says(&["1 of 1 objects still lie in archive tiers", "hint: run the same command again"]);
     assert!(!data.exists(), "nothing was begun");
