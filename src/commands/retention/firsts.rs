@@ -211,6 +211,25 @@ mod tests {
         }
     }
 
+    /// PAINS D8: 5,000 objects, each written over, in pages of seven.
+    #[tokio::test]
+    async fn d08_five_thousand_objects_in_pages_of_seven() {
+        let store = Memory::paged(7);
+        for number in 0..5000 {
+            for body in [&b"first"[..], b"later!"] {
+                let key = ObjectKey::new(format!("p/{number:05}"));
+                store.put(Put { key, body: Bytes::from_static(body), lock: None }).await.unwrap();
+            }
+        }
+        let (mut firsts, mut found) = (Firsts::of(&store, "p/"), Vec::new());
+        while let Some(entries) = firsts.next().await.unwrap() {
+            assert!(entries.iter().all(|entry| entry.bytes == 5));
+            found.extend(entries.into_iter().map(|entry| entry.key.to_string()));
+        }
+        let all: Vec<String> = (0..5000).map(|number| format!("p/{number:05}")).collect();
+        assert!(found == all, "{} objects", found.len());
+    }
+
     /// One key whose versions are listed like this, newest first: when each arrived, and whether it is frozen.
     fn passing(listed: &[(i64, bool)]) -> Passing {
         let cluster = Some("main".parse().unwrap());
