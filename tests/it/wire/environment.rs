@@ -113,6 +113,6 @@ async fn no_credentials_anywhere_is_said_so() {
     let server = Scripted::start(|_, _| Reply::stored("v1")).await;
     let home = tempfile::tempdir().expect("dir");
     let text = run(home.path(), &[("AWS_ENDPOINT_URL", server.endpoint()), ("AWS_REGION", "us-east-1")]).await;
-    assert!(text.contains("error Credentials") && text.contains("AWS_ACCESS_KEY_ID"), "{text}");
+    assert!(text.contains("error NoCredentials") && text.contains("AWS_ACCESS_KEY_ID"), "{text}");
     assert!(server.seen().is_empty());
 }
