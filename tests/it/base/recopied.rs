@@ -21,22 +21,7 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     let base = world.good_backup().await;
     world.sql("INSERT INTO steps VALUES (1)").await;
     world.archived().await;
-    world.expire(Role::Retainer, &format!("hold add {base}")).await.good();
-    let mut rotate = world.command(Role::Admin, "keys rotate --identity");
-    finished(rotate.env("BACKUP_PASSPHRASE_NEW", NEXT).spawn().unwrap()).await.good();
-    let originals: Vec<Entry> = world.versions("/wal/00000001/0").await;
-    let mut copy = world.command(Role::Admin, "reencrypt --wal --json");
-    let copied = finished(copy.env("BACKUP_PASSPHRASE", NEXT).spawn().unwrap()).await.good().json()["wal"].clone();
-    assert!(copied["copied"].as_u64().unwrap() >= originals.len() as u64 && copied["left_count"] == 0, "{copied}");
-
-    // The hold lies on originals, and goes with that of the base.
-    let held = async || {
-        let held = originals.iter().map(|original| world.is_held(original));
-        futures::future::join_all(held).await.into_iter().filter(|held| *held).count()
-    };
-    assert!(held().await > 0);
-    world.expire(Role::Retainer, &format!("hold remove {base}")).await.good();
-    assert_eq!(held().await, 0);
+    let originals = copied_beside_a_hold(&world, &base).await;
 
     let admin = world.s3(Role::Admin).await;
     let versions = async |original: &Entry| -> Vec<Entry> {
@@ -87,4 +72,23 @@ async fn a17_originals_of_copied_wal_go_when_their_locks_have_ended() {
     world.restore(&format!("--dir {}", data.display())).await.good();
     let server = world.recover(&data, "recovered").await;
     assert_eq!(value(&server, "SELECT string_agg(n::text, ',' ORDER BY n) FROM steps").await, "1");
+}
+
+/// Copies all WAL under other keys; gives the originals. A hold lies on them meanwhile, and goes with that of the base.
+async fn copied_beside_a_hold(world: &World, base: &str) -> Vec<Entry> {
+    world.expire(Role::Retainer, &format!("hold add {base}")).await.good();
+    let mut rotate = world.command(Role::Admin, "keys rotate --identity");
+    finished(rotate.env("BACKUP_PASSPHRASE_NEW", NEXT).spawn().unwrap()).await.good();
+    let originals: Vec<Entry> = world.versions("/wal/00000001/0").await;
+    let mut copy = world.command(Role::Admin, "reencrypt --wal --json");
+    let copied = finished(copy.env("BACKUP_PASSPHRASE", NEXT).spawn().unwrap()).await.good().json()["wal"].clone();
+    assert!(copied["copied"].as_u64().unwrap() >= originals.len() as u64 && copied["left_count"] == 0, "{copied}");
+    let held = async || {
+        let held = originals.iter().map(|original| world.is_held(original));
+        futures::future::join_all(held).await.into_iter().filter(|held| *held).count()
+    };
+    assert!(held().await > 0);
+    world.expire(Role::Retainer, &format!("hold remove {base}")).await.good();
+    assert_eq!(held().await, 0);
+    originals
 }

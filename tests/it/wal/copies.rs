@@ -87,16 +87,20 @@ async fn b05_copied_wal_opens_for_who_counts_and_not_for_who_was_revoked() {
     world.fetch_as("third", segment).await.good();
     let unchanged = world.keys("reencrypt --wal --json").await.good().json()["wal"].clone();
     assert_eq!((unchanged["copied"].as_u64(), unchanged["already"].as_u64()), (Some(0), Some(5)), "{unchanged}");
-    // A copy that is damaged is made again from its original, and what is left of it is passed over.
     let copy = all.iter().find(|entry| entry.key == originals[1].key).unwrap();
     let stored = admin.get(&copy.key, &copy.version, 0..copy.bytes).await.unwrap();
-    crate::support::rot(&world.path("store/buckets/backups/data"), &stored);
+    a_damaged_copy_is_made_again(&world, &names, &stored).await;
+    server.stop().await.unwrap();
+}
+
+/// From its original, and what is left of it is passed over.
+async fn a_damaged_copy_is_made_again(world: &World, names: &[String], stored: &[u8]) {
+    crate::support::rot(&world.path("store/buckets/backups/data"), stored);
     let mended = world.keys("reencrypt --wal --json").await.good().json()["wal"].clone();
     assert_eq!((mended["copied"].as_u64(), mended["already"].as_u64()), (Some(1), Some(4)), "{mended}");
-    for name in &names {
+    for name in names {
         world.fetch_as("third", name).await.good();
     }
     let unchanged = world.keys("reencrypt --wal --json").await.good().json()["wal"].clone();
     assert_eq!((unchanged["copied"].as_u64(), unchanged["already"].as_u64()), (Some(0), Some(5)), "{unchanged}");
-    server.stop().await.unwrap();
 }
